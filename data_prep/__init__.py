@@ -1,0 +1,1 @@
+"""Corpora: getting, cleaning, augmenting, and the bundled one."""

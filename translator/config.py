@@ -1,0 +1,231 @@
+"""Every setting of a run: frozen dataclasses, presets, TOML files, overrides, and the one error class.
+
+A `Config` is plain data. What a run used is saved beside its weights as `config.json`, so a model
+can always say how it was made.
+"""
+
+import dataclasses
+import json
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+
+class TranslatorError(Exception):
+    """A failure that the user can mend: one line that says what is wrong and what to do."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The architecture (Vaswani et al. 2017, table 3). Sizes count units, `dropout` is a probability."""
+
+    d_model: int = 128
+    d_ff: int = 256
+    n_heads: int = 4
+    n_encoder_layers: int = 4
+    n_decoder_layers: int = 4
+    dropout: float = 0.3
+    norm: str = "post"  # "post" as in the paper, "pre" for deep stacks
+    vocab_size: int = 0  # 0 until the tokenizer is known
+
+    def __post_init__(self) -> None:
+        if self.d_model % self.n_heads or self.d_model % 2:
+            raise TranslatorError(
+                f"model.d_model ({self.d_model}) must be even and a multiple of "
+                f"model.n_heads ({self.n_heads})."
+            )
+        if self.norm not in ("post", "pre"):
+            raise TranslatorError(f'model.norm must be "post" or "pre", not "{self.norm}".')
+        if not 0 <= self.dropout < 1:
+            raise TranslatorError(f"model.dropout must be in [0, 1), not {self.dropout}.")
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What is read, and what is made of it. Lengths count pieces."""
+
+    corpus: str = "multi30k"
+    src: str = "en"
+    tgt: str = "de"
+    vocab_size: int = 6000
+    max_length: int = 128  # longer pairs are dropped, longer texts translated in parts
+    max_ratio: float = 4.0  # pairs whose lengths differ by more than this factor are dropped
+    copy_rate: float = 0.1  # share of the pairs that get copy placeholders, see data_prep/augment.py
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the weights are found. A step is one update of the weights."""
+
+    steps: int = 7000
+    max_tokens: int = 4096  # padded tokens of the longer side in a micro-batch
+    accum_steps: int = 1  # micro-batches in an update
+    peak_lr: float = 3.5e-3
+    warmup_steps: int = 1000
+    beta1: float = 0.9
+    beta2: float = 0.98
+    label_smoothing: float = 0.1
+    clip_norm: float = 1.0
+    seed: int = 1
+    log_every: int = 50
+    validate_every: int = 250
+    checkpoint_every: int = 250
+    keep_checkpoints: int = 8  # the last ones, which are averaged at the end
+    patience: int = 16  # validations without a better BLEU before the run ends
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """How translations are searched for."""
+
+    beam_size: int = 5
+    length_penalty: float = 1.0  # alpha in `score = log_prob / length ** alpha`
+    n_best: int = 1
+    max_ratio: float = 2.0  # an output has at most max_ratio * source pieces + max_extra pieces
+    max_extra: int = 20
+    batch_tokens: int = 4096  # padded source pieces in a batch
+
+    def __post_init__(self) -> None:
+        if self.beam_size < 1 or not 1 <= self.n_best <= self.beam_size:
+            raise TranslatorError(
+                f"n-best ({self.n_best}) must lie between 1 and the beam size ({self.beam_size})."
+            )
+        if self.batch_tokens < 1:
+            raise TranslatorError(f"batch-tokens must be at least 1, not {self.batch_tokens}.")
+
+
+@dataclass(frozen=True)
+class Config:
+    """All settings of a run."""
+
+    preset: str = "tiny"
+    model: ModelConfig = field(default_factory=ModelConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    search: SearchConfig = field(default_factory=SearchConfig)
+
+
+def _preset(model: tuple[int, int, int, int, int, float, str], **sections: Any) -> Config:
+    d_model, d_ff, n_heads, n_encoder, n_decoder, dropout, norm = model
+    return Config(
+        model=ModelConfig(d_model, d_ff, n_heads, n_encoder, n_decoder, dropout, norm),
+        **sections,
+    )
+
+
+def _wmt(steps: int, peak_lr: float, warmup_steps: int, accum_steps: int) -> dict[str, Any]:
+    return {
+        "data": DataConfig(corpus="wmt14", vocab_size=32000, max_length=256),
+        "train": TrainConfig(
+            steps=steps,
+            max_tokens=8192,
+            accum_steps=accum_steps,
+            peak_lr=peak_lr,
+            warmup_steps=warmup_steps,
+            validate_every=2000,
+            checkpoint_every=2000,
+            patience=50,
+        ),
+    }
+
+
+# (d_model, d_ff, n_heads, encoder layers, decoder layers, dropout, norm). `tiny` is the net of
+# Wu et al. (ACL 2021) for Multi30k, `base` and `big` are the paper's, `deep` follows Wang et al. 2019.
+PRESETS: dict[str, Config] = {
+    "tiny": _preset((128, 256, 4, 4, 4, 0.3, "post")),
+    "small": _preset((256, 1024, 4, 3, 3, 0.3, "post"), data=DataConfig(vocab_size=8000)),
+    "base": _preset((512, 2048, 8, 6, 6, 0.1, "post"), **_wmt(100_000, 7e-4, 4000, 4)),
+    "big": _preset((1024, 4096, 16, 6, 6, 0.3, "post"), **_wmt(300_000, 5e-4, 4000, 4)),
+    "deep": _preset((512, 2048, 8, 24, 6, 0.1, "pre"), **_wmt(100_000, 1.5e-3, 8000, 4)),
+}
+PRESETS = {name: dataclasses.replace(config, preset=name) for name, config in PRESETS.items()}
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """The config as nested plain data, for JSON."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(values: Mapping[str, Any], base: Config | None = None) -> Config:
+    """`base` (default: all defaults) with `values` put in.
+
+    Raises:
+        TranslatorError: an unknown key, or a value of the wrong type.
+    """
+    return _merge(base or Config(), values, "")
+
+
+def _merge(section: Any, values: Mapping[str, Any], path: str) -> Any:
+    types = get_type_hints(type(section))
+    changes = {}
+    for key, value in values.items():
+        name = f"{path}{key}"
+        if key not in types:
+            raise TranslatorError(f"Unknown setting {name}; known here: {', '.join(types)}.")
+        if dataclasses.is_dataclass(types[key]):
+            if not isinstance(value, Mapping):
+                raise TranslatorError(f"{name} is a section: set {name}.KEY.")
+            changes[key] = _merge(getattr(section, key), value, f"{name}.")
+        else:
+            changes[key] = _typed(name, value, types[key])
+    return dataclasses.replace(section, **changes)
+
+
+def _typed(name: str, value: Any, kind: type) -> Any:
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TranslatorError(f"{name} takes a {kind.__name__}, not {value!r}.")
+    return value
+
+
+def load_config(
+    preset: str = "tiny", file: Path | None = None, overrides: Iterable[str] = ()
+) -> Config:
+    """A preset, then a TOML file over it, then `section.key=value` overrides over both.
+
+    Raises:
+        TranslatorError: unknown preset or key, wrong type, unreadable file.
+    """
+    if preset not in PRESETS:
+        raise TranslatorError(f'Unknown preset "{preset}"; there are: {", ".join(PRESETS)}.')
+    config = PRESETS[preset]
+    if file is not None:
+        try:
+            config = from_dict(tomllib.loads(file.read_text(encoding="utf-8")), config)
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise TranslatorError(f"{file} is not a TOML file: {error}.") from None
+    for override in overrides:
+        config = from_dict(_parse_override(override), config)
+    return config
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    path, equals, text = override.partition("=")
+    section, dot, key = path.strip().partition(".")
+    if not (equals and dot):
+        raise TranslatorError(f'--set takes section.key=value, not "{override}".')
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()  # a word without quotes is a string
+    return {section: {key: value}}
+
+
+def differences(old: Config, new: Config, ignore: Iterable[str] = ()) -> list[str]:
+    """The settings in which two configs differ, as `section.key: old -> new`."""
+    lines = []
+    for section, values in to_dict(old).items():
+        other = to_dict(new)[section]
+        for key, value in values.items() if isinstance(values, dict) else ():
+            name = f"{section}.{key}"
+            if value != other[key] and name not in ignore:
+                lines.append(f"{name}: {value} -> {other[key]}")
+    return lines
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented UTF-8 JSON."""
+    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

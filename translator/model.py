@@ -1,0 +1,339 @@
+"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), bottom-up, in one file.
+
+Letters: B sentences, S source length, T target length, D d_model, H heads, Dh = D/H, V vocabulary,
+K beam size. Masks are boolean, True = may be attended (as in PyTorch's scaled_dot_product_attention).
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translator.config import ModelConfig
+from translator.tokenizer import PAD
+
+
+def sinusoids(length: int, d_model: int, device: torch.device | None = None) -> Tensor:
+    """Position encodings, section 3.5: `(length, D)`, the first token at position 0.
+
+    The paper writes `PE(pos, 2i) = sin(pos / 10000^(2i/D))` and `PE(pos, 2i+1) = cos(...)`; its
+    own code puts all sines first and all cosines behind them, `[sin | cos]`, with frequencies
+    `10000^(-i / (D/2 - 1))`, and so does this. The order of channels changes nothing that is learnt.
+    """
+    half = d_model // 2
+    exponents = torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1)
+    positions = torch.arange(length, device=device, dtype=torch.float32)
+    angles = positions[:, None] * torch.exp(-math.log(10_000) * exponents)  # (length, D/2)
+    return torch.cat([angles.sin(), angles.cos()], dim=1)
+
+
+def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
+    """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`, rows sum to one."""
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return scores.softmax(dim=-1)
+
+
+@dataclass
+class LayerCache:
+    """What one decoder layer remembers between steps of a search."""
+
+    self_key: Tensor | None = None  # (B*K, H, T so far, Dh)
+    self_value: Tensor | None = None
+    cross_key: Tensor | None = None  # (B, H, S, Dh): once per source, shared by its K hypotheses
+    cross_value: Tensor | None = None
+
+
+@dataclass
+class DecoderCache:
+    """The state of incremental decoding, passed in by the caller. Empty at the start."""
+
+    layers: list[LayerCache] = field(default_factory=list)
+    length: int = 0  # target tokens decoded so far
+
+    def reorder(self, rows: Tensor, sources: Tensor | None = None) -> None:
+        """Keeps hypotheses `rows` `(new B*K,)` and, if given, only `sources` `(new B,)`."""
+        for layer in self.layers:
+            layer.self_key = _select(layer.self_key, rows)
+            layer.self_value = _select(layer.self_value, rows)
+            if sources is not None:
+                layer.cross_key = _select(layer.cross_key, sources)
+                layer.cross_value = _select(layer.cross_value, sources)
+
+
+def _select(tensor: Tensor | None, rows: Tensor) -> Tensor | None:
+    return None if tensor is None else tensor.index_select(0, rows)
+
+
+class MultiHeadAttention(nn.Module):
+    """Section 3.2.2: `MultiHead(Q, K, V) = Concat(head_1 .. head_H) W^O`.
+
+    Keys and values come from one matrix product, and apart from the query's, so that a search
+    projects the encoder's output once.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.n_heads = config.n_heads
+        self.query = nn.Linear(config.d_model, config.d_model)
+        self.key_value = nn.Linear(config.d_model, 2 * config.d_model)
+        self.output = nn.Linear(config.d_model, config.d_model)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        batch, length, d_model = x.shape
+        return x.view(batch, length, self.n_heads, d_model // self.n_heads).transpose(1, 2)
+
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Keys and values of `x` `(B, S, D)`: two times `(B, H, S, Dh)`."""
+        key, value = self.key_value(x).chunk(2, dim=-1)
+        return self._heads(key), self._heads(value)
+
+    def forward(
+        self,
+        x: Tensor,
+        key: Tensor,
+        value: Tensor,
+        mask: Tensor | None = None,
+        causal: bool = False,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Attends from `x` `(B, T, D)` to keys and values `(B, H, S, Dh)`.
+
+        Where `x` has K times as many rows as the keys (K hypotheses of one source), the rows of a
+        source are laid side by side as more query positions, so that keys are never copied.
+
+        Returns:
+            The output `(B, T, D)`, and the weights `(B, H, T, S)` if asked for.
+        """
+        rows, length, d_model = x.shape
+        query = self._heads(self.query(x).view(key.shape[0], -1, d_model))  # (B, H, K*T, Dh)
+        weights = None
+        if need_weights:
+            if causal:
+                mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+            weights = attention_weights(query, key, mask)
+            heads = weights @ value
+        else:
+            heads = F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal)
+        heads = heads.transpose(1, 2).reshape(rows, length, d_model)
+        return self.output(heads), weights
+
+
+class Dropout(nn.Module):
+    """Dropout (Srivastava et al. 2014) whose probability is rounded to 1/256.
+
+    One random byte decides about one number. Eight of them come from one 64-bit draw, which on a
+    CPU costs a tenth of the draws that `nn.Dropout` makes.
+    """
+
+    def __init__(self, probability: float):
+        super().__init__()
+        self.threshold = round(probability * 256)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.threshold == 0:
+            return x
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+        words.random_(-(2**63), None)  # all 64 bits
+        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
+        return x * (keep * (256 / (256 - self.threshold))).to(x.dtype)
+
+
+class FeedForward(nn.Sequential):
+    """Section 3.3, equation 2: `FFN(x) = max(0, x W1 + b1) W2 + b2`."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__(
+            nn.Linear(config.d_model, config.d_ff),
+            nn.ReLU(),
+            nn.Linear(config.d_ff, config.d_model),
+        )
+
+
+class Residual(nn.Module):
+    """A residual connection with layer norm around a sub-layer, section 3.1 and 5.4.
+
+    `post`: `LayerNorm(x + Dropout(f(x)))`, the paper's; `pre`: `x + Dropout(f(LayerNorm(x)))`,
+    which trains deep stacks (Wang et al. 2019). `enter` and `leave` stand before and after f.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.norm = nn.LayerNorm(config.d_model)
+        self.dropout = Dropout(config.dropout)
+        self.pre = config.norm == "pre"
+
+    def enter(self, x: Tensor) -> Tensor:
+        return self.norm(x) if self.pre else x
+
+    def leave(self, x: Tensor, update: Tensor) -> Tensor:
+        x = x + self.dropout(update)
+        return x if self.pre else self.norm(x)
+
+
+class EncoderLayer(nn.Module):
+    """Self-attention, then feed-forward."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(config)
+        self.self_residual = Residual(config)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_residual = Residual(config)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        entered = self.self_residual.enter(x)
+        update, _ = self.self_attention(entered, *self.self_attention.project(entered), mask)
+        x = self.self_residual.leave(x, update)
+        update = self.feed_forward(self.feed_forward_residual.enter(x))
+        return self.feed_forward_residual.leave(x, update)
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, attention to the encoder's output, then feed-forward."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.self_attention = MultiHeadAttention(config)
+        self.self_residual = Residual(config)
+        self.cross_attention = MultiHeadAttention(config)
+        self.cross_residual = Residual(config)
+        self.feed_forward = FeedForward(config)
+        self.feed_forward_residual = Residual(config)
+
+    def forward(
+        self, x: Tensor, memory: Tensor, src_mask: Tensor, cache: LayerCache, need_weights: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        entered = self.self_residual.enter(x)
+        key, value = self.self_attention.project(entered)
+        # Without earlier keys the positions see each other, masked; with them there is one new
+        # position, which sees all.
+        first = cache.self_key is None
+        if cache.self_key is not None and cache.self_value is not None:
+            key = torch.cat([cache.self_key, key], dim=2)
+            value = torch.cat([cache.self_value, value], dim=2)
+        cache.self_key, cache.self_value = key, value
+        update, _ = self.self_attention(entered, key, value, causal=first)
+        x = self.self_residual.leave(x, update)
+
+        if cache.cross_key is None or cache.cross_value is None:
+            cache.cross_key, cache.cross_value = self.cross_attention.project(memory)
+        update, weights = self.cross_attention(
+            self.cross_residual.enter(x),
+            cache.cross_key,
+            cache.cross_value,
+            src_mask,
+            need_weights=need_weights,
+        )
+        x = self.cross_residual.leave(x, update)
+        update = self.feed_forward(self.feed_forward_residual.enter(x))
+        return self.feed_forward_residual.leave(x, update), weights
+
+
+class Transformer(nn.Module):
+    """Encoder and decoder; source, target and output share one embedding (section 3.4)."""
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Embedding(config.vocab_size, config.d_model, padding_idx=PAD)
+        self.dropout = Dropout(config.dropout)
+        self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_encoder_layers))
+        self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
+        # Pre-norm stacks end on an un-normalised sum, so one norm closes each of them.
+        pre = config.norm == "pre"
+        self.encoder_norm = nn.LayerNorm(config.d_model) if pre else nn.Identity()
+        self.decoder_norm = nn.LayerNorm(config.d_model) if pre else nn.Identity()
+        self.positions: Tensor
+        self.register_buffer("positions", torch.empty(0), persistent=False)
+        self.reset_positions()
+        self._initialise()
+
+    def reset_positions(self, length: int = 512) -> None:
+        """Computes the position encodings anew, at least `length` of them."""
+        device = self.embedding.weight.device
+        self.positions = sinusoids(length, self.config.d_model, device)
+
+    def _initialise(self) -> None:
+        for name, parameter in self.named_parameters():
+            if name.endswith("key_value.weight"):
+                for part in parameter.chunk(2):  # two square matrices, as the query's
+                    nn.init.xavier_uniform_(part)
+            elif parameter.dim() > 1 and name != "embedding.weight":
+                nn.init.xavier_uniform_(parameter)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        # Scaled by sqrt(D) on the way in, rows then have the size of the position encodings.
+        nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
+        nn.init.zeros_(self.embedding.weight[PAD])
+
+    def _embed(self, ids: Tensor, start: int = 0) -> Tensor:
+        """`(B, T)` ids at positions from `start` on -> `(B, T, D)`."""
+        end = start + ids.shape[1]
+        if end > len(self.positions):
+            self.reset_positions(2 * end)
+        scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
+        return self.dropout(scaled + self.positions[start:end].to(scaled.dtype))
+
+    def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
+        """`src` `(B, S)`, padded right -> `memory` `(B, S, D)` and `src_mask` `(B, 1, 1, S)`."""
+        src_mask = (src != PAD)[:, None, None, :]
+        x = self._embed(src)
+        for layer in self.encoder:
+            x = layer(x, src_mask)
+        return self.encoder_norm(x), src_mask
+
+    def decode(
+        self,
+        tgt_in: Tensor,
+        memory: Tensor,
+        src_mask: Tensor,
+        cache: DecoderCache | None = None,
+    ) -> Tensor:
+        """Logits `(B, T, V)` of the token that follows each position of `tgt_in` `(B, T)`.
+
+        With a `cache`, `tgt_in` is the last token alone, `(B*K, 1)`, after a first call that may
+        hold any number; the cache then stands for all earlier ones.
+        """
+        return self.project(self.decode_states(tgt_in, memory, src_mask, cache)[0])
+
+    def decode_states(
+        self,
+        tgt_in: Tensor,
+        memory: Tensor,
+        src_mask: Tensor,
+        cache: DecoderCache | None = None,
+        need_weights: bool = False,
+    ) -> tuple[Tensor, list[Tensor]]:
+        """As `decode`, but the states `(B, T, D)` before the projection to the vocabulary.
+
+        Also returns the cross-attention of each layer, `(B, H, T, S)`, if asked for.
+        """
+        if cache is None:
+            cache = DecoderCache()
+        if not cache.layers:
+            cache.layers = [LayerCache() for _ in self.decoder]
+        x = self._embed(tgt_in, cache.length)
+        cache.length += tgt_in.shape[1]
+        all_weights = []
+        for layer, layer_cache in zip(self.decoder, cache.layers, strict=True):
+            x, weights = layer(x, memory, src_mask, layer_cache, need_weights)
+            if weights is not None:
+                all_weights.append(weights)
+        return self.decoder_norm(x), all_weights
+
+    def project(self, states: Tensor) -> Tensor:
+        """States `(..., D)` -> logits `(..., V)`, by the embedding matrix."""
+        return F.linear(states, self.embedding.weight)
+
+    def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
+        """Logits `(B, T, V)` for training: `decode(tgt_in, *encode(src))`."""
+        return self.decode(tgt_in, *self.encode(src))
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Trainable numbers, tied ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())

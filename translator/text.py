@@ -1,0 +1,156 @@
+"""What surrounds a model: spans that are carried over unchanged, white space, texts too long.
+
+A span that the vocabulary cannot spell (an emoji, a Greek word), or a web or mail address, is
+masked by one stand-in character, which becomes a placeholder `<copy_i>` among the ids. The model
+puts the placeholder in its place (data_prep/augment.py trains that), and the span returns there.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from translator.tokenizer import N_COPY, Tokenizer
+
+STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in bytes
+# Joiners, variation selectors and combining marks belong to the character before them.
+_TAIL = "\u200d\ufe0e\ufe0f\u20e3"
+_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']|[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_RUN = re.compile(r"\w+|[^\w\s]+")
+
+
+@dataclass(frozen=True)
+class CopySpan:
+    """A span of the source, and whether white space or a word touches it there."""
+
+    text: str
+    space_before: bool
+    glued_after: bool  # a letter or digit follows at once
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text for the model: `ids` without EOS, and the spans its placeholders stand for."""
+
+    ids: list[int]
+    copies: list[CopySpan]
+
+
+def normalise(text: str) -> str:
+    """What the model reads: NFC, every run of white space one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _unknown_spans(text: str, alphabet: frozenset[str]) -> list[tuple[int, int]]:
+    """Words with, or runs of, characters outside `alphabet`, and addresses; in order, apart."""
+    spans = [match.span() for match in _ADDRESS.finditer(text)]
+    covered = {i for start, end in spans for i in range(start, end)}
+    for match in _RUN.finditer(text):
+        start, end = match.span()
+        unknown = [i for i in range(start, end) if text[i] not in alphabet and i not in covered]
+        if not unknown:
+            continue
+        if text[start].isalnum() or text[start] == "_":  # half a word cannot be translated
+            spans.append((start, end))
+        else:
+            spans += [(i, i + 1) for i in unknown]
+    return sorted(spans)
+
+
+def _merge(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Joins spans that touch or have only white space or a tail character between them."""
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        while end < len(text) and (text[end] in _TAIL or unicodedata.combining(text[end])):
+            end += 1
+        if merged and not text[merged[-1][1] : start].strip():
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def mask(text: str, alphabet: frozenset[str]) -> tuple[str, list[CopySpan]]:
+    """`text` with a stand-in for each span that is to be carried over, and those spans."""
+    masked, copies, position = [], [], 0
+    for start, end in _merge(_unknown_spans(text, alphabet), text):
+        glued = end < len(text) and text[end].isalnum()
+        space_before = start == 0 or text[start - 1].isspace()
+        copies.append(CopySpan(text[start:end], space_before, glued))
+        masked += [text[position:start], STAND_IN, " " if glued else ""]
+        position = end
+    return "".join([*masked, text[position:]]), copies
+
+
+class TextCodec:
+    """Text -> ids with placeholders -> text, for one tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+        space_and_bytes = tokenizer.encode(STAND_IN)
+        self._space, self._stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
+
+    def encode(self, text: str) -> Source:
+        """A normalised text -> its ids. Copy placeholder i stands for the i-th span."""
+        masked, copies = mask(text, self.tokenizer.alphabet)
+        ids: list[int] = []
+        n_copies = 0
+        for piece in self.tokenizer.encode(masked):
+            ids.append(piece)
+            if ids[-3:] == self._stand_in:
+                del ids[-3:]
+                if self._space and ids[-1:] == self._space:
+                    del ids[-1:]  # the space before it, which no word carries
+                ids.append(self.tokenizer.copy_ids[n_copies % N_COPY])
+                n_copies += 1
+        return Source(ids, copies)
+
+    def decode(self, ids: Sequence[int], source: Source) -> str:
+        """The model's ids -> text, each placeholder of the source once, strange ones dropped."""
+        left = dict(zip(self.tokenizer.copy_ids, source.copies, strict=False))
+        order: list[CopySpan] = []
+        spelt: list[int] = []
+        for piece in ids:
+            if piece in left:
+                order.append(left.pop(piece))
+                spelt += self._stand_in
+            elif piece not in self.tokenizer.copy_ids:
+                spelt.append(piece)
+        parts = self.tokenizer.decode(spelt).split(STAND_IN)
+        text = parts[0]
+        for span, part in zip(order, parts[1:], strict=True):
+            if span.space_before and text and not text[-1].isspace():
+                text += " "
+            text += span.text + (part.lstrip() if span.glued_after else part)
+        return text
+
+    def missing(self, ids: Sequence[int], source: Source) -> list[int]:
+        """The placeholders of the source that `ids` lacks."""
+        return [i for i in self.tokenizer.copy_ids[: len(source.copies)] if i not in ids]
+
+
+# Where a text too long may be cut, best first: sentence ends, clause marks, any white space.
+_CUTS = (re.compile(r"(?<=[.!?…])[\"'”“)]*\s+"), re.compile(r"(?<=[,;:–—])\s+"), re.compile(r"\s+"))
+
+
+def split_long(text: str, fits: Callable[[str], bool]) -> list[tuple[str, str]]:
+    """Cuts `text` until every part fits: parts with the white space that follows each.
+
+    The cut nearest the middle is taken, of the best kind that stands in the middle half; without
+    any white space it falls between two characters.
+    """
+    if len(text) < 2 or fits(text):
+        return [(text, "")]
+    middle, quarter = len(text) // 2, len(text) // 4
+    for pattern in _CUTS:
+        spaces = [
+            (match.end() - len(match[0]) + len(match[0].rstrip()), match.end())
+            for match in pattern.finditer(text, quarter, len(text) - quarter)
+        ]
+        if spaces:
+            start, end = min(spaces, key=lambda space: abs(space[0] - middle))
+            break
+    else:
+        start = end = middle
+    head, tail = split_long(text[:start], fits), split_long(text[end:], fits)
+    return [*head[:-1], (head[-1][0], text[start:end]), *tail]

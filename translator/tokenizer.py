@@ -1,0 +1,111 @@
+"""Text <-> ids with SentencePiece (Kudo & Richardson 2018): one joint vocabulary for both languages.
+
+Special and reserved pieces are control symbols: SentencePiece never produces those from text, so
+no user can type his way into one of them.
+"""
+
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from translator.config import TranslatorError
+
+PAD, UNK, BOS, EOS = 0, 1, 2, 3
+N_COPY = 16  # placeholders for spans that are carried over as they are
+COPY_PIECES = tuple(f"<copy_{i}>" for i in range(N_COPY))
+RESERVED_PIECES = ("<bt>", "<2en>", "<2de>", *COPY_PIECES, *(f"<spare_{i}>" for i in range(16)))
+
+# SentencePiece writes a space as U+2581. A literal one would come back as a space, so it travels
+# as this noncharacter, which Unicode promises never to assign.
+_SPACE_MARK, _ESCAPE = "\u2581", "\U0010fffe"
+
+
+class Tokenizer:
+    """A trained SentencePiece model. `tokenizer.model_bytes` is the file's content."""
+
+    def __init__(self, model_bytes: bytes):
+        import sentencepiece
+
+        self.model_bytes = model_bytes
+        self._processor = sentencepiece.SentencePieceProcessor()
+        try:
+            self._processor.LoadFromSerializedProto(model_bytes)
+        except RuntimeError:
+            raise TranslatorError("The tokenizer is damaged: copy tokenizer.model again.") from None
+        self.vocab_size: int = self._processor.GetPieceSize()
+        self.copy_ids = tuple(self._processor.PieceToId(piece) for piece in COPY_PIECES)
+        if UNK in self.copy_ids:
+            raise TranslatorError("tokenizer.model lacks this project's reserved pieces.")
+        self._control = frozenset(
+            [PAD, BOS, EOS, *(self._processor.PieceToId(piece) for piece in RESERVED_PIECES)]
+        )
+        pieces = [self._processor.IdToPiece(i) for i in range(self.vocab_size)]
+        normal = [
+            piece
+            for i, piece in enumerate(pieces)
+            if i not in self._control and i != UNK and not self._processor.IsByte(i)
+        ]
+        # For each id: does it begin a new word, is it a punctuation mark?
+        self.starts_word = [piece.startswith(_SPACE_MARK) for piece in pieces]
+        self.is_mark = [not any(map(str.isalnum, piece)) for piece in pieces]
+        # The characters that text pieces are made of; all others are spelt in bytes.
+        self.alphabet = frozenset("".join(normal)) - {_SPACE_MARK} | {" "}
+
+    @classmethod
+    def load(cls, path: Path) -> "Tokenizer":
+        """Reads a `tokenizer.model` file."""
+        return cls(path.read_bytes())
+
+    @classmethod
+    def train(cls, lines: Iterable[str], vocab_size: int, sample: int = 1_000_000) -> "Tokenizer":
+        """Trains a unigram model on at most the first `sample` lines of both languages.
+
+        The result is a function of the lines alone: the thread count, on which SentencePiece
+        depends, is fixed. A corpus too small for `vocab_size` pieces gets fewer.
+
+        Raises:
+            TranslatorError: there is nothing to learn from.
+        """
+        import itertools
+
+        import sentencepiece
+
+        buffer = io.BytesIO()
+        text = (line.replace(_SPACE_MARK, _ESCAPE) for line in itertools.islice(lines, sample))
+        try:
+            sentencepiece.SentencePieceTrainer.Train(
+                sentence_iterator=text,
+                model_writer=buffer,
+                vocab_size=vocab_size,
+                hard_vocab_limit=False,
+                model_type="unigram",
+                character_coverage=0.99999,  # rarer characters are bytes
+                byte_fallback=True,
+                normalization_rule_name="identity",
+                remove_extra_whitespaces=False,
+                max_sentence_length=16384,
+                num_threads=4,
+                control_symbols=list(RESERVED_PIECES),
+                pad_id=PAD,
+                unk_id=UNK,
+                bos_id=BOS,
+                eos_id=EOS,
+                minloglevel=2,
+            )
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise TranslatorError(f"No tokenizer could be trained: {reason}") from None
+        return cls(buffer.getvalue())
+
+    def encode(self, text: str) -> list[int]:
+        """`text` as ids, without BOS or EOS. No text gives a control symbol."""
+        return self._processor.EncodeAsIds(text.replace(_SPACE_MARK, _ESCAPE))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of `ids`; control symbols are dropped. `decode(encode(text)) == text`."""
+        kept = [i for i in ids if i not in self._control]
+        return self._processor.DecodeIds(kept).replace(_ESCAPE, _SPACE_MARK)
+
+    def pieces(self, ids: Sequence[int]) -> list[str]:
+        """The pieces themselves, for pictures and reports."""
+        return [self._processor.IdToPiece(i) for i in ids]

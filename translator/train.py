@@ -1,0 +1,546 @@
+"""Training: one update, the loop around it, validation, resume, and the end of a run."""
+
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from data_prep.augment import CopyNoise, word_anchors
+from data_prep.clean import encode_pairs
+from data_prep.corpora import Corpus, load_corpus
+from translator.checkpoint import (
+    FORMAT_VERSION,
+    Model,
+    TrainingState,
+    average_weights,
+    load_checkpoint,
+    load_model,
+    resume_candidates,
+    rotate,
+    save_checkpoint,
+    save_model,
+    step_folders,
+)
+from translator.config import (
+    Config,
+    SearchConfig,
+    TranslatorError,
+    differences,
+    from_dict,
+    to_dict,
+    write_json,
+)
+from translator.data import Batch, IdPair, Loader, collate, derive_seed, token_batches
+from translator.evaluate import evaluate_pairs
+from translator.losses import projected_cross_entropy
+from translator.model import Transformer, count_parameters
+from translator.optim import build_optimizer, learning_rate
+from translator.text import normalise
+from translator.tokenizer import PAD, Tokenizer
+from translator.translate import Translator, pick_device
+
+log = logging.getLogger("translator")
+
+MAY_DIFFER = ("train.steps", "train.log_every")  # between a run and its continuation
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A corpus, ready for training."""
+
+    corpus: Corpus
+    tokenizer: Tokenizer
+    train: list[IdPair]
+    valid: list[IdPair]
+    fingerprint: str
+    dropped: dict[str, int]
+
+
+def prepare_data(config: Config, tokenizer: Tokenizer | None = None) -> TrainingData:
+    """Loads the corpus, trains a tokenizer on it unless one is given, and encodes it.
+
+    Raises:
+        TranslatorError: the corpus is missing, broken, or empty.
+    """
+    data = config.data
+    corpus = load_corpus(data.corpus, data.src, data.tgt, config.train.seed)
+    for note in corpus.notes:
+        log.warning(note)
+    text = corpus.splits.get("train")
+    if not text:
+        raise TranslatorError(f"{data.corpus} has no training pairs.")
+    if tokenizer is None:
+        lines = (normalise(line) for pair in text for line in pair)
+        tokenizer = Tokenizer.train(filter(None, lines), data.vocab_size)
+    train_pairs, dropped = encode_pairs(text, tokenizer, data)
+    valid_pairs, _ = encode_pairs(corpus.splits["valid"], tokenizer, data)
+    if not train_pairs or not valid_pairs:
+        raise TranslatorError(f"{data.corpus} has no usable pairs: all are empty or overlong.")
+    for reason, count in dropped.items():
+        log.warning("%d of %d training pairs dropped: %s.", count, len(text), reason)
+    return TrainingData(
+        corpus, tokenizer, train_pairs, valid_pairs, corpus.fingerprint(), dropped
+    )
+
+
+def loss_sums(model: Transformer, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Sums over the real target tokens of a batch: the smoothed loss, and `-log p`."""
+    memory, src_mask = model.encode(batch.src)
+    states, _ = model.decode_states(batch.tgt_in, memory, src_mask)  # (B, T, D)
+    real = batch.tgt_out != PAD
+    return projected_cross_entropy(
+        states[real], model.embedding.weight, batch.tgt_out[real], smoothing
+    )
+
+
+def update(
+    model: Transformer,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Batch],
+    rate: float,
+    label_smoothing: float,
+    clip_norm: float,
+) -> tuple[float, float, int]:
+    """One step: gradients of all micro-batches, divided by all their real target tokens.
+
+    Returns:
+        Sum of `-log p` over the target tokens, gradient norm before clipping, target tokens.
+    """
+    n_tokens = sum(batch.n_tokens for batch in batches)
+    nll_total = 0.0
+    optimizer.zero_grad(set_to_none=True)
+    for batch in batches:
+        loss_sum, nll_sum = loss_sums(model, batch, label_smoothing)
+        (loss_sum / n_tokens).backward()
+        nll_total += float(nll_sum)
+    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
+    if not math.isfinite(norm):
+        raise TranslatorError(
+            "The loss is no longer a number. Start from the last checkpoint with a lower rate "
+            "(--set train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
+        )
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return nll_total, norm, n_tokens
+
+
+@torch.inference_mode()
+def validation_loss(model: Transformer, pairs: Sequence[IdPair], device: torch.device) -> float:
+    """Mean of `-log p` per target token."""
+    order = sorted(range(len(pairs)), key=lambda i: max(map(len, pairs[i])))
+    lengths = [max(map(len, pairs[i])) + 1 for i in order]
+    total, n_tokens = 0.0, 0
+    for rows in token_batches(lengths, 8192):
+        batch = collate([pairs[order[i]] for i in rows]).to(device)
+        total += float(loss_sums(model, batch, 0.0)[1])
+        n_tokens += batch.n_tokens
+    return total / n_tokens
+
+
+def optimizer_tensors(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's state as named tensors."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    model: Transformer, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    """The inverse of `optimizer_tensors`."""
+    for name, parameter in model.named_parameters():
+        keys = [key for key in tensors if key.rpartition("/")[0] == name]
+        # Adam counts steps on the parameter's device when it is fused.
+        optimizer.state[parameter] = {
+            key.rpartition("/")[2]: tensors[key].to(parameter.device) for key in keys
+        }
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user stopped the run; everything is saved."""
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collects Ctrl-C and SIGTERM; the second one acts at once."""
+    received: list[int] = []
+    previous: dict[int, Any] = {}
+
+    def note(number: int, _frame: object) -> None:
+        received.append(number)
+        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else previous[number])
+        log.warning("Stopping after this update; once more to leave at once.")
+
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            previous[number] = signal.signal(number, note)
+    except ValueError:
+        pass  # not the main thread: the caller's affair
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+class Run:
+    """A training run in a folder."""
+
+    def __init__(self, config: Config, folder: Path, device: torch.device, show_bar: bool = False):
+        self.folder = folder
+        self.device = device
+        self.show_bar = show_bar
+        self.state = TrainingState()
+        self.metrics = folder / "metrics.jsonl"
+        earlier = _earlier(folder)
+        tokenizer = Tokenizer.load(folder / "tokenizer.model") if earlier else None
+        self.data = prepare_data(config, tokenizer)
+        model = replace(config.model, vocab_size=self.data.tokenizer.vocab_size)
+        self.config = replace(config, model=model)
+        if earlier:
+            _check_same(folder, earlier, self.config, self.data.fingerprint)
+        torch.manual_seed(derive_seed(config.train.seed, "init"))
+        self.model = Transformer(model).to(device)
+        self.optimizer = build_optimizer(self.model, config.train)
+        if earlier:
+            self._resume()
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        (self.folder / "tokenizer.model").write_bytes(self.data.tokenizer.model_bytes)
+        self.metrics.write_text("")
+        description = {
+            "format_version": FORMAT_VERSION,
+            "data": {"fingerprint": self.data.fingerprint},
+            "config": to_dict(self.config),
+        }
+        write_json(self.folder / "config.json", description)
+
+    def _resume(self) -> None:
+        for folder in resume_candidates(self.folder):
+            try:
+                model, tensors, self.state = load_checkpoint(folder)
+            except TranslatorError as error:
+                log.warning("%s The checkpoint before it is used.", error)
+                continue
+            self.model.load_state_dict(model.transformer.state_dict())
+            restore_optimizer(self.model, self.optimizer, tensors)
+            log.info("Going on from step %d.", self.state.step)
+            break
+        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
+        kept = [line for line in lines if json.loads(line)["step"] <= self.state.step]
+        self.metrics.write_text("".join(line + "\n" for line in kept))
+
+    def _record(self, **values: Any) -> None:
+        with open(self.metrics, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": self.state.step, **values}) + "\n")
+
+    def describe(self) -> str:
+        """One line that says what is about to happen."""
+        c, data = self.config, self.data
+        return (
+            f"{c.data.corpus} {c.data.src}-{c.data.tgt}: {len(data.train)} training and "
+            f"{len(data.valid)} validation pairs, {data.tokenizer.vocab_size} pieces; preset "
+            f"{c.preset}, {count_parameters(self.model) / 1e6:.2f} M parameters, {c.train.steps} "
+            f"steps on {self.device}, {torch.get_num_threads()} threads; run folder {self.folder}"
+        )
+
+    def loop(self, minutes: float | None = None) -> None:
+        """Updates until the last step, `minutes` of this session, or no progress.
+
+        Raises:
+            Interrupted: by a signal, after saving.
+        """
+        c = self.config.train
+        noise = None
+        if self.config.data.copy_rate > 0:
+            anchors = word_anchors(self.data.train[:100_000], self.data.tokenizer)
+            noise = CopyNoise(anchors, self.data.tokenizer.copy_ids, self.config.data.copy_rate)
+        loader = Loader(self.data.train, c.max_tokens, c.seed, noise)
+        batches = loader.batches(self.state.epoch, self.state.batch)
+        start, start_seconds = time.monotonic(), self.state.seconds
+        start_cpu = time.process_time() - self.state.cpu_seconds
+        bar = tqdm(
+            total=c.steps, initial=self.state.step, unit="step", disable=not self.show_bar, leave=False
+        )
+        self.model.train()
+        window = _Window()
+        with _stop_signals() as received, bar:
+            while self.state.step < c.steps and self.state.bad_validations < c.patience:
+                micro_batches = []
+                for _ in range(c.accum_steps):
+                    batch, position = next(batches)
+                    micro_batches.append(batch.to(self.device))
+                self.state.step += 1
+                self.state.epoch, self.state.batch = position
+                # Dropout depends on the step alone, so a resumed run draws the same numbers.
+                torch.manual_seed(derive_seed(c.seed, "update", self.state.step))
+                rate = learning_rate(self.state.step, c)
+                nll, norm, n_tokens = update(
+                    self.model, self.optimizer, micro_batches, rate, c.label_smoothing, c.clip_norm
+                )
+                window.add(nll, norm, n_tokens)
+                self.state.n_tokens += n_tokens
+                self.state.seconds = start_seconds + time.monotonic() - start
+                self.state.cpu_seconds = time.process_time() - start_cpu
+                bar.update()
+                if self.state.step % c.log_every == 0:
+                    self._log(window, rate, bar)
+                    window = _Window()
+                last = self.state.step >= c.steps
+                out_of_time = minutes is not None and time.monotonic() - start >= minutes * 60
+                stopping = last or out_of_time or bool(received)
+                improved = False
+                if self.state.step % c.validate_every == 0 or last or out_of_time:
+                    improved = self._validate()
+                    window.restart()
+                if stopping or improved or self.state.step % c.checkpoint_every == 0:
+                    self.save()
+                if received:
+                    raise Interrupted(
+                        f"Stopped after step {self.state.step}; the same command goes on from there."
+                    )
+                if out_of_time:
+                    break
+
+    def _log(self, window: "_Window", rate: float, bar: Any) -> None:
+        values = window.summary()
+        self._record(epoch=self.state.epoch, lr=rate, seconds=round(self.state.seconds, 1), **values)
+        left = (self.config.train.steps - self.state.step) * (
+            self.state.seconds / max(self.state.step, 1)
+        )
+        text = (
+            f"loss {values['loss']:.3f}, perplexity {values['perplexity']:.2f}, lr {rate:.2e}, "
+            f"{values['tokens_per_second']:.0f} target tokens/s"
+        )
+        bar.set_postfix_str(text)
+        if not self.show_bar:
+            log.info(
+                "step %d/%d: %s, ETA %s",
+                self.state.step,
+                self.config.train.steps,
+                text,
+                _duration(left),
+            )
+
+    def _validate(self) -> bool:
+        """Loss, greedy BLEU and three sample translations; whether BLEU is the best so far."""
+        self.model.eval()
+        loss = validation_loss(self.model, self.data.valid, self.device)
+        translator = Translator(Model(self.model, self.data.tokenizer, self.config), self.device)
+        pairs = self.data.corpus.splits["valid"]
+        search = SearchConfig(beam_size=1, batch_tokens=self.config.search.batch_tokens)
+        result, lines = evaluate_pairs(translator, pairs, search, ["bleu"])
+        self.model.train()
+        bleu = result["scores"]["bleu"]["score"]
+        improved = bleu > self.state.best_bleu
+        if improved:
+            self.state.best_bleu, self.state.best_step = bleu, self.state.step
+            self.state.bad_validations = 0
+        else:
+            self.state.bad_validations += 1
+        self._record(valid_loss=loss, valid_perplexity=math.exp(loss), valid_bleu=bleu)
+        log.info(
+            "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
+            self.state.step,
+            loss,
+            math.exp(loss),
+            bleu,
+            " (best)" if improved else f" (best {self.state.best_bleu:.2f})",
+        )
+        for i in range(0, len(pairs), max(1, -(-len(pairs) // 3))):
+            log.info("  %s => %s", pairs[i][0].strip(), lines[i].strip())
+        return improved
+
+    def save(self) -> None:
+        """Writes a checkpoint and drops those that are no longer needed."""
+        c = self.config.train
+        info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
+        save_checkpoint(
+            self.folder,
+            self.model.state_dict(),
+            self.data.tokenizer,
+            self.config,
+            info,
+            optimizer_tensors(self.model, self.optimizer),
+            self.state,
+        )
+        rotate(self.folder, c.keep_checkpoints, self.state.best_step)
+
+    def finish(self) -> dict[str, Any]:
+        """Takes the best step or the average of the last, whichever is better on valid; scores it.
+
+        Returns:
+            The scores by split, as in the model's `config.json`.
+        """
+        folders = step_folders(self.folder)
+        kept = folders[-self.config.train.keep_checkpoints :]
+        candidates = {f"average of the last {len(kept)} checkpoints": average_weights(kept)}
+        best = self.folder / "steps" / str(self.state.best_step)
+        if best.is_dir():
+            candidates[f"step {self.state.best_step}"] = average_weights([best])
+        valid = self.data.corpus.splits["valid"]
+        results = {}
+        for name, weights in candidates.items():
+            # Finished models are stored, and therefore scored, in half precision.
+            candidates[name] = {key: weight.half() for key, weight in weights.items()}
+            self.model.load_state_dict({k: w.float() for k, w in candidates[name].items()})
+            results[name], _ = evaluate_pairs(self._translator(), valid)
+            log.info("%s: BLEU %.2f on valid", name, results[name]["scores"]["bleu"]["score"])
+        chosen = max(results, key=lambda name: results[name]["scores"]["bleu"]["score"])
+        self.model.load_state_dict({k: w.float() for k, w in candidates[chosen].items()})
+        scores = {"valid": results[chosen]}
+        for split, pairs in self.data.corpus.splits.items():
+            if split.startswith("test"):
+                scores[split], _ = evaluate_pairs(self._translator(), pairs)
+        info = {
+            "preset": self.config.preset,
+            "data": {
+                "corpus": self.data.corpus.name,
+                "fingerprint": self.data.fingerprint,
+                "training_pairs": len(self.data.train),
+                "dropped": self.data.dropped,
+            },
+            "training": {
+                "weights": chosen,
+                **vars(self.state),
+                "device": str(self.device),
+                "threads": torch.get_num_threads(),
+                "torch": torch.__version__,
+                "parameters": count_parameters(self.model),
+            },
+            "scores": scores,
+        }
+        save_model(self.folder, candidates[chosen], self.data.tokenizer, self.config, info)
+        return info
+
+    def _translator(self) -> Translator:
+        return Translator(Model(self.model, self.data.tokenizer, self.config), self.device)
+
+
+class _Window:
+    """Sums since the last log line."""
+
+    def __init__(self) -> None:
+        self.nll, self.norm, self.n_tokens, self.updates = 0.0, 0.0, 0, 0
+        self.seconds, self.start = 0.0, time.monotonic()
+
+    def restart(self) -> None:
+        """Leaves out the time since the last update, which went into something else."""
+        self.start = time.monotonic()
+
+    def add(self, nll: float, norm: float, n_tokens: int) -> None:
+        now = time.monotonic()
+        self.seconds, self.start = self.seconds + now - self.start, now
+        self.nll, self.norm = self.nll + nll, self.norm + norm
+        self.n_tokens, self.updates = self.n_tokens + n_tokens, self.updates + 1
+
+    def summary(self) -> dict[str, float]:
+        loss = self.nll / self.n_tokens
+        return {
+            "loss": round(loss, 4),
+            "perplexity": round(math.exp(loss), 3),
+            "grad_norm": round(self.norm / self.updates, 4),
+            "tokens_per_second": round(self.n_tokens / max(self.seconds, 1e-9), 1),
+        }
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _earlier(folder: Path) -> dict[str, Any] | None:
+    """The description of the run that is in `folder`, if there is one."""
+    path = folder / "config.json"
+    if not (path.exists() and (folder / "tokenizer.model").exists()):
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise TranslatorError(f"{path} is damaged; --fresh starts a new run.") from None
+
+
+def _check_same(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
+    changes = differences(from_dict(earlier["config"]), config, MAY_DIFFER)
+    if earlier["data"]["fingerprint"] != fingerprint:
+        changes.append("the corpus: its text is another")
+    if changes:
+        raise TranslatorError(
+            f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
+            "name another folder with --run, or start anew with --fresh."
+        )
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none."""
+    if not folder.exists():
+        return None
+    number = 1
+    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    os.replace(folder, target)
+    return target
+
+
+def run_folder(config: Config) -> Path:
+    """Where a run goes that names no folder: `checkpoints/CORPUS-SRC-TGT-PRESET`."""
+    corpus = config.data.corpus.rstrip("/").replace("hf:", "").replace(":", "-")
+    data = config.data
+    return Path("checkpoints") / f"{Path(corpus).name}-{data.src}-{data.tgt}-{config.preset}"
+
+
+def train(
+    config: Config,
+    folder: Path | None = None,
+    *,
+    minutes: float | None = None,
+    fresh: bool = False,
+    device: str = "auto",
+    show_bar: bool = False,
+) -> dict[str, Any]:
+    """Trains a model, or goes on with the run that `folder` holds.
+
+    Args:
+        config: all settings.
+        folder: the run folder; default `run_folder(config)`.
+        minutes: end this session's training after so long, with what there is then.
+        fresh: move a run that is already there aside.
+        device: `auto`, `cpu`, `cuda` or `mps`.
+        show_bar: a progress bar instead of log lines.
+
+    Returns:
+        What is known of the finished model: data, training, and scores by split.
+
+    Raises:
+        TranslatorError: broken data, or a run with other settings is in the folder.
+        Interrupted: Ctrl-C or SIGTERM; all is saved.
+    """
+    folder = folder or run_folder(config)
+    if fresh and (aside := move_aside(folder)):
+        log.info("The old run is now %s.", aside)
+    run = Run(config, folder, pick_device(device), show_bar)
+    before = run.state.step
+    log.info(run.describe())
+    run.loop(minutes)
+    if run.state.step == before and (folder / "model.safetensors").exists():
+        log.info("This run is finished; --steps with a higher number goes on, --fresh starts anew.")
+        return load_model(folder).info
+    return run.finish()

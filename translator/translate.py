@@ -1,0 +1,269 @@
+"""Lines in, lines out: the `Translator` that the command line and other programs use."""
+
+import itertools
+import logging
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from translator.checkpoint import Model, load_model
+from translator.config import SearchConfig, TranslatorError
+from translator.data import pad_right, token_batches
+from translator.search import Hypothesis, beam_search
+from translator.text import Source, TextCodec, normalise, split_long
+from translator.tokenizer import BOS, EOS, N_COPY
+
+log = logging.getLogger("translator")
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What became of a line. Scores are length-normalised log-probabilities."""
+
+    source: str
+    text: str
+    score: float
+    n_best: list[tuple[str, float]] = field(default_factory=list)  # (text, score), best first
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Cross-attention of a sentence and its translation, for pictures."""
+
+    src_pieces: list[str]  # S pieces, EOS last
+    tgt_pieces: list[str]  # T pieces, EOS last
+    weights: Tensor  # (layers, H, T, S), rows sum to one
+
+
+@dataclass(frozen=True)
+class _Unit:
+    """A part of a line that the model reads at once."""
+
+    line: int
+    source: Source
+    space: str  # white space between this part and the next
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """`auto` is the best there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        TranslatorError: the device is unknown or not there.
+    """
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    if name == "auto":
+        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
+    if not present.get(name.partition(":")[0]):
+        there = ", ".join(d for d, is_there in present.items() if is_there)
+        raise TranslatorError(f'There is no device "{name}" here; there is: auto, {there}.')
+    return torch.device(name)
+
+
+def shipped_models() -> dict[tuple[str, str], Path]:
+    """The models that come with the program, by (source, target) language."""
+    package = Path(__file__).parent
+    folders = {}
+    # In a wheel they lie inside the package, in a clone beside it.
+    for root in (package / "checkpoints", package.parent / "checkpoints"):
+        for folder in sorted(root.glob("multi30k-??-??")):
+            src, tgt = folder.name.split("-")[1:]
+            if (folder / "model.safetensors").exists():
+                folders.setdefault((src, tgt), folder)
+    return folders
+
+
+def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Path:
+    """The folder of a MODEL: as given, else `$TRANSLATOR_MODEL`, else the shipped one.
+
+    Raises:
+        TranslatorError: no model is shipped for the direction.
+    """
+    named = model or os.environ.get("TRANSLATOR_MODEL")
+    if named:
+        return Path(named)
+    shipped = shipped_models()
+    if (src, tgt) not in shipped:
+        there = ", ".join("-".join(direction) for direction in shipped) or "none"
+        raise TranslatorError(
+            f"No model for {src}-{tgt} is shipped (there is: {there}). Train one with "
+            f"`translator train --src {src} --tgt {tgt}` and name it with --model."
+        )
+    return shipped[src, tgt]
+
+
+class Translator:
+    """A model that translates text.
+
+    >>> translator = Translator.load()
+    >>> translator.translate(["A dog runs along the beach."])
+    """
+
+    def __init__(self, model: Model, device: torch.device | None = None):
+        self.model = model
+        self.device = device or torch.device("cpu")
+        self.codec = TextCodec(model.tokenizer)
+        self._transformer = model.transformer.to(self.device).eval()
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path | None = None,
+        *,
+        src: str = "en",
+        tgt: str = "de",
+        device: str = "auto",
+    ) -> "Translator":
+        """Loads a MODEL folder; without one, the shipped model from `src` to `tgt`.
+
+        Raises:
+            TranslatorError: there is none, it is damaged, or the device is not there.
+        """
+        chosen = pick_device(device)
+        return cls(load_model(find_model(model, src, tgt), chosen), chosen)
+
+    def translate(
+        self, lines: Sequence[str], *, beam_size: int = 5, length_penalty: float | None = None
+    ) -> list[str]:
+        """Translates each line; a blank one stays as it is.
+
+        Args:
+            lines: any text; leading and trailing white space is kept.
+            beam_size: hypotheses per sentence, 1 = greedy.
+            length_penalty: alpha in `log_prob / length ** alpha`; None takes the model's own.
+        """
+        search = self.search_config(beam_size=beam_size, length_penalty=length_penalty)
+        return [translation.text for translation in self.translate_lines(lines, search)]
+
+    def search_config(
+        self,
+        beam_size: int | None = None,
+        length_penalty: float | None = None,
+        n_best: int = 1,
+        batch_tokens: int | None = None,
+    ) -> SearchConfig:
+        """The model's own search settings, with those given put in."""
+        given = {
+            "beam_size": beam_size,
+            "length_penalty": length_penalty,
+            "batch_tokens": batch_tokens,
+        }
+        changes = {name: value for name, value in given.items() if value is not None}
+        return replace(self.model.config.search, n_best=n_best, **changes)
+
+    def translate_lines(
+        self, lines: Sequence[str], search: SearchConfig | None = None
+    ) -> list[Translation]:
+        """As `translate`, with scores and `search.n_best` translations per line."""
+        search = search or self.model.config.search
+        units = [unit for i, line in enumerate(lines) for unit in self._units(i, line)]
+        found = self._search([unit.source for unit in units], search)
+        by_line: dict[int, list[tuple[_Unit, list[Hypothesis]]]] = {}
+        for unit, hypotheses in zip(units, found, strict=True):
+            by_line.setdefault(unit.line, []).append((unit, hypotheses))
+        return [self._assemble(line, by_line.get(i, [])) for i, line in enumerate(lines)]
+
+    def translate_blocks(
+        self, lines: Iterable[str], search: SearchConfig | None = None, size: int = 1024
+    ) -> Iterator[Translation]:
+        """As `translate_lines` for any number of lines, `size` at a time."""
+        iterator = iter(lines)
+        while block := list(itertools.islice(iterator, size)):
+            yield from self.translate_lines(block, search)
+
+    def _units(self, line: int, text: str) -> list[_Unit]:
+        """The parts of a line, none longer than the model can be expected to handle."""
+        limit = self.model.config.data.max_length
+
+        def fits(part: str) -> bool:
+            source = self.codec.encode(normalise(part))
+            return len(source.ids) <= limit and len(source.copies) <= N_COPY
+
+        if not text.strip():
+            return []
+        parts = split_long(text.strip(), fits)
+        if len(parts) > 1:
+            log.warning(
+                "A text of %d characters is longer than the %d pieces that the model reads at "
+                "once: it is translated in %d parts.",
+                len(text),
+                limit,
+                len(parts),
+            )
+        return [_Unit(line, self.codec.encode(normalise(p)), space) for p, space in parts]
+
+    def _search(self, sources: Sequence[Source], search: SearchConfig) -> list[list[Hypothesis]]:
+        """Hypotheses of each source, in batches of like length, in the given order."""
+        order = sorted(range(len(sources)), key=lambda i: len(sources[i].ids))
+        lengths = [len(sources[i].ids) + 1 for i in order]
+        found: list[list[Hypothesis]] = [[] for _ in sources]
+        for batch in token_batches(lengths, search.batch_tokens):
+            rows = [order[i] for i in batch]
+            src = pad_right([[*sources[i].ids, EOS] for i in rows]).to(self.device)
+            for i, hypotheses in zip(
+                rows, beam_search(self._transformer, src, search), strict=True
+            ):
+                found[i] = [self._complete(sources[i], h) for h in hypotheses]
+        return found
+
+    def _complete(self, source: Source, hypothesis: Hypothesis) -> Hypothesis:
+        """Puts placeholders that the model left out where it looked at them most."""
+        missing = self.codec.missing(hypothesis.ids, source)
+        if not missing:
+            return hypothesis
+        weights = self._attention(source.ids, hypothesis.ids).mean(dim=(0, 1))  # (T, S)
+        starts = self.model.tokenizer.starts_word
+        ids = list(hypothesis.ids)
+        for placeholder in missing:
+            column = source.ids.index(placeholder)
+            place = int(weights[: len(hypothesis.ids), column].argmax()) + 1 if ids else 0
+            while place < len(ids) and not starts[ids[place]]:
+                place += 1  # not inside a word
+            ids.insert(place, placeholder)
+        return replace(hypothesis, ids=ids)
+
+    def _assemble(
+        self, line: str, parts: Sequence[tuple[_Unit, list[Hypothesis]]]
+    ) -> Translation:
+        """Joins the parts of a line again, within the white space around and between them."""
+        if not parts:
+            return Translation(line, line, 0.0, [(line, 0.0)])
+        head = line[: len(line) - len(line.lstrip())]
+        tail = line[len(line.rstrip()) :]
+        n_best = []
+        for rank in range(min(len(hypotheses) for _, hypotheses in parts)):
+            texts = [
+                self.codec.decode(hypotheses[rank].ids, unit.source) + unit.space
+                for unit, hypotheses in parts
+            ]
+            score = sum(hypotheses[rank].score for _, hypotheses in parts)
+            n_best.append((head + "".join(texts) + tail, score))
+        return Translation(line, *n_best[0], n_best)
+
+    @torch.inference_mode()
+    def _attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
+        """Cross-attention `(layers, H, T, S)` while `tgt_ids` and EOS are written, EOS included."""
+        src = torch.tensor([[*src_ids, EOS]], device=self.device)
+        tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
+        memory, src_mask = self._transformer.encode(src)
+        _, layers = self._transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)
+        return torch.cat(layers).cpu()
+
+    def attention(self, line: str, search: SearchConfig | None = None) -> AttentionMap:
+        """Translates a sentence and says where each target piece looked.
+
+        Raises:
+            TranslatorError: the line is blank, or too long to be read at once.
+        """
+        units = self._units(0, line)
+        if len(units) != 1:
+            raise TranslatorError("An attention picture needs one sentence of moderate length.")
+        source = units[0].source
+        ids = self._search([source], search or self.model.config.search)[0][0].ids
+        pieces = self.model.tokenizer.pieces
+        return AttentionMap(
+            pieces([*source.ids, EOS]), pieces([*ids, EOS]), self._attention(source.ids, ids)
+        )
