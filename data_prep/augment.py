@@ -82,16 +82,14 @@ def word_anchors(
     held = (posterior > sure) & (posterior == best_src[src_at]) & (posterior == best_tgt[tgt_at])
     links = torch.stack([src_at[held], tgt_at[held]], dim=1).tolist()
 
-    anchors: list[list[Anchor]] = []
-    src_total = tgt_total = position = 0
-    for (ids, _), src, tgt in zip(pairs, src_spans, tgt_spans, strict=True):
-        anchors.append([])
-        while position < len(links) and links[position][0] < src_total + len(src):
-            src_span, tgt_span = src[links[position][0] - src_total], tgt[links[position][1] - tgt_total]
-            if not tokenizer.is_mark[ids[src_span[0]]]:
-                anchors[-1].append((src_span, tgt_span))
-            position += 1
-        src_total, tgt_total = src_total + len(src), tgt_total + len(tgt)
+    anchors: list[list[Anchor]] = [[] for _ in pairs]
+    # The words of all sentences in one row, as the links count them.
+    all_src = [(i, span) for i, spans in enumerate(src_spans) for span in spans]
+    all_tgt = [span for spans in tgt_spans for span in spans]
+    for src_number, tgt_number in links:
+        i, span = all_src[src_number]
+        if not tokenizer.is_mark[pairs[i][0][span[0]]]:
+            anchors[i].append((span, all_tgt[tgt_number]))
     return anchors
 
 
@@ -118,9 +116,7 @@ class CopyNoise:
                 ids[start:end] = [placeholder]
         return src, tgt
 
-    def _choose(
-        self, pair: IdPair, anchors: Sequence[Anchor], rng: random.Random
-    ) -> list[Anchor]:
+    def _choose(self, pair: IdPair, anchors: Sequence[Anchor], rng: random.Random) -> list[Anchor]:
         """One to three places: before all, behind all, or a word's. An empty span inserts."""
         src, tgt = pair
         n_places = rng.choices((1, 2, 3), (6, 3, 1))[0]

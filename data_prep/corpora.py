@@ -239,7 +239,7 @@ def _hold_out(corpus: Corpus, seed: int) -> None:
 
 
 def load_corpus(name: str, src: str, tgt: str, seed: int = 1) -> Corpus:
-    """A corpus by its name: `sample`, a folder, a name in `HUB_CORPORA`, or `hf:OWNER/NAME[:CONFIG]`.
+    """A corpus by name: `sample`, a folder, one of `HUB_CORPORA`, or `hf:OWNER/NAME[:CONFIG]`.
 
     Raises:
         TranslatorError: it is not there, or it is broken; the message says what to do.

@@ -8,31 +8,32 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 # english[/plural] | article noun plural[~genitive] | classes. "weak" nouns take -(e)n everywhere.
 NOUN_TABLE = """
 man/men | der Mann Männer | adult
 boy | der Junge Jungen weak | child
-teacher | der Lehrer Lehrer | adult job
-doctor | der Arzt Ärzte | adult job
+teacher | der Lehrer Lehrer | adult job ours
+doctor | der Arzt Ärzte | adult job ours
 student | der Student Studenten weak | adult
-neighbor | der Nachbar Nachbarn weak | adult
-colleague | der Kollege Kollegen weak | adult
+neighbor | der Nachbar Nachbarn weak | adult ours
+colleague | der Kollege Kollegen weak | adult ours
 customer | der Kunde Kunden weak | adult
 policeman/policemen | der Polizist Polizisten weak | adult job
 tourist | der Tourist Touristen weak | adult
 baker | der Bäcker Bäcker | adult job
 farmer | der Bauer Bauern weak | adult job
 gardener | der Gärtner Gärtner | adult job
-father | der Vater Väter | adult kin
+father | der Vater Väter | adult kin single
 brother | der Bruder Brüder | adult kin
 son | der Sohn Söhne | child kin
 uncle | der Onkel Onkel | adult kin
 grandfather | der Großvater Großväter | adult kin
 friend | der Freund Freunde | adult kin
-guest | der Gast Gäste | adult
+guest | der Gast Gäste | adult ours
 woman/women | die Frau Frauen | adult
-mother | die Mutter Mütter | adult kin
+mother | die Mutter Mütter | adult kin single
 sister | die Schwester Schwestern | adult kin
 daughter | die Tochter Töchter | child kin
 aunt | die Tante Tanten | adult kin
@@ -42,16 +43,16 @@ waitress | die Kellnerin Kellnerinnen | adult job
 actress | die Schauspielerin Schauspielerinnen | adult job
 child/children | das Kind Kinder | child
 girl | das Mädchen Mädchen | child
-dog | der Hund Hunde | animal
-cat | die Katze Katzen | animal
-horse | das Pferd Pferde | animal
+dog | der Hund Hunde | animal ours
+cat | die Katze Katzen | animal ours
+horse | das Pferd Pferde | animal ours
 bird | der Vogel Vögel | animal
 bear | der Bär Bären weak | animal
 monkey | der Affe Affen weak | animal
 mouse/mice | die Maus Mäuse | animal
 sheep/sheep | das Schaf Schafe | animal
 cow | die Kuh Kühe | animal
-rabbit | das Kaninchen Kaninchen | animal
+rabbit | das Kaninchen Kaninchen | animal ours
 apple | der Apfel Äpfel | food fruit gift
 pear | die Birne Birnen | food fruit
 banana | die Banane Bananen | food fruit
@@ -88,14 +89,14 @@ story/stories | die Geschichte Geschichten | tale
 joke | der Witz Witze | tale
 song | das Lied Lieder | sound
 film | der Film Filme~Films | show
-concert | das Konzert Konzerte | show event
+concert | das Konzert Konzerte | show event happening
 music | die Musik Musik mass | sound
 problem | das Problem Probleme | idea
 plan | der Plan Pläne | idea
 journey | die Reise Reisen | event
-party/parties | die Party Partys | event show
-race | das Rennen Rennen | event show
-course | der Kurs Kurse | event show
+party/parties | die Party Partys | event show happening
+race | das Rennen Rennen | event show happening
+course | der Kurs Kurse | event happening show
 car | der Wagen Wagen | vehicle ware big machine
 bicycle | das Fahrrad Fahrräder | vehicle ware big machine
 bus/buses | der Bus Busse~Busses | vehicle ride
@@ -130,7 +131,7 @@ dress | das Kleid Kleider | clothes ware
 jacket | die Jacke Jacken | clothes ware
 skirt | der Rock Röcke | clothes ware
 sweater | der Pullover Pullover | clothes ware
-shoe | der Schuh Schuhe | clothes ware
+shoe | der Schuh Schuhe | clothes ware pair
 beard | der Bart Bärte | beard
 table | der Tisch Tische | furniture big top ware
 chair | der Stuhl Stühle | furniture upright seat ware
@@ -152,22 +153,22 @@ bridge | die Brücke Brücken | spot building image
 
 # english | article noun plural | English place, English goal | German place, German goal | classes
 PLACE_TABLE = """
-garden | der Garten Gärten | in into | in in | out
+garden | der Garten Gärten | in into | in in | out ours
 park | der Park Parks~Parks | in to | in in | out
 forest | der Wald Wälder | in into | in in | out
-city/cities | die Stadt Städte | in to | in in | town
-village | das Dorf Dörfer | in to | in in | town
-kitchen | die Küche Küchen | in into | in in | room
-room | das Zimmer Zimmer | in into | in in | room
-apartment | die Wohnung Wohnungen | in into | in in | room home
-office | das Büro Büros | in to | in in | work
-school | die Schule Schulen | at to | in in | work
+city/cities | die Stadt Städte | in to | in in | town ours
+village | das Dorf Dörfer | in to | in in | town ours
+kitchen | die Küche Küchen | in into | in in | room ours
+room | das Zimmer Zimmer | in into | in in | room ours
+apartment | die Wohnung Wohnungen | in into | in in | room home ours
+office | das Büro Büros | in to | in in | work ours
+school | die Schule Schulen | at to | in in | work ours
 library/libraries | die Bibliothek Bibliotheken | in to | in in | work
 museum | das Museum Museen | in to | in in | town2
 restaurant | das Restaurant Restaurants | in to | in in | eat
 café | das Café Cafés | in to | in in | eat
 hotel | das Hotel Hotels | in to | in in | home eat
-hospital | das Krankenhaus Krankenhäuser | in to | in in | work2
+hospital | das Krankenhaus Krankenhäuser | in to | in in | care
 theater | das Theater Theater | in to | in in | town2
 church/churches | die Kirche Kirchen | in to | in in | town2
 supermarket | der Supermarkt Supermärkte | in to | in in | shop
@@ -177,41 +178,41 @@ station | der Bahnhof Bahnhöfe | at to | an zu | stop
 airport | der Flughafen Flughäfen | at to | an zu | stop
 harbor | der Hafen Häfen | at to | an zu | stop
 lake | der See Seen | at to | an an | shore
-beach/beaches | der Strand Strände | on to | an an | shore
+beach/beaches | der Strand Strände | at to | an an | shore
 river | der Fluss Flüsse | at to | an an | shore
 island | die Insel Inseln | on to | auf auf | town
 """
 
-# name | m, f or city; cities are the same in both languages unless a second name is given
+# m, f or city | names; cities are the same in both languages unless a second name is given
 NAME_TABLE = """
-m Peter Thomas Paul Max Lukas Felix Jonas David
-f Anna Maria Lisa Julia Sophie Laura Emma Nina
-city Berlin Hamburg Vienna=Wien Munich=München Cologne=Köln Paris Rome=Rom Zurich=Zürich
+m | Peter Thomas Paul Max Lukas Felix Jonas David
+f | Anna Maria Lisa Julia Sophie Laura Emma Nina
+city | Berlin Hamburg Vienna=Wien Munich=München Cologne=Köln Paris Rome=Rom Zurich=Zürich
 """
 
 # english | german[~stem before an ending] | classes it describes ("person" also alone: "he is ...")
 ADJECTIVE_TABLE = """
 old | alt | person animal building vehicle furniture clothes ware place text small device image
-young | jung | person animal
+young | jung | adult animal
 tall | groß | person
 small | klein | child animal building furniture ware place small vehicle
 big | groß | animal building furniture vehicle place ware small
 new | neu | ware text clothes vehicle building device furniture job place show small
 friendly | freundlich | person
-famous | berühmt | job image show place
-tired | müde | person animal state
+famous | berühmt | job image show town bridge restaurant hotel church museum theater
+tired | müde~müd | person animal state
 sick | krank | person animal state
 hungry | hungrig | person animal state
 happy | glücklich | person state
-sad | traurig | person tale sound state show
+sad | traurig | person tale sound film state
 rich | reich | adult
 poor | arm | adult
-clever | klug | person idea
+clever | klug | person question answer plan
 lazy | faul | person animal
 strong | stark | adult drink bear
 polite | höflich | person
 brave | mutig | person
-wild | wild | animal
+wild | wild | bear monkey horse dog bird cat rabbit
 black | schwarz | animal clothes vehicle device big worn
 white | weiß | animal clothes vehicle device big wine
 red | rot | clothes vehicle flower fruit toy small
@@ -229,19 +230,19 @@ cold | kalt | drink room
 warm | warm | drink soup room clothes dish
 sweet | süß | fruit cake tea juice
 fast | schnell | vehicle animal
-slow | langsam | ride
+slow | langsam | vehicle animal
 broken | kaputt | machine device furniture
 clean | sauber | clothes room plate cup
 dirty | schmutzig | clothes room plate cup shoe
 empty | leer | bottle box cup bag room
-full | voll | bottle box cup bus
+full | voll | bottle box cup bus train bag plate
 important | wichtig | idea text
 interesting | interessant | text show idea tale place
 boring | langweilig | text show tale
 long | lang | text journey tale sentence film race river
 short | kurz | text journey tale sentence film
-difficult | schwierig | idea race course
-simple | einfach | idea
+difficult | schwierig | idea race course text
+simple | einfach | idea course plan dish text
 funny | lustig | tale show text
 quiet | ruhig | place
 dark | dunkel~dunkl | room clothes forest
@@ -256,10 +257,10 @@ sleep/slept | schlafen schläft geschlafen | none | person animal | | room home
 laugh | lachen | none | person | | eat work room
 cry/cried | weinen | none | person | | room
 dance | tanzen | none | person | | eat town
-work | arbeiten | none | adult | | work work2 eat shop out
+work | arbeiten | none | adult | | work care eat shop out
 swim/swam/swimming | schwimmen - geschwommen +sein | none | person animal | | shore
 sing/sang | singen - gesungen | none | person | | room out town2
-play | spielen | none | child animal | | out room shore
+play | spielen | none | child animal | | out shore
 cook | kochen | none | person | | kitchen eat
 learn | lernen | none | person | | work room
 get up/got up/getting up | auf-stehen - gestanden +sein | none | person | |
@@ -272,10 +273,10 @@ go out/went out | aus-gehen - gegangen +sein | none | person | |
 shop/shopped/shopping | ein-kaufen | none | person | | shop town
 depart | ab-fahren fährt gefahren +sein | none | ride | |
 begin/began/beginning | an-fangen fängt gefangen | none | show | |
-take place/took place/taking place | statt-finden findet gefunden | none | event | | town2 eat town out
+take place/took/taking | statt-finden findet gefunden | none | happening | | town2 eat town out
 rest | aus-ruhen +sich | none | person | | out room shore
 read/read | lesen liest gelesen | acc | person | text | out room work eat
-write/wrote | schreiben - geschrieben | acc | person | text | work room eat
+write/wrote | schreiben - geschrieben | acc | person | book letter email poem tale | work room
 buy/bought | kaufen | acc | person | ware food | shop town
 sell/sold | verkaufen | acc | adult | ware food | shop town
 eat/ate | essen isst gegessen | acc | person animal | food | out room eat
@@ -288,22 +289,22 @@ visit | besuchen | acc | person | person | town
 meet/met | treffen trifft getroffen | acc | person | person | town eat stop work
 know/knew | kennen - gekannt +stative | acc | person | person tale show | |
 love | lieben +stative | acc | person | person animal sound | |
-like | mögen mag gemocht +stative | acc | person animal | food clothes person drink | |
+like | mögen mag gemocht +stative | acc | person | food clothes person drink | |
 need | brauchen +stative | acc | person | ware small vehicle | |
 have/had | haben hat gehabt +stative | acc | person | vehicle ware animal idea | |
 carry/carried | tragen trägt getragen | acc | adult | box bag gift umbrella |
-wash | waschen wäscht gewaschen | acc | person | clothes plate cup vehicle dog | room
+wash | waschen wäscht gewaschen | acc | person | clothes plate cup car bicycle dog |
 repair | reparieren | acc | adult | machine furniture | work
 clean | putzen | acc | adult | front shoe room |
-paint | malen | acc | person | image | out room
-draw/drew | zeichnen zeichnet gezeichnet | acc | person | image animal | work room
+paint | malen | acc | person | picture house tree bridge animal | out room
+draw/drew | zeichnen zeichnet gezeichnet | acc | person | house tree bridge flower animal | work
 build/built | bauen | acc | adult | building shelf ship | town
 cook_ | kochen | acc | adult | dish | kitchen eat
 bake | backen backt gebacken | acc | adult | cake bread | kitchen
 understand/understood | verstehen - verstanden +stative | acc | person | idea tale text | |
 forget/forgot/forgetting | vergessen vergisst vergessen | acc | person | small idea |
 lose/lost | verlieren - verloren | acc | person | small camera | town out
-steal/stole | stehlen stiehlt gestohlen | acc | monkey adult | ware small | town shop
+steal/stole | stehlen stiehlt gestohlen | acc | monkey | small fruit | town shop
 catch/caught | fangen fängt gefangen | acc | child cat bear dog | mouse bird ball | out
 feed/fed | füttern | acc | person | animal | out
 ask | fragen | acc | person | person | work
@@ -322,7 +323,7 @@ open | auf-machen | acc | person | opening |
 close | zu-machen | acc | person | opening |
 tidy up/tidied up | auf-räumen | acc | person | room shelf cupboard |
 bring along/brought along | mit-bringen - gebracht | acc | person | gift food drink |
-look at | an-sehen sieht gesehen | acc | person | image person show |
+look at | an-sehen sieht gesehen | acc | person | image animal |
 try on/tried on | an-probieren | acc | person | clothes | shop
 throw away/threw away | weg-werfen wirft geworfen | acc | person | text bottle box shoe |
 write down/wrote down | auf-schreiben - geschrieben | acc | person | idea | work
@@ -348,22 +349,22 @@ think of/thought of | denken - gedacht +an:A | prep | person | person journey id
 talk about | reden +über:A | prep | person | idea show person tale | work eat
 speak with/spoke with | sprechen spricht gesprochen +mit:D | prep | person | person | work eat
 dream of | träumen +von:D | prep | person | journey vehicle animal |
-laugh at | lachen +über:A | prep | person | tale show |
+laugh at | lachen +über:A | prep | person | tale film person |
 look after | auf-passen +auf:A | prep | adult | child animal | out
 take part in/took part in | teil-nehmen nimmt genommen +an:D | prep | person | event |
 play with | spielen +mit:D | prep | child animal | toy animal child | out room
 dance with | tanzen +mit:D | prep | person | person | eat
 look forward to | freuen +sich +auf:A | prep | person | event gift |
 remember | erinnern +sich +stative +an:A | prep | person | person journey tale |
-take care of/took care of | kümmern +sich +um:A | prep | adult | person animal | work2 room
+take care of/took care of | kümmern +sich +um:A | prep | adult | person animal | care out
 complain about | beschweren +sich +über:A | prep | adult | food show eat | eat
-go/went | gehen - gegangen +sein | goal | person | | out room town2 eat shop work stop shore
-drive/drove | fahren fährt gefahren +sein | goal | adult | | town city stop shore work
-fly/flew | fliegen - geflogen +sein | goal | person | | city town
+go/went | gehen - gegangen +sein | goal | person | | out room town2 eat shop work stop shore care
+drive/drove | fahren fährt gefahren +sein | goal | adult | | town city stop shore work care
+fly/flew | fliegen - geflogen +sein | goal | person | | city island
 travel/traveled | reisen +sein | goal | person | | city town
 run/ran/running | laufen läuft gelaufen +sein | goal | person animal | | out room stop shore
 drive back/drove back | zurück-fahren fährt gefahren +sein | goal | adult | | town city stop
-sit/sat/sitting | sitzen - gesessen | spot | person animal | | seat eat out spot
+sit/sat/sitting | sitzen - gesessen | spot | person animal | | seat eat out tree
 stand/stood | stehen - gestanden | spot | person vehicle upright | | top spot front
 lie/lay/lying | liegen - gelegen | spot | flat small animal | | top furniture
 live | wohnen +stative | spot | person | | town city home house
@@ -384,7 +385,7 @@ begin_/began/beginning | an-fangen fängt gefangen | to | person | |
 decide | beschließen beschließt beschlossen | to | person | |
 rain | regnen regnet geregnet | weather | | |
 snow | schneien | weather | | |
-be/was | sein ist gewesen | be | person | |
+be/was | sein ist gewesen | be | person | | out town room work shop care
 """
 
 # english | german | tenses in which it makes sense
@@ -445,62 +446,12 @@ rarely | selten | often
 usually | meistens | often
 """
 
-NUMERALS = dict(
-    zip(
-        "two three four five six seven eight nine ten eleven twelve twenty".split(),
-        "zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig".split(),
-        strict=True,
-    )
-)
-
-MODALS = {  # key: English 3rd person, plural, past singular, past plural; German ich/er, wir/sie, past
-    "can": ("can", "can", "was able to", "were able to", "kann", "können", "konnte"),
-    "want to": ("wants to", "want to", "wanted to", "wanted to", "will", "wollen", "wollte"),
-    "have to": ("has to", "have to", "had to", "had to", "muss", "müssen", "musste"),
-    "should": ("should", "should", "", "", "sollte", "sollten", ""),
-    "be allowed to": (
-        *("is allowed to", "are allowed to", "was allowed to", "were allowed to"),
-        *("darf", "dürfen", "durfte"),
-    ),
+NUMERALS = {
+    **{"two": "zwei", "three": "drei", "four": "vier", "five": "fünf", "six": "sechs"},
+    **{"seven": "sieben", "eight": "acht", "nine": "neun", "ten": "zehn", "eleven": "elf"},
+    **{"twelve": "zwölf", "twenty": "zwanzig"},
 }
-
-CASES = ("nom", "acc", "dat", "gen")
-# Rows: nom acc dat gen; columns: masculine, feminine, neuter, plural.
-ADJECTIVE_ENDINGS = {
-    "weak": ("e e e en", "en e e en", "en en en en", "en en en en"),
-    "mixed": ("er e es en", "en e es en", "en en en en", "en en en en"),
-    "strong": ("er e es e", "en e es e", "em er em en", "en er en er"),
-}
-DER_ENDINGS = ("er e es e", "en e es e", "em er em en", "es er es er")
-DER_FORMS = ("der die das die", "den die das die", "dem der dem den", "des der des der")
-EIN_ENDINGS = ("- e - e", "en e - e", "em er em en", "es er es er")
-RELATIVE_FORMS = ("der die das die", "den die das die", "dem der dem denen")
-DER_WORDS = {"this": "dies", "these": "dies", "every": "jed", "all": "all", "which": "welch"}
-EIN_WORDS = {
-    "a": "ein",
-    "no": "kein",
-    "my": "mein",
-    "our": "unser",
-    "his": "sein",
-    "her": "ihr",
-    "their": "ihr",
-}
-STRONG_WORDS = {"many": "viele", "some": "einige"}
-
-# English subject: nom, acc, dat, person and number; German: nom, acc, dat, reflexive.
-PRONOUNS = {
-    "I": ("me", "1s", "ich", "mich", "mir"),
-    "he": ("him", "3s", "er", "ihn", "ihm"),
-    "she": ("her", "3s", "sie", "sie", "ihr"),
-    "it": ("it", "3s", "es", "es", "ihm"),
-    "we": ("us", "1p", "wir", "uns", "uns"),
-    "they": ("them", "3p", "sie", "sie", "ihnen"),
-}
-CONTRACTIONS = {
-    **{("in", "dem"): "im", ("in", "das"): "ins", ("an", "dem"): "am", ("an", "das"): "ans"},
-    **{("zu", "dem"): "zum", ("zu", "der"): "zur", ("von", "dem"): "vom"},
-}
-# Location prepositions that a sentence names itself; all take the dative there.
+# Prepositions that a sentence names itself, as the noun of the place has no usual one.
 SPOT_PREPOSITIONS = {
     "behind": "hinter",
     "in front of": "vor",
@@ -508,16 +459,104 @@ SPOT_PREPOSITIONS = {
     "under": "unter",
     "on": "auf",
 }
+CONTRACTIONS = {
+    **{"in dem": "im", "in das": "ins", "an dem": "am", "an das": "ans"},
+    **{"zu dem": "zum", "zu der": "zur", "von dem": "vom"},
+}
 PARTICLES = {"up", "on", "off", "along", "away", "down", "back", "out"}  # "turn it on"
 
 
-def _rows(table: str) -> list[list[str]]:
-    return [[cell.strip() for cell in row.split("|")] for row in table.strip().splitlines()]
+class Modal(NamedTuple):
+    """The forms of a modal verb; "be" in an English form stands for am, is, was and so on."""
+
+    third: str
+    other: str
+    past: str  # "" where the corpus has no past
+    german_singular: str
+    german_plural: str
+    german_past: str  # plural: with -n
 
 
-def _cell(rows: tuple[str, ...], case: str, gender: str) -> str:
-    ending = rows[CASES.index(case)].split()["mfnp".index(gender)]
-    return "" if ending == "-" else ending
+MODALS = {
+    "can": Modal("can", "can", "be able to", "kann", "können", "konnte"),
+    "want to": Modal("wants to", "want to", "wanted to", "will", "wollen", "wollte"),
+    "have to": Modal("has to", "have to", "had to", "muss", "müssen", "musste"),
+    "should": Modal("should", "should", "", "sollte", "sollten", ""),
+    "be allowed to": Modal(*["be allowed to"] * 3, "darf", "dürfen", "durfte"),
+}
+
+
+class Pronoun(NamedTuple):
+    """A personal pronoun; its key in `PRONOUNS` is the English nominative."""
+
+    english_object: str
+    person: str  # 1s, 3s, 1p or 3p
+    german: dict[str, str]  # case: form
+
+
+def _pronoun(english_object: str, person: str, german: str) -> Pronoun:
+    return Pronoun(
+        english_object, person, dict(zip(("nom", "acc", "dat"), german.split(), strict=True))
+    )
+
+
+PRONOUNS = {
+    "I": _pronoun("me", "1s", "ich mich mir"),
+    "he": _pronoun("him", "3s", "er ihn ihm"),
+    "she": _pronoun("her", "3s", "sie sie ihr"),
+    "it": _pronoun("it", "3s", "es es ihm"),
+    "we": _pronoun("us", "1p", "wir uns uns"),
+    "they": _pronoun("them", "3p", "sie sie ihnen"),
+}
+
+# --- Endings by case and gender ----------------------------------------------------------------
+
+
+def _endings(*rows: str) -> dict[tuple[str, str], str]:
+    """Read a table: rows nom, acc, dat, gen; columns masculine, feminine, neuter, plural."""
+    return {
+        (case, gender): cell.strip("-")
+        for case, row in zip(("nom", "acc", "dat", "gen"), rows, strict=False)
+        for gender, cell in zip("mfnp", row.split(), strict=True)
+    }
+
+
+ADJECTIVE_ENDINGS = {
+    "weak": _endings("e e e en", "en e e en", "en en en en", "en en en en"),
+    "mixed": _endings("er e es en", "en e es en", "en en en en", "en en en en"),
+    "strong": _endings("er e es e", "en e es e", "em er em en", "en er en er"),
+}
+THE = _endings("der die das die", "den die das die", "dem der dem den", "des der des der")
+RELATIVE_PRONOUNS = _endings("der die das die", "den die das die", "dem der dem denen")
+DER_ENDINGS = _endings("er e es e", "en e es e", "em er em en", "es er es er")
+EIN_ENDINGS = _endings("- e - e", "en e - e", "em er em en", "es er es er")
+DER_WORDS = {"this": "dies", "every": "jed", "all": "all"}
+EIN_WORDS = {
+    **{"a": "ein", "no": "kein"},
+    **{"my": "mein", "our": "unser", "his": "sein", "her": "ihr", "their": "ihr"},
+}
+STRONG_WORDS = {"many": "viele", "some": "einige"}
+
+
+def determiner(word: str, case: str, gender: str) -> tuple[str, str]:
+    """Give the German form of an English determiner and the declension it asks for."""
+    if word == "the":
+        return THE[case, gender], "weak"
+    if word in DER_WORDS:
+        return DER_WORDS[word] + DER_ENDINGS[case, gender], "weak"
+    if word in EIN_WORDS:
+        return EIN_WORDS[word] + EIN_ENDINGS[case, gender], "mixed"
+    if word in STRONG_WORDS:
+        return STRONG_WORDS[word] + ("n" if case == "dat" else ""), "strong"
+    return NUMERALS.get(word, ""), "strong"
+
+
+def adjective_form(adjective: str, declension: str, case: str, gender: str) -> str:
+    """Inflect a German adjective; `gender` is m, f, n or p for plural."""
+    return ADJECTIVES[adjective].stem + ADJECTIVE_ENDINGS[declension][case, gender]
+
+
+# --- Entries, one for each row of a table ------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -533,7 +572,8 @@ class Noun:
     weak: bool
     mass: bool
     classes: frozenset[str]
-    place: tuple[str, ...] = ()  # prepositions: English at, to; German at, to
+    english_place: tuple[str, ...]  # prepositions for being at it and for going to it
+    german_place: tuple[str, ...]
 
     def german_form(self, case: str, plural: bool) -> str:
         """Inflect the German noun, e.g. dative plural "Kindern", weak accusative "Jungen"."""
@@ -558,164 +598,144 @@ class Verb:
     prefix: str
     third: str
     participle: str
-    auxiliary: str  # haben or sein
+    auxiliary: str  # have or be, as the key of a verb
     reflexive: bool
     stative: bool  # no progressive; in this corpus also no past, where German would vary
     preposition: str
-    case: str
+    case: str  # of the object
     frame: str
     subjects: tuple[str, ...]
     objects: tuple[str, ...]
     places: tuple[str, ...]
 
     def present(self, person: str) -> str:
-        """Inflect the present tense for a person: 1s, 3s, 1p, 3p."""
+        """Inflect the German present tense for a person: 1s, 3s, 1p, 3p."""
         if self.infinitive == "sein":
             return {"1s": "bin", "3s": "ist"}.get(person, "sind")
         if person in ("1p", "3p"):
             return self.infinitive
-        if person == "3s":
+        if person == "3s" or self.infinitive in ("mögen", "wissen"):  # ich mag, er mag
             return self.third
-        if self.infinitive in ("mögen", "wissen"):
-            return self.third
-        return self.infinitive.removesuffix("n").removesuffix("e") + "e"
+        return _german_stem(self.infinitive) + "e"
 
 
-def english_plural(noun: str) -> str:
-    """Form a regular English plural."""
-    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
+class Adjective(NamedTuple):
+    """One adjective: its German predicate form, its stem before an ending, what it describes."""
+
+    german: str
+    stem: str
+    classes: frozenset[str]
+
+
+def _before_ending(verb: str) -> str:
+    """Write "cry" as "cri", but keep "play"."""
+    return verb[:-1] + "i" if verb[-1] == "y" and verb[-2] not in "aeou" else verb
 
 
 def english_third(verb: str) -> str:
     """Form the English third person singular."""
     if verb == "have":
         return "has"
-    if verb.endswith("y") and verb[-2] not in "aeou":
-        return verb[:-1] + "ies"
-    return verb + ("es" if verb.endswith(("s", "x", "ch", "sh", "o", "z")) else "s")
+    return _before_ending(verb) + ("es" if re.search("(s|x|ch|sh|o|z|[^aeou]y)$", verb) else "s")
 
 
-def adjective_form(adjective: str, declension: str, case: str, gender: str) -> str:
-    """Inflect a German adjective; `gender` is m, f, n or p for plural."""
-    return ADJECTIVES[adjective][1] + _cell(ADJECTIVE_ENDINGS[declension], case, gender)
+def _english_plural(noun: str) -> str:
+    return noun + ("es" if noun.endswith(("s", "x", "ch", "sh")) else "s")
 
 
-def determiner(word: str, case: str, gender: str) -> tuple[str, str]:
-    """Give the German form of an English determiner and the declension it asks for."""
-    if word == "the":
-        return _cell(DER_FORMS, case, gender), "weak"
-    if word in DER_WORDS:
-        return DER_WORDS[word] + _cell(DER_ENDINGS, case, gender), "weak"
-    if word in EIN_WORDS:
-        if word == "a" and gender == "p":
-            return "", "strong"
-        return EIN_WORDS[word] + _cell(EIN_ENDINGS, case, gender), "mixed"
-    if word in STRONG_WORDS:
-        return STRONG_WORDS[word] + ("n" if case == "dat" else ""), "strong"
-    return NUMERALS.get(word, ""), "strong"
-
-
-def relative_pronoun(case: str, gender: str) -> str:
-    """Give the German relative pronoun."""
-    return _cell(RELATIVE_FORMS, case, gender)
+def _german_stem(infinitive: str) -> str:
+    return infinitive.removesuffix("n").removesuffix("e")
 
 
 def _genitive(noun: str) -> str:
+    """Add -es to one syllable that ends in a consonant and to a hissing sound, else -s."""
     syllables = len(re.findall("[aeiouyäöü]+", noun.lower()))
     consonant = noun[-1] not in "aeiouéh" or noun.endswith("ch")
-    if noun[-1] in "sßzx" or (syllables == 1 and consonant):
-        return noun + "es"
-    return noun + "s"
+    return noun + ("es" if noun[-1] in "sßzx" or (syllables == 1 and consonant) else "s")
+
+
+def _participle(infinitive: str, ending: str) -> str:
+    """Form a regular participle; an unstressed first syllable (be-, ver-, -ieren) has no ge-."""
+    bare = infinitive.startswith(("be", "ver", "er", "gehör")) or infinitive.endswith("ieren")
+    return ("" if bare else "ge") + _german_stem(infinitive) + ending
+
+
+def _rows(table: str) -> list[list[str]]:
+    return [[cell.strip() for cell in row.split("|")] for row in table.strip().splitlines()]
 
 
 def _noun(row: list[str]) -> Noun:
-    english, _, plural = row[0].partition("/")
-    article, german, rest, *weak = row[1].split()
-    flags = {*weak}
+    names, forms, *places, classes_text = row
+    english, _, plural = names.partition("/")
+    article, german, rest, *flags = forms.split()
     german_plural, _, genitive = rest.partition("~")
-    place = tuple(row[2].split() + row[3].split()) if len(row) > 3 else ()
-    classes = {*row[-1].split()} | ({"place"} if place else set())
+    classes = {*classes_text.split(), english, *(["place"] if places else [])}
     if classes & {"adult", "child"}:
         classes.add("person")
     return Noun(
-        english,
-        plural or english_plural(english),
-        german,
-        german_plural,
-        german_plural if "weak" in flags else genitive or _genitive(german),
-        {"der": "m", "die": "f", "das": "n"}[article],
-        "weak" in flags,
-        "mass" in flags,
-        frozenset(classes | {english}),
-        place,
+        english=english,
+        english_plural=plural or _english_plural(english),
+        german=german,
+        german_plural=german_plural,
+        genitive=german_plural if "weak" in flags else genitive or _genitive(german),
+        gender={"der": "m", "die": "f", "das": "n"}[article],
+        weak="weak" in flags,
+        mass="mass" in flags,
+        classes=frozenset(classes),
+        english_place=tuple(places[0].split()) if places else (),
+        german_place=tuple(places[1].split()) if places else (),
     )
 
 
 def _verb(row: list[str]) -> Verb:
-    row = row + [""] * (6 - len(row))
-    key, past, ing, *_ = *row[0].split("/"), "", ""
+    names, forms, frame, *uses = row
+    subjects, objects, places, *_ = (tuple(use.split()) for use in [*uses, "", "", ""])
+    key, past, ing, *_ = *names.split("/"), "", ""
     english, _, tail = key.rstrip("_").partition(" ")
-    vowel_end = english.endswith("e") and english not in ("be", "see")
-    if english[-1] == "y" and english[-2] not in "aeou":
-        regular_past = english[:-1] + "ied"
-    else:
-        regular_past = english + ("d" if vowel_end else "ed")
-    words = [word for word in row[1].split() if word[0] != "+"]
-    marks = {word[1:] for word in row[1].split() if word[0] == "+"}
-    compound, third, participle, *_ = *words, "-", "-"
+    silent_e = english.endswith("e") and english not in ("be", "see")
+    marks = {word[1:] for word in forms.split() if word[0] == "+"}
+    compound, third, participle, *_ = *(w for w in forms.split() if w[0] != "+"), "-", "-"
     prefix, _, infinitive = compound.rpartition("-")
-    stem = infinitive.removesuffix("n").removesuffix("e")
+    stem = _german_stem(infinitive)
     ending = "et" if stem.endswith(("t", "d", "chn")) else "t"
-    bare = infinitive.startswith(("be", "ver", "er", "gehör")) or infinitive.endswith("ieren")
-    regular_participle = ("" if bare else "ge") + stem + ending
     preposition, _, case = next((mark for mark in marks if ":" in mark), "").partition(":")
     return Verb(
-        key,
-        english,
-        past.split()[0] if past else regular_past,
-        ing.split()[0] if ing else (english[:-1] if vowel_end else english) + "ing",
-        tail,
-        infinitive,
-        prefix,
-        stem + ending if third == "-" else third,
-        prefix + (regular_participle if participle == "-" else participle),
-        "sein" if "sein" in marks or infinitive == "sein" else "haben",
-        "sich" in marks,
-        "stative" in marks,
-        preposition,
-        {"A": "acc", "D": "dat", "": ""}[case],
-        row[2],
-        tuple(row[3].split()),
-        tuple(row[4].split()),
-        tuple(row[5].split()),
+        key=key,
+        english=english,
+        past=past.split()[0] if past else _before_ending(english) + ("d" if silent_e else "ed"),
+        ing=ing.split()[0] if ing else (english[:-1] if silent_e else english) + "ing",
+        tail=tail,
+        infinitive=infinitive,
+        prefix=prefix,
+        third=stem + ending if third == "-" else third,
+        participle=prefix + (_participle(infinitive, ending) if participle == "-" else participle),
+        auxiliary="be" if "sein" in marks or infinitive == "sein" else "have",
+        reflexive="sich" in marks,
+        stative="stative" in marks,
+        preposition=preposition,
+        case="dat" if frame == "dat" or case == "D" else "acc",
+        frame=frame,
+        subjects=subjects,
+        objects=objects,
+        places=places,
     )
-
-
-def _names() -> tuple[dict[str, str], dict[str, str]]:
-    people, cities = {}, {}
-    for line in NAME_TABLE.strip().splitlines():
-        kind, *names = line.split()
-        for name in names:
-            english, _, german = name.partition("=")
-            if kind == "city":
-                cities[english] = german or english
-            else:
-                people[english] = kind
-    return people, cities
 
 
 NOUNS = {noun.english: noun for noun in map(_noun, _rows(NOUN_TABLE) + _rows(PLACE_TABLE))}
 VERBS = {verb.key: verb for verb in map(_verb, _rows(VERB_TABLE))}
-# english: German predicate form, German stem before an ending, classes
 ADJECTIVES = {
-    english: (german.partition("~")[0], german.rpartition("~")[2], frozenset(classes.split()))
+    english: Adjective(
+        german.partition("~")[0], german.rpartition("~")[2], frozenset(classes.split())
+    )
     for english, german, classes in _rows(ADJECTIVE_TABLE)
 }
-TIMES = {row[0]: (row[1], row[2].split()) for row in _rows(TIME_TABLE)}
-ADVERBS = {row[0]: row[1] for row in _rows(ADVERB_TABLE)}
-FREQUENCIES = [row[0] for row in _rows(ADVERB_TABLE) if row[2] == "often"]
+TIMES = {english: (german, tenses.split()) for english, german, tenses in _rows(TIME_TABLE)}
+ADVERBS = {english: german for english, german, _ in _rows(ADVERB_TABLE)}
+FREQUENCIES = [english for english, _, use in _rows(ADVERB_TABLE) if use == "often"]
 MANNERS = {  # verb: adverbs that suit it
     verb: [row[0] for row in _rows(ADVERB_TABLE) if verb.replace(" ", "_") in row[2].split()]
     for verb in VERBS
 }
-PEOPLE, CITIES = _names()
+_NAMES = {kind: names.split() for kind, names in _rows(NAME_TABLE)}
+PEOPLE = {name: gender for gender in ("m", "f") for name in _NAMES[gender]}
+CITIES = {name.partition("=")[0]: name.rpartition("=")[2] for name in _NAMES["city"]}

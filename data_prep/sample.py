@@ -1,8 +1,8 @@
 """The bundled English-German corpus: written by a grammar, so that nobody's text is copied.
 
-A sentence starts as a tree of `Clause` and `NP`, the same for both languages. `English` and `German`
-each realise that tree by their own rules; `Sampler` draws trees that make sense. The way from a
-tree to a sentence has no chance in it, so one English sentence has one German translation.
+A sentence starts as a tree of `Clause` and `NP`, the same for both languages. `english` and
+`german` each realise that tree by their own rules; `Sampler` draws trees that make sense. The
+way from a tree to a sentence has no chance in it, so one English sentence has one German one.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cache, lru_cache
+from itertools import accumulate
 from pathlib import Path
 
 from data_prep.lexicon import (
@@ -76,7 +77,7 @@ WEATHER = "it"  # the subject of "it is raining"
 GAP = "who"  # stands where a relative pronoun comes from
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen, as making one would take thrice as long; nobody changes one
 class NP:
     """A noun phrase; `head` is an English noun, a name, a city, a pronoun, or `GAP`."""
 
@@ -91,7 +92,7 @@ class NP:
     refers_to: str = ""  # the noun that "it" stands for: it decides the German gender
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clause:
     """A clause; every field but subject and verb is optional and adds one phrase."""
 
@@ -199,8 +200,10 @@ def english_verbs(clause: Clause, person: str) -> tuple[str, str, str]:
 def english_clause(clause: Clause, subject: NP | None = None, kind: str = "main") -> list[str]:
     """Write a clause in English; `subject` is that of the clause around it, kind main or to."""
     verb = VERBS[clause.verb]
-    person = _person(clause.subject if clause.subject and clause.subject.head != GAP else subject)
     gap = clause.subject is not None and clause.subject.head == GAP
+    owner = clause.subject if clause.subject and not gap else subject
+    assert owner is not None
+    person = _person(owner)
     words = english_np(clause.subject) if clause.subject and not gap else []
     question = clause.front in QUESTIONS
     if kind == "to":
@@ -240,7 +243,6 @@ def english_clause(clause: Clause, subject: NP | None = None, kind: str = "main"
         words = [clause.front, *words]
     if clause.clause:
         form = CONJUNCTIONS[clause.conjunction][1]
-        owner = clause.subject if clause.subject and not gap else subject
         inner = english_clause(clause.clause, owner, "to" if form == "zu" else "main")
         inner = [clause.conjunction, *inner]
         if clause.front == "clause":
@@ -374,7 +376,7 @@ def german_clause(clause: Clause, kind: str = "main", outer: NP | None = None) -
             field_words.insert(0, sich)
     words: list[str]
     if kind == "zu":
-        infinitive = f"{verb.prefix}zu{verb.infinitive}" if verb.prefix else f"zu {verb.infinitive}"
+        infinitive = verb.prefix + ("zu" if verb.prefix else "zu ") + verb.infinitive
         words = [*field_words, infinitive]
     elif kind == "relative":
         words = [_relative_pronoun(clause, subject, outer), *subject_words, *field_words]
@@ -394,8 +396,10 @@ def german_clause(clause: Clause, kind: str = "main", outer: NP | None = None) -
     if clause.object and clause.object.relative:
         words += german_relative(clause.object)
     if clause.clause and clause.front != "clause":
-        comma = "" if clause.conjunction == "and" else ","
-        words += [comma, *_german_sub(clause, subject)]
+        inner = _german_sub(clause, subject)
+        short = clause.conjunction == "to" and len(inner) == 2  # "versucht zu singen"
+        comma = "" if short or clause.conjunction == "and" else ","
+        words += [comma, *inner]
     return words
 
 
@@ -442,10 +446,16 @@ def _middle_field(clause: Clause, person: str, time: list[str], place: list[str]
     known = [] if indefinite or verb.frame == "prep" else thing_words
     new = thing_words if indefinite and verb.frame != "prep" else []
     behind = verb.frame == "put"
-    prepositional = [verb.preposition, *thing_words] if verb.frame == "prep" and thing else []
+    late = recipient is not None and _indefinite(recipient) and not negation
+    prepositional: list[str] = []
+    if verb.frame == "prep" and thing:
+        short = verb.case == "dat" and not thing.relative
+        prepositional = _contracted(verb.preposition, thing, thing_words, short)
     order = [
         *pronouns,
-        *(recipient_words + known + adverbs if negation else adverbs + recipient_words),
+        *([] if late else recipient_words),
+        *(known + adverbs if negation else adverbs),
+        *(recipient_words if late else []),
         *([] if negation or manner else known),
         negation,
         *manner,
@@ -482,14 +492,19 @@ def _german_place(clause: Clause) -> list[str]:
         return ["nach" if goal else "in", *german_np(place)]
     if clause.preposition:
         preposition = SPOT_PREPOSITIONS[clause.preposition]
-        if clause.preposition == "on" and "wall" == place.head:
+        if clause.preposition == "on" and place.head == "wall":
             preposition = "an"
         case = "acc" if frame == "put" else "dat"
     else:
         preposition = NOUNS[place.head].place[2 + goal]
         case = "acc" if goal and preposition != "zu" else "dat"
     words = german_np(place, case)
-    if place.det == "the" and not place.owner and (preposition, words[0]) in CONTRACTIONS:
+    return _contracted(preposition, place, words, not (frame == "put" or clause.preposition))
+
+
+def _contracted(preposition: str, np: NP, words: list[str], short: bool) -> list[str]:
+    """Join "in dem" as "im" where the article carries no stress."""
+    if short and np.det == "the" and (preposition, words[0]) in CONTRACTIONS:
         return [CONTRACTIONS[preposition, words[0]], *words[1:]]
     return [preposition, *words]
 
@@ -523,7 +538,7 @@ def structure(clause: Clause) -> str:
     verb = VERBS[clause.verb]
     marks = ("-sep" if verb.prefix else "") + ("-sich" if verb.reflexive else "")
     parts = [f"{clause.tense}{' modal' if clause.modal else ''} {verb.frame}{marks}"]
-    parts += [f"{name}:{value}" for name, value in (("front", clause.front), ("", clause.negated))]
+    parts += [f"front {clause.front}" if clause.front else "", clause.negated]
     for name in ("subject", "object", "recipient", "place"):
         np = getattr(clause, name)
         parts.append(f"{name} {_np_structure(np)}" if np else "")
@@ -531,7 +546,7 @@ def structure(clause: Clause) -> str:
     parts.append("frequency" if clause.often else "")
     if clause.clause:
         parts.append(f"{CONJUNCTIONS[clause.conjunction][1]}-clause({structure(clause.clause)})")
-    return ", ".join(part for part in parts if part.strip(":"))
+    return ", ".join(part for part in parts if part)
 
 
 def _phrases(clause: Clause) -> Iterator[tuple[Clause, NP | None, str]]:
@@ -602,15 +617,39 @@ def held_out(combination: tuple[str, str]) -> bool:
 def make_pair(tree: Clause) -> SamplePair:
     """Realise a tree in both languages."""
     constructions, combinations = describe(tree)
-    return SamplePair(english(tree), german(tree), constructions, structure(tree), combinations)
+    shape = next(value for kind, value in combinations if kind == "structure")
+    return SamplePair(english(tree), german(tree), constructions, shape, combinations)
 
 
 # --- Drawing trees that make sense -------------------------------------------------------------
 
 SUBJECT_PRONOUNS = ("I", "he", "she", "we", "they")
-VERB_WEIGHTS = {"be": 8.0, **{key: 2.0 for key, v in VERBS.items() if v.frame in ("that", "to")}}
-VERB_WEIGHTS |= {key: 2.5 for key, v in VERBS.items() if v.frame in ("goal", "spot", "put")}
-SIMPLE_FRAMES = ("none", "acc", "dat", "prep", "give", "goal")
+NAMES = list(PEOPLE)
+COLORS = {"black", "white", "red", "blue", "green", "yellow", "brown"}
+VERB_WEIGHTS = {
+    "be": 8.0,
+    "depart": 2.0,
+    "drink": 2.0,
+    "begin": 1.5,
+    **{key: 1.8 for key, v in VERBS.items() if v.frame in ("goal", "put")},
+}
+VERB_WEIGHTS |= {key: 1.8 for key, v in VERBS.items() if v.frame == "spot"}
+SIMPLE_FRAMES = ("none", "acc", "dat", "prep", "give", "give-to", "goal")
+POSITIONS = ("stand", "lie", "hang")
+ONCE = ("lose", "find", "forget", "steal", "catch", "promise", "forget_")  # not every day
+MISHAPS = ("lose", "forget", "steal", "forget_")  # nobody says that they will
+NOT_PROGRESSIVE = ("be", "have", "see", "hear", "say", "hope", *ONCE)
+UNPLANNED = {
+    *("lose", "forget", "fall asleep", "wake up", "dream of", "think of", "see", "hear", "cry"),
+    *("arrive", "have", "steal", "laugh at", "complain about", "sleep", "find", "meet"),
+}
+PURPOSES = (
+    *("visit", "meet", "buy", "pick up", "swim", "rest", "work", "shop", "learn", "look for"),
+    *("photograph", "help", "dance", "play", "congratulate", "thank", "speak with", "ask"),
+    *("take part in", "paint", "sell", "sing", "dance with"),
+)
+THINGS = ("ware", "food", "building", "place", "text", "vehicle", "clothes", "animal", "tale")
+NUMERAL_WEIGHTS = [6, 6, 4, 4, 2, 2, 2, 2, 2, 2, 2, 2]
 
 
 def _by_class() -> dict[str, list[str]]:
@@ -626,7 +665,37 @@ FITTING = {  # noun: adjectives that describe it
     noun.english: [word for word, entry in ADJECTIVES.items() if entry[2] & noun.classes]
     for noun in NOUNS.values()
 }
+_USES = Counter(word for words in FITTING.values() for word in words)
+ADJECTIVE_WEIGHTS = {word: uses**-0.5 for word, uses in _USES.items()}  # rare ones get a chance
+OBJECT_OF = {  # noun: verbs that take it as their object
+    noun.english: [
+        key
+        for key, verb in VERBS.items()
+        if verb.frame in ("acc", "dat") and key != "have" and noun.classes & {*verb.objects}
+    ]
+    for noun in NOUNS.values()
+}
 STATES = [word for word, entry in ADJECTIVES.items() if "state" in entry[2]]
+
+
+@cache
+def _nouns(classes: tuple[str, ...]) -> list[str]:
+    return [word for name in classes for word in BY_CLASS[name]]
+
+
+@cache
+def _verbs(frames: tuple[str, ...], person: bool, tense: str) -> tuple[list[str], list[float]]:
+    keys = [
+        key
+        for key, verb in VERBS.items()
+        if (verb.frame in frames if frames else verb.frame not in ("that", "to", "weather"))
+        and (not person or "person" in verb.subjects)
+        and not (verb.stative and tense not in ("", "present"))
+        and not (tense == "progressive" and key in NOT_PROGRESSIVE)
+        and not (tense == "future" and key in ("have", *POSITIONS, *MISHAPS))
+        and not (tense == "present" and key in ONCE)
+    ]
+    return keys, list(accumulate(VERB_WEIGHTS.get(key, 1.0) for key in keys))
 
 
 class Sampler:
@@ -634,9 +703,6 @@ class Sampler:
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
-        keys = [key for key, verb in VERBS.items() if verb.frame != "weather"]
-        self.verbs = keys
-        self.weights = [VERB_WEIGHTS.get(key, 1.0) for key in keys]
 
     def chance(self, share: float) -> bool:
         """Say yes in this share of the calls."""
@@ -648,127 +714,146 @@ class Sampler:
 
     def noun(self, classes: tuple[str, ...], avoid: str = "") -> str:
         """Choose a noun of one of the classes."""
-        members = [word for name in classes for word in BY_CLASS[name] if word != avoid]
-        return self.random.choice(members)
+        while (word := self.random.choice(_nouns(classes))) == avoid:
+            pass
+        return word
+
+    # Noun phrases
 
     def adjectives(self, noun: str, share: float = 0.35) -> tuple[str, ...]:
         """Choose none, one or two adjectives that describe the noun."""
         fitting = FITTING[noun]
         if not fitting or not self.chance(share):
             return ()
-        colors = {"black", "white", "red", "blue", "green", "yellow", "brown"}
-        first = self.random.choice(fitting)
-        if self.chance(0.15) and first not in colors:
-            color = [word for word in fitting if word in colors]
-            if color:
-                return (first, self.random.choice(color))
+        first = self.fitting(fitting)
+        colors = [word for word in fitting if word in COLORS]
+        if colors and first not in COLORS and self.chance(0.12):
+            return (first, self.random.choice(colors))
         return (first,)
+
+    def fitting(self, words: list[str]) -> str:
+        """Choose an adjective, and sooner one that has few nouns."""
+        return self.random.choices(words, [ADJECTIVE_WEIGHTS[word] for word in words])[0]
 
     def subject(self, classes: tuple[str, ...], rich: bool = True) -> NP:
         """Draw the phrase of who acts."""
-        if "person" in classes or "adult" in classes or "child" in classes:
-            animals = tuple(name for name in classes if name in ("animal", "vehicle"))
-            if animals and self.chance(0.3):
-                classes = animals
-            else:
-                kind = self.pick(pronoun=0.2, name=0.16, names=0.05, noun=0.59)
-                if kind == "pronoun":
-                    return NP(self.random.choice(SUBJECT_PRONOUNS))
-                if kind == "name":
-                    return NP(self.random.choice(list(PEOPLE)))
-                if kind == "names":
-                    one, two = self.random.sample(list(PEOPLE), 2)
-                    return NP(one, also=NP(two))
+        if {"person", "adult", "child"} & {*classes}:
+            others = tuple(name for name in classes if name not in ("person", "adult", "child"))
+            people = tuple(name for name in classes if name in ("person", "adult", "child"))
+            classes = others if others and self.chance(0.3) else people
+            kind = self.pick(pronoun=0.2, name=0.16, names=0.05, noun=0.59)
+            if classes == people and kind == "pronoun":
+                return NP(self.random.choice(SUBJECT_PRONOUNS))
+            if classes == people and kind == "name":
+                return NP(self.random.choice(NAMES))
+            if classes == people and kind == "names":
+                one, two = self.random.sample(NAMES, 2)
+                return NP(one, also=NP(two))
         head = self.noun(classes)
-        kin = "kin" in NOUNS[head].classes
         kind = self.pick(
-            the=0.5, plural=0.14, a=0.05, this=0.08, number=0.07, my=0.05 + 0.3 * kin, bare=0.03,
-            many=0.02, some=0.02, every=0.02, all=0.03, no=0.01, owner=0.03 + 0.07 * kin,
+            the=0.5, plural=0.14, a=0.05, this=0.08, number=0.07, my=0.05, bare=0.03,
+            many=0.02, some=0.02, every=0.02, all=0.03, no=0.01, owner=0.03,
         )  # fmt: skip
         np = self.determined(head, kind, self.random.choice(("my", "our")))
-        if rich and kind in ("the", "a", "plural") and NOUNS[head].classes & {"person"}:
-            np = self.attribute(np)
+        if rich and np.det in ("the", "a") and "person" in NOUNS[head].classes and not np.owner:
+            return self.attribute(np)
         return np
 
-    def determined(self, head: str, kind: str, owner: str) -> NP:
-        """Give a noun the determiner of this kind, and perhaps adjectives."""
-        mass = NOUNS[head].mass
-        if mass and kind not in ("the", "my"):
-            kind = "a"
-        adjectives = self.adjectives(head)
-        if kind == "plural":
-            return NP(head, "the", adjectives, plural=True)
-        if kind == "bare":
-            return NP(head, "a", adjectives, plural=True)
-        if kind == "number":
-            return NP(head, self.random.choice(list(NUMERALS)), adjectives, plural=True)
-        if kind == "my":
-            return NP(head, owner, adjectives, plural=not mass and self.chance(0.25))
-        if kind == "owner":
-            name = NP(self.random.choice(list(PEOPLE)))
-            role = self.noun(("job", "kin"))
-            person = NP(role, "my" if "kin" in NOUNS[role].classes else "the")
-            owner_np = name if self.chance(0.4) else person
-            return NP(head, "the", adjectives, plural=self.chance(0.2), owner=owner_np)
-        if kind in ("many", "some", "all"):
-            return NP(head, kind, adjectives, plural=True)
-        if kind == "this":
-            return NP(head, "this", adjectives, plural=self.chance(0.3))
-        return NP(head, kind, adjectives)
-
-    def attribute(self, np: NP) -> NP:
-        """Perhaps add "with the red hat" or "from Berlin"."""
-        if self.chance(0.06):
-            thing = self.noun(("worn", "beard", "dog", "bag", "umbrella"))
-            if thing == "beard" and (NOUNS[np.head].gender != "m" or np.head in ("boy", "son")):
-                thing = "hat"
-            adjectives = self.adjectives(thing, 0.8)
-            return replace(np, attribute=("with", NP(thing, "a" if thing == "beard" or self.chance(.4) else "the", adjectives)))
-        if self.chance(0.05):
-            return replace(np, attribute=("from", NP(self.random.choice(list(CITIES)))))
-        return np
-
-    def object(self, classes: tuple[str, ...], subject: NP, dative: bool = False) -> NP:
+    def object(self, classes: tuple[str, ...], subject: NP) -> NP:
         """Draw the phrase of what or whom it is done to."""
         person = "person" in classes
         if person and self.chance(0.35):
             if self.chance(0.5):
-                names = [name for name in PEOPLE if name != subject.head]
-                return NP(self.random.choice(names))
-            taken = {"I": ("I", "we"), "we": ("I", "we")}.get(subject.head, (subject.head,))
+                taken_names = (subject.head, subject.also.head if subject.also else "")
+                return NP(self.random.choice([n for n in NAMES if n not in taken_names]))
+            same = {"I": ("I", "we"), "we": ("I", "we"), "they": ("they",)}
+            taken = same.get(subject.head, (self.pronoun(subject), subject.head))
             return NP(self.random.choice([p for p in SUBJECT_PRONOUNS if p not in taken]))
         head = self.noun(classes, avoid=subject.head)
         kind = self.pick(
             the=0.37, a=0.24, my=0.12, this=0.06, number=0.07, bare=0.06, plural=0.08,
-            many=0.015, some=0.015, owner=0.03, every=0.01,
+            many=0.015, some=0.015, owner=0.03,
         )  # fmt: skip
         np = self.determined(head, kind, self.own(subject))
-        return self.attribute(np) if person and kind in ("the", "a") else np
+        plain = np.det in ("the", "a") and not np.owner and "person" in NOUNS[head].classes
+        return self.attribute(np) if plain else np
+
+    def determined(self, head: str, kind: str, owner: str) -> NP:
+        """Give a noun the determiner of this kind, as far as it makes sense, and adjectives."""
+        classes, mass = NOUNS[head].classes, NOUNS[head].mass
+        kin = "kin" in classes
+        if kin:  # "ten fathers", "every aunt" would be odd
+            kind = {"the": "the", "owner": "owner"}.get(kind, "my")
+            kind = "my" if kind == "the" and self.chance(0.65) else kind
+        elif kind in ("my", "owner") and classes & {"person", "animal"} and "ours" not in classes:
+            kind = "the"
+        elif kind == "bare" and "person" in classes:
+            kind = "plural"
+        if mass:
+            kind = kind if kind in ("the", "my") else "a"
+        if "pair" in classes:
+            kind = {"the": "plural", "a": "bare", "this": "plural", "every": "bare"}.get(kind, kind)
+        adjectives = self.adjectives(head)
+        if kind in ("plural", "bare"):
+            return NP(head, "the" if kind == "plural" else "a", adjectives, plural=True)
+        if kind == "number":
+            return NP(head, self.numeral(), adjectives, plural=True)
+        if kind in ("my", "owner"):
+            plural = "pair" in classes or self.chance(0.25)
+            plural = plural and not mass and "single" not in classes
+            if kind == "my":
+                return NP(head, owner, adjectives, plural)
+            return NP(head, "the", adjectives, plural, owner=self.owner())
+        if kind in ("many", "some", "all"):
+            return NP(head, kind, adjectives, plural=True)
+        return NP(head, kind, adjectives, plural=kind == "this" and self.chance(0.3))
+
+    def numeral(self) -> str:
+        """Choose a number, small ones more often."""
+        return self.random.choices(list(NUMERALS), NUMERAL_WEIGHTS)[0]
+
+    def owner(self) -> NP:
+        """Draw who owns something: "Anna's", "the baker's", "my uncle's"."""
+        if self.chance(0.4):
+            return NP(self.random.choice(NAMES))
+        head = self.noun(("job", "kin"))
+        return NP(head, "my" if "kin" in NOUNS[head].classes else "the")
+
+    def attribute(self, np: NP) -> NP:
+        """Perhaps add "with the red hat" or "from Berlin"."""
+        if self.chance(0.05):
+            return replace(np, attribute=("from", NP(self.random.choice(list(CITIES)))))
+        if np.plural or not self.chance(0.09):
+            return np
+        thing = self.noun(("hat", "beard", "dog", "bag", "umbrella", "jacket", "coat"))
+        if thing == "beard" and (NOUNS[np.head].gender != "m" or "child" in NOUNS[np.head].classes):
+            thing = "hat"
+        det = "a" if thing == "beard" or self.chance(0.4) else "the"
+        return replace(np, attribute=("with", NP(thing, det, self.adjectives(thing, 0.8))))
 
     def own(self, subject: NP) -> str:
         """Choose whose it is: the subject's or the speaker's."""
         noun = NOUNS.get(subject.head)
         if subject.head in ("I", "we"):
             return "my" if subject.head == "I" else "our"
-        if (noun and (noun.gender == "n" or "person" not in noun.classes)) or self.chance(0.25):
+        pronoun = self.pronoun(subject)
+        if not pronoun or (noun and "person" not in noun.classes) or self.chance(0.25):
             return self.random.choice(("my", "our"))
-        if _person(subject) == "3p":
-            return "their"
-        return "his" if self.pronoun(subject) == "he" else "her"
+        return {"they": "their", "he": "his"}.get(pronoun, "her")
 
     def pronoun(self, subject: NP) -> str:
         """Give the pronoun for a subject, or "" where grammatical and natural gender differ."""
-        if subject.head in PRONOUNS:
-            return subject.head
         if _person(subject) == "3p":
             return "they"
-        if subject.det in ("a", "no", "every"):
-            return ""
+        if subject.head in PRONOUNS:
+            return subject.head
         noun = NOUNS.get(subject.head)
-        if noun and "person" not in noun.classes:
+        if subject.det in ("a", "no", "every") or (noun and "person" not in noun.classes):
             return ""
         gender = noun.gender if noun else PEOPLE.get(subject.head, "n")
         return {"m": "he", "f": "she"}.get(gender, "")
+
+    # Clauses without a clause in them
 
     def tense(self, key: str) -> str:
         """Choose a tense that the verb allows."""
@@ -778,32 +863,39 @@ class Sampler:
             return self.pick(present=0.5, past=0.35, future=0.15)
         if key == "have":
             return self.pick(present=0.7, past=0.3)
+        if key in ONCE:
+            return "past" if key in MISHAPS else self.pick(past=0.7, future=0.3)
+        if key in NOT_PROGRESSIVE:
+            return self.pick(present=0.35, past=0.4, future=0.25)
+        if key in POSITIONS:
+            return self.pick(progressive=0.6, past=0.4)
         return self.pick(present=0.24, progressive=0.2, past=0.38, future=0.18)
 
     def activity(
-        self, subject: NP | None = None, tense: str = "", frames: tuple[str, ...] = (),
+        self,
+        subject: NP | None = None,
+        tense: str = "",
+        frames: tuple[str, ...] = (),
         bare: bool = False,
-    ) -> Clause:  # fmt: skip
-        """Draw a clause without any clause in it: a verb, its complements, time, place, manner."""
-        key = ""
-        while not key:
-            key = self.random.choices(self.verbs, self.weights)[0]
-            verb = VERBS[key]
-            wrong = bool(frames) and verb.frame not in frames
-            wrong |= verb.frame in ("that", "to")
-            wrong |= subject is not None and "person" not in verb.subjects
-            wrong |= verb.stative and tense not in ("", "present")
-            key = "" if wrong else key
-        subject = subject or self.subject(verb.subjects, rich=not bare)
+    ) -> Clause:
+        """Draw a verb and its complements; if not `bare`, also time, place and manner."""
+        keys, weights = _verbs(frames, subject is not None, tense)
+        key = self.random.choices(keys, cum_weights=weights)[0]
+        verb = VERBS[key]
+        if subject is None:
+            thing = key == "be" and tense in ("", "present", "past") and self.chance(0.4)
+            subject = self.subject(THINGS if thing else verb.subjects, rich=not bare)
+            tense = tense or (self.pick(present=0.7, past=0.3) if thing else "")
         tense = tense or self.tense(key)
         if verb.english == verb.past and tense == "present" and _person(subject) != "3s":
             tense = "progressive"  # "they read" would be both present and past
-        clause = Clause(subject, key, tense=tense)
-        clause = self.complements(clause)
-        if tense in ("present", "past") and verb.frame != "be" and self.chance(0.2):
+        clause = self.complements(Clause(subject, key, tense=tense))
+        movable = key not in (*UNPLANNED, "be") and not verb.stative and "person" in verb.subjects
+        noun = NOUNS.get(subject.head)
+        movable = movable and (noun is None or "person" in noun.classes)
+        if tense in ("present", "past") and movable and self.chance(0.2):
             modals = [m for m in MODALS if tense == "present" or MODALS[m][6]]
-            if not verb.stative and verb.subjects[0] in ("person", "adult", "child") and key != "have":
-                clause = replace(clause, modal=self.random.choice(modals))
+            clause = replace(clause, modal=self.random.choice(modals))
         if not bare:
             clause = self.adverbials(clause)
         return self.negation(clause)
@@ -813,279 +905,298 @@ class Sampler:
         verb, subject = VERBS[clause.verb], clause.subject
         assert subject is not None
         if verb.frame == "be":
-            if self.chance(0.25):
-                return replace(clause, place=self.place(("out", "town", "room", "work", "shop")))
             noun = NOUNS.get(subject.head)
             thing = noun and "person" not in noun.classes
+            if not thing and self.chance(0.3):
+                return replace(clause, place=self.place(verb.places))
             fitting = FITTING[subject.head] if thing else STATES
-            return replace(clause, predicate=self.random.choice(fitting or STATES))
+            fitting = [word for word in fitting if word not in subject.adjectives]
+            return replace(clause, predicate=self.fitting(fitting or ["good"]))
         if verb.frame in ("give", "give-to"):
-            recipient = self.object(("person",), subject)
-            if verb.frame == "give" and recipient.attribute:
-                recipient = replace(recipient, attribute=None)
-            return replace(
-                clause, recipient=recipient, object=self.object(verb.objects, subject)
-            )
+            recipient = replace(self.object(("person",), subject), attribute=None)
+            gift = self.object(verb.objects, subject)
+            return replace(clause, recipient=recipient, object=gift)
         if verb.objects:
             clause = replace(clause, object=self.object(verb.objects, subject))
-        if verb.frame in ("goal", "spot", "put"):
-            return self.located(clause)
-        return clause
+        return self.located(clause) if verb.frame in ("goal", "spot", "put") else clause
 
     def place(self, classes: tuple[str, ...]) -> NP:
         """Draw a place of one of the classes."""
-        classes = tuple(name for name in classes if name in BY_CLASS)
         head = self.noun(classes)
-        det = self.pick(the=0.86, this=0.05, a=0.06, our=0.03)
+        ours = "ours" in NOUNS[head].classes and self.chance(0.06)
+        det = "our" if ours else self.pick(the=0.88, this=0.06, a=0.06)
         return NP(head, det, self.adjectives(head, 0.22))
 
     def located(self, clause: Clause) -> Clause:
         """Add the place that belongs to a verb of motion or position."""
-        verb = VERBS[clause.verb]
+        verb, subject = VERBS[clause.verb], clause.subject
+        assert subject is not None
         if "city" in verb.places and self.chance(0.3):
             return replace(clause, place=NP(self.random.choice(list(CITIES))))
         if clause.verb in ("go", "drive", "stay", "run") and self.chance(0.12):
             return replace(clause, place=NP("home"))
-        place = self.place(tuple(name for name in verb.places if name != "city"))
-        noun = NOUNS[place.head]
-        if noun.place:
+        classes = tuple(name for name in verb.places if name != "city")
+        if clause.verb == "stand":
+            noun = NOUNS.get(subject.head)
+            small = noun and "upright" in noun.classes
+            classes = ("top",) if small else ("house", "tree", "door", "window", "church", "hotel")
+        place = self.place(classes)
+        classes_of_place = NOUNS[place.head].classes
+        if NOUNS[place.head].place and clause.verb != "stand":
             return replace(clause, place=place)
-        if noun.classes & {"top", "seat", "hung", "wall"} or place.head in ("bridge", "wall"):
-            preposition = "on"
-        else:
-            preposition = self.random.choice(("behind", "in front of", "next to"))
-        if preposition == "on" and verb.frame == "spot" and self.chance(0.4):
-            preposition = self.random.choice(("next to", "under" if place.head == "table" else "next to"))
-        if clause.verb == "hang":
-            preposition = "on"
-        return replace(clause, place=place, preposition=preposition)
+        sides = ["behind", "in front of", "next to"]
+        if verb.frame == "put" or clause.verb == "hang" or "seat" in classes_of_place:
+            sides = ["on"]
+        elif "top" in classes_of_place:
+            sides = ["on", "on", "next to"]
+        elif place.head == "tree" and clause.verb in ("sit", "lie", "stand"):
+            sides = ["under", "next to"]
+        if clause.verb == "lie" and place.head == "table":
+            sides = ["on", "under"]
+        return replace(clause, place=place, preposition=self.random.choice(sides))
 
     def adverbials(self, clause: Clause) -> Clause:
         """Add time, frequency, place and manner, and perhaps put one of them first."""
         verb = VERBS[clause.verb]
-        simple = clause.subject is not None and clause.subject.det != "no"
-        if self.chance(0.45) and not verb.stative:
-            clause = self.time(clause)
-        elif clause.tense == "present" and not clause.modal and self.chance(0.3) and not verb.stative:
-            clause = replace(clause, often=self.random.choice(FREQUENCIES))
-        if verb.places and clause.place is None and self.chance(0.35):
+        subject = clause.subject
+        assert subject is not None
+        lasting = clause.verb in ("be", "have") and clause.tense == "present"
+        noun = NOUNS.get(subject.head)
+        thing = noun is not None and not noun.classes & {"person", "animal"}
+        if not verb.stative and clause.verb != "hang" and not (thing and clause.verb == "be"):
+            if not lasting and self.chance(0.5):
+                clause = self.time(clause)
+            elif clause.tense == "present" and not (clause.modal or thing) and self.chance(0.4):
+                clause = replace(clause, often=self.random.choice(FREQUENCIES))
+        if verb.places and clause.place is None and clause.verb != "be" and self.chance(0.35):
             clause = replace(clause, place=self.place(verb.places))
         elif MANNERS[clause.verb] and self.chance(0.4):
             manner = self.random.choice(MANNERS[clause.verb])
-            if manner != "together" or _person(clause.subject or NP("he")) in ("1p", "3p"):
+            if manner != "together" or _person(subject) in ("1p", "3p"):
                 clause = replace(clause, manner=manner)
-        if simple and clause.time and self.chance(0.45):
+        if subject.det == "no":
+            return clause
+        if clause.time and self.chance(0.45):
             return replace(clause, front="time")
-        movable = clause.place and verb.frame not in ("goal", "spot", "put", "be")
-        if simple and movable and self.chance(0.25):
+        if clause.place and verb.frame in SIMPLE_FRAMES[:-1] and self.chance(0.25):
             return replace(clause, front="place")
         return clause
 
     def time(self, clause: Clause) -> Clause:
         """Add a time that suits the tense."""
-        times = [key for key, (_, tenses) in TIMES.items() if clause.tense in tenses]
-        if clause.modal and clause.tense == "present":
-            times = [key for key, (_, tenses) in TIMES.items() if "future" in tenses]
-        key = self.random.choice(times)
-        count = self.random.choice(list(NUMERALS)[:11]) if "{}" in key else ""
-        return replace(clause, time=key, count=count)
+        tense = "future" if clause.modal and clause.tense == "present" else clause.tense
+        key = self.random.choice([key for key, (_, tenses) in TIMES.items() if tense in tenses])
+        return replace(clause, time=key, count=self.numeral() if "{}" in key else "")
 
     def negation(self, clause: Clause) -> Clause:
         """Perhaps negate, where German has one natural place for "nicht" or "kein"."""
         subject, thing = clause.subject, clause.object
         assert subject is not None
-        blocked = clause.often or (clause.manner and thing) or clause.front == "place"
-        blocked = blocked or subject.det in ("a", "no", "every", "all", "many", "some")
-        blocked = blocked or subject.det in NUMERALS or clause.modal == "should"
-        if thing:
-            blocked = blocked or thing.det in NUMERALS or thing.det in ("many", "some", "every")
-        if blocked or not self.chance(0.22):
+        unfit = {*NUMERALS, "many", "some", "every", "all"}
+        blocked = (
+            bool(clause.often or (clause.manner and thing))
+            or clause.time.startswith("every")
+            or clause.front == "place"
+            or clause.modal == "should"
+            or subject.det in unfit | {"a", "no"}
+            or (thing is not None and thing.det in unfit)
+        )
+        if blocked or not self.chance(0.24):
             return clause
         timed = clause.time or clause.modal or clause.tense == "progressive"
-        never = self.chance(0.2) and not timed and clause.verb != "be"
+        never = not timed and clause.verb != "be" and self.chance(0.2)
         return replace(clause, negated="never" if never else "not")
+
+    # Sentences
 
     def sentence(self) -> Clause:
         """Draw a whole sentence: a plain one, a question, or one with a second clause."""
-        kind = self.pick(
-            plain=0.42, question=0.06, reason=0.12, when=0.09, that=0.09, to=0.07, purpose=0.02,
-            relative=0.08, joined=0.05,
-        )  # fmt: skip
-        return getattr(self, f"_{kind}")()
+        kinds = {
+            self.plain: 0.42,
+            self.question: 0.06,
+            self.reason: 0.12,
+            self.moment: 0.09,
+            self.report: 0.09,
+            self.intention: 0.07,
+            self.purpose: 0.02,
+            self.description: 0.08,
+            self.joined: 0.05,
+        }
+        return self.random.choices(list(kinds), list(kinds.values()))[0]()
 
-    def _plain(self) -> Clause:
+    def plain(self) -> Clause:
+        """Draw one clause."""
         if self.chance(0.01):
             verb = self.random.choice(("rain", "snow"))
-            clause = Clause(NP(WEATHER), verb, tense=self.random.choice(("past", "future")))
-            clause = self.time(replace(clause, place=NP(self.random.choice(list(CITIES)))))
-            return replace(clause, front="time")
+            place = NP(self.random.choice(list(CITIES)))
+            tense = self.random.choice(("past", "future"))
+            clause = Clause(NP(WEATHER), verb, place=place, tense=tense, front="time")
+            return self.time(clause)
         return self.activity()
 
-    def _question(self) -> Clause:
+    def question(self) -> Clause:
+        """Draw a yes/no question, or one that asks where, when or why."""
         clause = self.activity()
         while clause.subject is None or clause.subject.det in ("a", "no") or clause.often:
             clause = self.activity()
-        front = self.random.choice(list(QUESTIONS))
+        verb, front = VERBS[clause.verb], self.random.choice(list(QUESTIONS))
         clause = replace(clause, front=front, negated=clause.negated if front == "why" else "")
-        if front == "where":
-            return replace(clause, place=None, preposition="", manner="") if VERBS[clause.verb].frame in ("none", "acc", "spot") else replace(clause, front="yes/no")
-        if front == "when":
-            if VERBS[clause.verb].stative or clause.verb == "be":
-                return replace(clause, front="yes/no", negated="")
+        if front == "where" and verb.places and verb.frame in ("none", "acc", "spot"):
+            return replace(clause, place=None, preposition="", manner="")
+        if front == "when" and not verb.stative and clause.verb not in ("be", "have"):
             return replace(clause, time="", count="")
-        return clause
+        return clause if front == "why" else replace(clause, front="yes/no")
 
-    def _relative(self) -> Clause:
-        clause = self.activity(bare=True)
-        while not any(self._can_relate(np) for np in (clause.subject, clause.object)):
+    def description(self) -> Clause:
+        """Draw a clause whose subject or object has a relative clause."""
+        while True:
             clause = self.activity(bare=True)
-        thing = clause.object
-        if thing and self._can_relate(thing) and clause.place is None and self.chance(0.6):
-            if VERBS[clause.verb].frame != "give-to":
+            subject, thing = clause.subject, clause.object
+            whole = clause.place is None and VERBS[clause.verb].frame != "give-to"
+            if thing and whole and self.can_relate(thing) and self.chance(0.6):
                 return replace(clause, object=replace(thing, relative=self.relative(thing)))
-        if clause.subject and self._can_relate(clause.subject):
-            subject = replace(clause.subject, relative=self.relative(clause.subject))
-            return replace(clause, subject=subject)
-        return self._relative()
+            if subject and self.can_relate(subject):
+                return replace(clause, subject=replace(subject, relative=self.relative(subject)))
 
     @staticmethod
-    def _can_relate(np: NP | None) -> bool:
-        return np is not None and np.head in NOUNS and np.det in ("the", "a", "this") and not (
-            np.attribute or np.owner or NOUNS[np.head].mass)
+    def can_relate(np: NP) -> bool:
+        """Say whether a relative clause may follow."""
+        plain = np.head in NOUNS and np.det in ("the", "a", "this")
+        if not plain or np.attribute or np.owner or NOUNS[np.head].mass:
+            return False
+        return bool(OBJECT_OF[np.head])
 
     def relative(self, np: NP) -> Clause:
         """Draw a relative clause about a noun phrase."""
-        classes = NOUNS[np.head].classes
-        gap = NP(GAP)
-        keys = [
-            key for key, verb in VERBS.items()
-            if verb.frame in ("acc", "dat") and classes & {*verb.objects, *(("adult", "child") if "person" in verb.objects else ())}
-        ]  # fmt: skip
-        if "person" in classes and self.chance(0.6) or not keys:
-            for _ in range(50):
-                clause = self.activity(subject=NP("they" if np.plural else "he"), bare=True)
-                if clause.verb != "be" and (person := VERBS[clause.verb].subjects[0]) == "person":
-                    clause = replace(clause, subject=gap, negated="")
-                    if self.chance(0.3) and not VERBS[clause.verb].stative:
-                        clause = self.time(clause)
-                    return clause
-        key = self.random.choice(keys)
-        subject = self.subject(VERBS[key].subjects, rich=False)
-        while subject.det in ("a", "no", "every") or subject.head == np.head:
+        classes, gap = NOUNS[np.head].classes, NP(GAP)
+        if "person" in classes and self.chance(0.6):
+            stand_in = NP("they") if np.plural else NP(np.head)
+            frames = ("none", "acc", "dat", "prep", "goal")
+            clause = replace(self.activity(stand_in, "", frames, bare=True), negated="")
+            return replace(self.perhaps_timed(clause), subject=gap)
+        key = self.random.choice(OBJECT_OF[np.head])
+        subject = NP("he")
+        while subject.det in ("a", "no", "every") or subject.head in ("he", np.head):
             subject = self.subject(VERBS[key].subjects, rich=False)
-        clause = Clause(subject, key, object=gap, tense=self.tense(key))
-        if VERBS[key].english == VERBS[key].past and clause.tense == "present":
-            clause = replace(clause, tense="past")
-        if self.chance(0.3) and not VERBS[key].stative:
-            clause = self.time(clause)
-        return clause
+        tense = self.tense(key)
+        if VERBS[key].english == VERBS[key].past and tense == "present":
+            tense = "past"
+        return self.perhaps_timed(Clause(subject, key, object=gap, tense=tense))
 
-    def person_activity(self, tense: str = "", bare: bool = True) -> Clause:
+    def perhaps_timed(self, clause: Clause) -> Clause:
+        """Add a time to some clauses."""
+        timed = not VERBS[clause.verb].stative and clause.verb != "be" and self.chance(0.3)
+        return self.time(clause) if timed else clause
+
+    def person_activity(
+        self, tense: str = "", bare: bool = True, frames: tuple[str, ...] = SIMPLE_FRAMES
+    ) -> Clause:
         """Draw an activity of persons whose subject is easy to refer to."""
         while True:
-            clause = self.activity(tense=tense, bare=bare)
+            clause = self.activity(None, tense, frames, bare)
             subject = clause.subject
             assert subject is not None
             person = subject.head not in NOUNS or "person" in NOUNS[subject.head].classes
             if person and subject.det not in ("a", "no", "every") and not subject.attribute:
                 return clause
 
-    def _joined_front(self, clause: Clause, conjunction: str, inner: Clause, share: float) -> Clause:
-        front = "clause" if self.chance(share) and clause.front == "" else clause.front
-        return replace(clause, conjunction=conjunction, clause=inner, front=front)
+    def with_clause(self, clause: Clause, word: str, inner: Clause, share: float) -> Clause:
+        """Join a subordinate clause, in front in this share of the sentences."""
+        front = "clause" if clause.front == "" and self.chance(share) else clause.front
+        return replace(clause, conjunction=word, clause=inner, front=front)
 
-    def reason(self, clause: Clause, tense: str) -> Clause:
-        """Draw why (or despite what) somebody does something."""
+    def reason(self) -> Clause:
+        """Draw a clause with because, although or if."""
+        word = self.pick(**{"because": 0.5, "although": 0.25, "if": 0.25})
+        clause = self.person_activity("future" if word == "if" else "", bare=self.chance(0.6))
+        while VERBS[clause.verb].stative or clause.verb in UNPLANNED:
+            clause = self.person_activity("future" if word == "if" else "", bare=True)
+        inner = self.cause(clause, word)
+        return self.with_clause(clause, word, inner, 0.5 if word == "if" else 0.2)
+
+    def cause(self, clause: Clause, word: str) -> Clause:
+        """Draw why, or despite what, or under which condition somebody does something."""
         assert clause.subject is not None
-        pronoun = self.pronoun(clause.subject)
-        kind = self.pick(state=0.35, weather=0.2, thing=0.25, modal=0.2)
-        thing = clause.object
-        near = "past" if tense == "past" else "present"
-        if kind == "thing" and pronoun and thing and thing.head in NOUNS and not thing.plural:
-            if not NOUNS[thing.head].classes & {"person", "animal"} and near == "present":
-                wants = [k for k in ("need", "like") if {*VERBS[k].objects} & NOUNS[thing.head].classes]
-                if wants:
-                    it = NP("it", refers_to=thing.head)
-                    return Clause(NP(pronoun), self.random.choice(wants), object=it)
-        if kind == "weather" or not pronoun:
+        pronoun, thing = self.pronoun(clause.subject), clause.object
+        tense = "past" if clause.tense == "past" else "present"
+        done = (clause.negated == "") == (word != "although")  # needs a reason for, not against
+        if word == "because" and thing and thing.head in NOUNS and not thing.plural and pronoun:
+            wanted = {*NOUNS[thing.head].classes} - {"person", "animal"}
+            feelings = [key for key in ("need", "like") if {*VERBS[key].objects} & wanted]
+            if feelings and tense == "present" and self.chance(0.5):
+                it = NP("it", refers_to=thing.head)
+                feeling = self.random.choice(feelings)
+                negated = "not" if clause.negated or clause.verb in ("sell", "throw away") else ""
+                return Clause(NP(pronoun), feeling, object=it, negated=negated)
+        if not pronoun or self.chance(0.3) and not (word == "because" and done):
             if self.chance(0.6):
                 verb = self.random.choice(("rain", "snow"))
-                return Clause(NP(WEATHER), verb, tense="past" if near == "past" else "progressive")
-            return Clause(NP(WEATHER), "be", predicate=self.random.choice(("cold", "warm", "dark")), tense=near)
-        if kind == "modal":
-            inner = self.activity(NP(pronoun), near, SIMPLE_FRAMES, bare=True)
-            if not VERBS[inner.verb].stative:
+                return Clause(NP(WEATHER), verb, tense="past" if tense == "past" else "progressive")
+            kind = self.random.choice(("cold", "dark", "warm"))
+            return Clause(NP(WEATHER), "be", predicate=kind, tense=tense)
+        if self.chance(0.7 if word == "because" and done else 0.35):
+            inner = self.activity(NP(pronoun), tense, SIMPLE_FRAMES, bare=True)
+            if not VERBS[inner.verb].stative and inner.verb not in UNPLANNED:
                 modal = self.random.choice(("have to", "want to"))
-                return replace(inner, tense=near, modal=modal, negated="")
-        return Clause(NP(pronoun), "be", predicate=self.random.choice(STATES), tense=near)
+                return replace(inner, tense=tense, modal=modal, negated="")
+        state = "happy" if done else self.random.choice([s for s in STATES if s != "happy"])
+        return Clause(NP(pronoun), "be", predicate=state, tense=tense)
 
-    def _reason(self) -> Clause:
-        clause = self.person_activity(bare=self.chance(0.6))
-        conjunction = self.pick(because=0.5, although=0.25, **{"if": 0.25})
-        if conjunction == "if":
-            clause = replace(clause, negated="" if clause.tense == "past" else clause.negated)
-            if clause.tense in ("past", "progressive"):
-                clause = self.person_activity(tense="future")
-            tense = "present"
-        else:
-            tense = clause.tense
-        inner = self.reason(clause, tense)
-        return self._joined_front(clause, conjunction, inner, 0.5 if conjunction == "if" else 0.2)
-
-    def _when(self) -> Clause:
-        conjunction = self.pick(when=0.4, **{"while": 0.35}, before=0.25)
-        past = conjunction == "when" or self.chance(0.5)
-        tense = "past" if past else "progressive" if conjunction == "while" else "present"
+    def moment(self) -> Clause:
+        """Draw a clause with when (als), while or before."""
+        word = self.pick(when=0.4, **{"while": 0.35}, before=0.25)
+        past = word == "when" or self.chance(0.5)
+        tense = "past" if past else "progressive" if word == "while" else "present"
         frames = ("none", "acc", "dat", "prep", "goal", "give")
-        clause = self.person_activity(tense)
-        while VERBS[clause.verb].frame not in frames or clause.negated or clause.tense != tense:
-            clause = self.person_activity(tense)
-        other = self.person_activity(tense)
-        while (
-            VERBS[other.verb].frame not in frames or other.negated or other.tense != tense
-            or other.subject == clause.subject
-        ):  # fmt: skip
-            other = self.person_activity(tense)
-        assert clause.subject is not None
-        pronoun = self.pronoun(clause.subject)
-        if conjunction == "before" and pronoun and self.chance(0.6):
-            other = self.activity(NP(pronoun), tense, ("none", "acc", "goal"), bare=True)
-            other = replace(other, negated="", modal="", tense=tense)
-        clause, other = replace(clause, modal=""), replace(other, modal="")
-        return self._joined_front(clause, conjunction, other, 0.4)
+        pair: list[Clause] = []
+        while len(pair) < 2:
+            clause = self.person_activity(tense, True, frames)
+            if word == "before" and pair and pair[0].subject and self.pronoun(pair[0].subject):
+                clause = self.activity(NP(self.pronoun(pair[0].subject)), tense, frames, True)
+            clause = replace(clause, modal="", negated="")
+            same_person = word != "before" and pair and pair[0].subject == clause.subject
+            if clause.tense == tense and not VERBS[clause.verb].stative and not same_person:
+                pair.append(clause)
+        return self.with_clause(pair[0], word, pair[1], 0.4)
 
-    def _that(self) -> Clause:
-        keys = [key for key, verb in VERBS.items() if verb.frame == "that"]
-        key = self.random.choice(keys)
+    def report(self) -> Clause:
+        """Draw what somebody says, thinks or hopes (dass), or does not know (ob)."""
+        key = self.random.choice([key for key, verb in VERBS.items() if verb.frame == "that"])
         past = key in ("say", "hope") and self.chance(0.4)
-        tense = "past" if past else "present"
-        subject = self.subject(("person",), rich=False)
+        subject = NP("", "no")
         while subject.det == "no":
             subject = self.subject(("person",), rich=False)
-        clause = Clause(subject, key, tense=tense)
-        inner = self.activity(tense="past" if past else self.pick(future=0.4, past=0.3, present=0.3) if key != "hope" else "future", bare=self.chance(0.5))
-        while inner.subject is None or inner.subject.det == "no" or inner.tense == "present" and VERBS[inner.verb].past == VERBS[inner.verb].english:
-            inner = self.activity(tense=tense, bare=True)
-        inner = replace(inner, front="")
-        conjunction = "that"
-        if key == "know_" and self.pronoun(subject) and self.chance(0.5):
-            clause, conjunction = replace(clause, negated="not"), "whether"
+        clause = Clause(subject, key, tense="past" if past else "present")
+        tense = "future" if key == "hope" else self.pick(future=0.4, past=0.3, present=0.3)
+        inner = replace(clause, tense="")
+        while inner.subject and inner.subject.head == subject.head:
+            inner = self.activity(None, "past" if past else tense, bare=self.chance(0.5))
+        word = "that"
+        definite = subject.det in ("the", "this", "my", "our")
+        if key == "know_" and definite and self.chance(0.5):
+            clause, word = replace(clause, negated="not"), "whether"
             inner = replace(inner, negated="")
-        if past and self.chance(0.4):
+        if past and not inner.time and self.chance(0.6):
             clause = replace(self.time(clause), front="time")
-        return replace(clause, conjunction=conjunction, clause=inner)
+        return replace(clause, conjunction=word, clause=replace(inner, front=""))
 
-    def infinitive(self, subject: NP) -> Clause:
+    def infinitive(self, subject: NP, verbs: tuple[str, ...] = ()) -> Clause:
         """Draw what somebody tries or plans to do."""
         person = NP(self.pronoun(subject) or "he")
-        inner = self.activity(person, "future", ("none", "acc", "dat", "prep", "give", "goal"), bare=True)
-        return replace(inner, subject=None, negated="", tense="present")
+        while True:
+            clause = self.activity(person, "future", SIMPLE_FRAMES, bare=True)
+            if clause.verb in verbs or (not verbs and clause.verb not in UNPLANNED):
+                return replace(clause, subject=None, negated="", tense="present")
 
-    def _to(self) -> Clause:
-        keys = [key for key, verb in VERBS.items() if verb.frame == "to"]
-        key = self.random.choice(keys)
-        tense = "past" if key == "decide" else self.pick(past=0.5, present=0.25, future=0.25)
-        subject = self.subject(("person",))
+    def intention(self) -> Clause:
+        """Draw a clause with an infinitive: somebody tries to do something."""
+        key = self.random.choice([key for key, verb in VERBS.items() if verb.frame == "to"])
+        tense = (
+            "past"
+            if key in ("decide", "forget_")
+            else self.pick(past=0.5, present=0.25, future=0.25)
+        )
+        subject = NP("", "no")
         while subject.det == "no":
             subject = self.subject(("person",))
         clause = Clause(subject, key, tense=tense)
@@ -1093,39 +1204,42 @@ class Sampler:
             clause = replace(self.time(clause), front="time")
         return replace(clause, conjunction="to", clause=self.infinitive(subject))
 
-    def _purpose(self) -> Clause:
-        clause = self.person_activity(bare=True)
-        while VERBS[clause.verb].frame != "goal" or clause.negated:
-            clause = self.person_activity(bare=True)
+    def purpose(self) -> Clause:
+        """Draw where somebody goes in order to do something."""
+        clause = replace(self.person_activity("", True, ("goal",)), negated="")
         assert clause.subject is not None
-        inner = self.infinitive(clause.subject)
-        return replace(clause, conjunction="in order to", clause=replace(inner, place=inner.place))
+        inner = self.infinitive(clause.subject, PURPOSES)
+        return replace(clause, conjunction="in order to", clause=inner)
 
-    def _joined(self) -> Clause:
+    def joined(self) -> Clause:
+        """Draw two main clauses joined by "and" or "but"."""
         tense = self.pick(past=0.4, progressive=0.3, future=0.3)
         clause, other = self.person_activity(tense), self.person_activity(tense)
-        if clause.subject == other.subject:
-            return self._joined()
+        while clause.subject and other.subject and clause.subject.head == other.subject.head:
+            other = self.person_activity(tense)
         return replace(clause, conjunction=self.pick(**{"and": 0.5, "but": 0.5}), clause=other)
 
 
 # --- The corpus --------------------------------------------------------------------------------
 
 
-def _fresh(sampler: Sampler, seen: set[str]) -> Iterator[SamplePair]:
+def _fresh(sampler: Sampler) -> Iterator[tuple[SamplePair, bool, list[str]]]:
+    """Yield new pairs of moderate length; tell whether each is held out, and its words."""
+    seen: set[str] = set()
     while True:
         pair = make_pair(sampler.sentence())
         if pair.src not in seen and 4 <= len(pair.src.split()) <= MAX_WORDS:
             seen.add(pair.src)
-            yield pair
+            yield pair, any(map(held_out, pair.combinations)), words_of(pair)
 
 
-def _words(pair: SamplePair) -> set[tuple[str, str]]:
-    sides = (("en", pair.src), ("de", pair.tgt))
-    return {(side, word.strip(".,?").lower()) for side, text in sides for word in text.split()}
+def words_of(pair: SamplePair) -> list[str]:
+    """List the words of both sides, each marked with its language, without punctuation."""
+    text = [pair.src[0].lower() + pair.src[1:-1], pair.tgt[0].lower() + pair.tgt[1:-1]]
+    english_words, german_words = (side.replace(",", "").split() for side in text)
+    return ["en " + word for word in english_words] + ["de " + word for word in german_words]
 
 
-@lru_cache(maxsize=4)
 def sample_corpus(seed: int = 1) -> dict[str, list[SamplePair]]:
     """Make the bundled corpus.
 
@@ -1137,25 +1251,41 @@ def sample_corpus(seed: int = 1) -> dict[str, list[SamplePair]]:
         `MIN_WORD_COUNT` times in training; half of the test pairs hold a combination of words
         (or a whole structure) that training never shows, see `held_out`.
     """
-    seen: set[str] = set()
-    stream = _fresh(Sampler(seed), seen)
-    open_pairs = (pair for pair in stream if not any(map(held_out, pair.combinations)))
-    train = [next(open_pairs) for _ in range(SIZES["train"])]
-    while True:
-        counts = Counter(word for pair in train for word in _words(pair))
+    return _corpus(seed)
+
+
+@lru_cache(maxsize=2)
+def _corpus(seed: int) -> dict[str, list[SamplePair]]:
+    sampler = Sampler(seed)
+    stream = _fresh(sampler)
+    train: list[tuple[SamplePair, list[str]]] = []
+    counts: Counter[str] = Counter()
+    rare: set[str] = set()
+    while rare or len(train) < SIZES["train"]:
+        for pair, hidden, words in stream:
+            if not hidden:
+                train.append((pair, words))
+                counts.update(words)
+            if len(train) == SIZES["train"]:
+                break
         rare = {word for word, count in counts.items() if count < MIN_WORD_COUNT}
-        if not rare:
-            break
-        train = [pair for pair in train if not _words(pair) & rare]
-        train += [next(open_pairs) for _ in range(SIZES["train"] - len(train))]
-    corpus = {"train": train}
+        if rare:  # drop what could not be learnt, draw again
+            for _, words in train:
+                if not rare.isdisjoint(words):
+                    counts.subtract(words)
+            train = [entry for entry in train if rare.isdisjoint(entry[1])]
+            counts = +counts
+    corpus = {"train": [pair for pair, _ in train]}
     for name in ("valid", "test"):
-        known = (pair for pair in stream if all(word in counts for word in _words(pair)))
-        new = (pair for pair in known if any(map(held_out, pair.combinations)))
-        half = SIZES[name] // 2
-        corpus[name] = [next(new) for _ in range(half)]
-        corpus[name] += [next(known) for _ in range(SIZES[name] - half)]
-        Sampler(seed).random.shuffle(corpus[name])
+        wanted = {True: SIZES[name] // 2, False: SIZES[name] - SIZES[name] // 2}
+        chosen: list[SamplePair] = []
+        while len(chosen) < SIZES[name]:
+            pair, hidden, words = next(stream)
+            if wanted[hidden] and all(word in counts for word in words):
+                wanted[hidden] -= 1
+                chosen.append(pair)
+        sampler.random.shuffle(chosen)
+        corpus[name] = chosen
     return corpus
 
 

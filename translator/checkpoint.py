@@ -237,15 +237,24 @@ def resume_candidates(run: Path) -> Iterator[Path]:
     return (p for p in reversed(step_folders(run)) if (p / STATE).exists())
 
 
-def rotate(run: Path, keep: int, best: int) -> None:
-    """Keeps the last `keep` checkpoints and the best one; two of them can be resumed from."""
+def regular_steps(run: Path, every: int) -> list[Path]:
+    """The checkpoints that fall on a multiple of `every`, and the newest; oldest first.
+
+    Those written because a run was stopped do not count: they must not change its result.
+    """
     folders = step_folders(run)
-    for folder in folders[:-2]:
-        for name in (STATE, STATE_TENSORS):
-            (folder / name).unlink(missing_ok=True)
-    for folder in folders[:-keep]:
-        if folder.name != str(best):
+    return [p for p in folders if int(p.name) % every == 0 or p == folders[-1]]
+
+
+def rotate(run: Path, every: int, keep: int, best: int) -> None:
+    """Keeps the last `keep` regular checkpoints and the best; two of them can be resumed from."""
+    kept = regular_steps(run, every)[-keep:]
+    for folder in step_folders(run):
+        if folder not in kept and folder.name != str(best):
             shutil.rmtree(folder)
+        elif folder not in kept[-2:]:
+            for name in (STATE, STATE_TENSORS):
+                (folder / name).unlink(missing_ok=True)
 
 
 def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:

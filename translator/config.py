@@ -1,4 +1,4 @@
-"""Every setting of a run: frozen dataclasses, presets, TOML files, overrides, and the one error class.
+"""Every setting of a run: frozen dataclasses, presets, files, overrides; and the error class.
 
 A `Config` is plain data. What a run used is saved beside its weights as `config.json`, so a model
 can always say how it was made.
@@ -19,7 +19,7 @@ class TranslatorError(Exception):
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture (Vaswani et al. 2017, table 3). Sizes count units, `dropout` is a probability."""
+    """The architecture (Vaswani et al. 2017, table 3). `dropout` is a probability."""
 
     d_model: int = 128
     d_ff: int = 256
@@ -52,17 +52,19 @@ class DataConfig:
     vocab_size: int = 6000
     max_length: int = 128  # longer pairs are dropped, longer texts translated in parts
     max_ratio: float = 4.0  # pairs whose lengths differ by more than this factor are dropped
-    copy_rate: float = 0.1  # share of the pairs that get copy placeholders, see data_prep/augment.py
+    copy_rate: float = (
+        0.1  # share of the pairs that get copy placeholders, see data_prep/augment.py
+    )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How the weights are found. A step is one update of the weights."""
 
-    steps: int = 7000
-    max_tokens: int = 4096  # padded tokens of the longer side in a micro-batch
+    steps: int = 13000
+    max_tokens: int = 2048  # padded tokens of the longer side in a micro-batch
     accum_steps: int = 1  # micro-batches in an update
-    peak_lr: float = 3.5e-3
+    peak_lr: float = 2e-3
     warmup_steps: int = 1000
     beta1: float = 0.9
     beta2: float = 0.98
@@ -70,10 +72,10 @@ class TrainConfig:
     clip_norm: float = 1.0
     seed: int = 1
     log_every: int = 50
-    validate_every: int = 250
-    checkpoint_every: int = 250
+    validate_every: int = 500
+    checkpoint_every: int = 500
     keep_checkpoints: int = 8  # the last ones, which are averaged at the end
-    patience: int = 16  # validations without a better BLEU before the run ends
+    patience: int = 12  # validations without a better BLEU before the run ends
 
 
 @dataclass(frozen=True)
@@ -132,9 +134,10 @@ def _wmt(steps: int, peak_lr: float, warmup_steps: int, accum_steps: int) -> dic
 
 
 # (d_model, d_ff, n_heads, encoder layers, decoder layers, dropout, norm). `tiny` is the net of
-# Wu et al. (ACL 2021) for Multi30k, `base` and `big` are the paper's, `deep` follows Wang et al. 2019.
+# Wu et al. (ACL 2021) for Multi30k, `base` and `big` are the paper's, `deep` follows
+# Wang et al. (ACL 2019).
 PRESETS: dict[str, Config] = {
-    "tiny": _preset((128, 256, 4, 4, 4, 0.3, "post")),
+    "tiny": _preset((128, 256, 4, 4, 4, 0.3, "pre")),
     "small": _preset((256, 1024, 4, 3, 3, 0.3, "post"), data=DataConfig(vocab_size=8000)),
     "base": _preset((512, 2048, 8, 6, 6, 0.1, "post"), **_wmt(100_000, 7e-4, 4000, 4)),
     "big": _preset((1024, 4096, 16, 6, 6, 0.3, "post"), **_wmt(300_000, 5e-4, 4000, 4)),
@@ -197,20 +200,29 @@ def load_config(
             config = from_dict(tomllib.loads(file.read_text(encoding="utf-8")), config)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise TranslatorError(f"{file} is not a TOML file: {error}.") from None
-    for override in overrides:
-        config = from_dict(_parse_override(override), config)
+    return override(config, overrides)
+
+
+def override(config: Config, overrides: Iterable[str]) -> Config:
+    """`config` with each `section.key=value` put in.
+
+    Raises:
+        TranslatorError: unknown key, wrong type, or not of that form.
+    """
+    for text in overrides:
+        config = from_dict(_parse_override(text), config)
     return config
 
 
-def _parse_override(override: str) -> dict[str, Any]:
-    path, equals, text = override.partition("=")
+def _parse_override(text: str) -> dict[str, Any]:
+    path, equals, value_text = text.partition("=")
     section, dot, key = path.strip().partition(".")
     if not (equals and dot):
-        raise TranslatorError(f'--set takes section.key=value, not "{override}".')
+        raise TranslatorError(f'--set takes section.key=value, not "{text}".')
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
+        value = tomllib.loads(f"value = {value_text}")["value"]
     except tomllib.TOMLDecodeError:
-        value = text.strip()  # a word without quotes is a string
+        value = value_text.strip()  # a word without quotes is a string
     return {section: {key: value}}
 
 

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from data_prep.corpora import TextPair
+from data_prep.corpora import TextPair, load_corpus, read_lines
 from translator.config import SearchConfig, TranslatorError
 from translator.translate import Translator
 
@@ -56,27 +58,85 @@ def score(
     return scores
 
 
+@dataclass(frozen=True)
+class TestSet:
+    """What is scored: sources to translate or finished hypotheses, and the references."""
+
+    sources: list[str]
+    references: list[list[str]]
+    hypotheses: list[str] | None = None
+
+
+def read_test_sets(
+    data: str,
+    split: str,
+    src: str,
+    tgt: str,
+    source: Path | None = None,
+    references: Sequence[Path] = (),
+    hypotheses: Path | None = None,
+) -> dict[str, TestSet]:
+    """Test sets by name: from files if `references` are given, else splits of a corpus.
+
+    Raises:
+        TranslatorError: something is missing or unreadable, line counts differ, or hypotheses are
+            given for several splits.
+    """
+    lines = read_lines(hypotheses) if hypotheses else None
+    if references:
+        files = {path: read_lines(path) for path in (source, hypotheses, *references) if path}
+        if len({len(content) for content in files.values()}) > 1:
+            counts = ", ".join(f"{path} has {len(content)}" for path, content in files.items())
+            raise TranslatorError(f"The files differ in their number of lines: {counts}.")
+        sources = files[source] if source else []
+        return {references[0].name: TestSet(sources, [files[r] for r in references], lines)}
+    splits = load_corpus(data, src, tgt).select(split)
+    if lines is not None and len(splits) > 1:
+        raise TranslatorError(
+            f"--hypotheses needs one split, not {', '.join(splits)}: use --split."
+        )
+    return {
+        name: TestSet([src_line for src_line, _ in pairs], [[t for _, t in pairs]], lines)
+        for name, pairs in splits.items()
+    }
+
+
+def evaluate_set(
+    translator: Translator | None,
+    test_set: TestSet,
+    search: SearchConfig | None = None,
+    metrics: Sequence[str] = ("bleu", "chrf"),
+    lowercase: bool = False,
+) -> tuple[dict[str, Any], list[str]]:
+    """Scores a test set; `translator` makes the hypotheses unless it has some.
+
+    Returns:
+        What `translator evaluate --json` prints for a split (but its name), and the hypotheses.
+    """
+    if test_set.hypotheses is not None:
+        scores = score(test_set.hypotheses, test_set.references, metrics, lowercase)
+        return {"sentences": len(test_set.hypotheses), "scores": scores}, test_set.hypotheses
+    assert translator is not None
+    search = search or translator.model.config.search
+    start = time.perf_counter()
+    lines = [found.text for found in translator.translate_lines(test_set.sources, search)]
+    seconds = time.perf_counter() - start
+    result = {
+        "sentences": len(lines),
+        "scores": score(lines, test_set.references, metrics, lowercase),
+        "search": {"beam_size": search.beam_size, "length_penalty": search.length_penalty},
+        "seconds": round(seconds, 3),
+        "sentences_per_second": round(len(lines) / seconds, 2),
+    }
+    return result, lines
+
+
 def evaluate_pairs(
     translator: Translator,
     pairs: Sequence[TextPair],
     search: SearchConfig | None = None,
     metrics: Sequence[str] = ("bleu", "chrf"),
-    lowercase: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
-    """Translates the sources of `pairs` and scores the result.
-
-    Returns:
-        What `translator evaluate --json` prints for a split (but its name), and the translations.
-    """
-    search = search or translator.model.config.search
-    start = time.perf_counter()
-    lines = [line.text for line in translator.translate_lines([src for src, _ in pairs], search)]
-    seconds = time.perf_counter() - start
-    result = {
-        "sentences": len(pairs),
-        "scores": score(lines, [[tgt for _, tgt in pairs]], metrics, lowercase),
-        "search": {"beam_size": search.beam_size, "length_penalty": search.length_penalty},
-        "seconds": round(seconds, 3),
-        "sentences_per_second": round(len(pairs) / seconds, 2),
-    }
-    return result, lines
+    """As `evaluate_set`, for pairs of a source and its one reference."""
+    test_set = TestSet([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
+    return evaluate_set(translator, test_set, search, metrics)

@@ -1,7 +1,7 @@
 """The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), bottom-up, in one file.
 
 Letters: B sentences, S source length, T target length, D d_model, H heads, Dh = D/H, V vocabulary,
-K beam size. Masks are boolean, True = may be attended (as in PyTorch's scaled_dot_product_attention).
+K beam size. Masks are boolean, True = may be attended, as in PyTorch's own attention.
 """
 
 import math
@@ -20,7 +20,7 @@ def sinusoids(length: int, d_model: int, device: torch.device | None = None) -> 
 
     The paper writes `PE(pos, 2i) = sin(pos / 10000^(2i/D))` and `PE(pos, 2i+1) = cos(...)`; its
     own code puts all sines first and all cosines behind them, `[sin | cos]`, with frequencies
-    `10000^(-i / (D/2 - 1))`, and so does this. The order of channels changes nothing that is learnt.
+    `10000^(-i / (D/2 - 1))`, and so does this. Which channel holds what changes nothing.
     """
     half = d_model // 2
     exponents = torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1)

@@ -94,9 +94,7 @@ def beam_search(model: Transformer, src: Tensor, config: SearchConfig) -> list[l
         # The best K that do not end, in order: a stable sort moves the ended ones to the back.
         alive = (~ends & (top > float("-inf"))).long()
         keep = alive.argsort(dim=1, descending=True, stable=True)[:, :beam_size]
-        log_probs = torch.where(
-            alive.gather(1, keep).bool(), top.gather(1, keep), float("-inf")
-        )
+        log_probs = torch.where(alive.gather(1, keep).bool(), top.gather(1, keep), float("-inf"))
         parents, pieces = parents.gather(1, keep), pieces.gather(1, keep)
 
         done = torch.tensor(

@@ -5,6 +5,7 @@ masked by one stand-in character, which becomes a placeholder `<copy_i>` among t
 puts the placeholder in its place (data_prep/augment.py trains that), and the span returns there.
 """
 
+import itertools
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -13,9 +14,13 @@ from dataclasses import dataclass
 from translator.tokenizer import N_COPY, Tokenizer
 
 STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in bytes
+# Typographic marks that a corpus may lack, and what stands for them then.
+_PLAIN_MARKS = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "…": "..."}
 # Joiners, variation selectors and combining marks belong to the character before them.
 _TAIL = "\u200d\ufe0e\ufe0f\u20e3"
-_ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']|[\w.+-]+@[\w-]+\.[\w.-]*\w")
+_ADDRESS = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']|[\w.+-]+@[\w-]+\.[\w.-]*\w"
+)
 _RUN = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -89,10 +94,13 @@ class TextCodec:
         self.tokenizer = tokenizer
         space_and_bytes = tokenizer.encode(STAND_IN)
         self._space, self._stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
+        self._plain_marks = str.maketrans(
+            {mark: plain for mark, plain in _PLAIN_MARKS.items() if mark not in tokenizer.alphabet}
+        )
 
     def encode(self, text: str) -> Source:
         """A normalised text -> its ids. Copy placeholder i stands for the i-th span."""
-        masked, copies = mask(text, self.tokenizer.alphabet)
+        masked, copies = mask(text.translate(self._plain_marks), self.tokenizer.alphabet)
         ids: list[int] = []
         n_copies = 0
         for piece in self.tokenizer.encode(masked):
@@ -108,21 +116,24 @@ class TextCodec:
     def decode(self, ids: Sequence[int], source: Source) -> str:
         """The model's ids -> text, each placeholder of the source once, strange ones dropped."""
         left = dict(zip(self.tokenizer.copy_ids, source.copies, strict=False))
-        order: list[CopySpan] = []
-        spelt: list[int] = []
-        for piece in ids:
-            if piece in left:
-                order.append(left.pop(piece))
-                spelt += self._stand_in
-            elif piece not in self.tokenizer.copy_ids:
-                spelt.append(piece)
-        parts = self.tokenizer.decode(spelt).split(STAND_IN)
-        text = parts[0]
-        for span, part in zip(order, parts[1:], strict=True):
-            if span.space_before and text and not text[-1].isspace():
-                text += " "
-            text += span.text + (part.lstrip() if span.glued_after else part)
+        text = ""
+        glued = False  # to the span before
+        for copied, group in itertools.groupby(ids, lambda piece: piece in self.tokenizer.copy_ids):
+            if not copied:
+                part = self._spell(list(group), first=not text)
+                text += part.lstrip() if glued else part
+                glued = False
+                continue
+            for span in filter(None, (left.pop(piece, None) for piece in group)):
+                text += " " if span.space_before and text and not text[-1].isspace() else ""
+                text += span.text
+                glued = span.glued_after
         return text
+
+    def _spell(self, ids: list[int], first: bool) -> str:
+        """Ids without placeholders -> one line of text."""
+        text = self.tokenizer.decode(ids).replace("\n", " ")
+        return text if first or not self.tokenizer.starts_word[ids[0]] else f" {text}"
 
     def missing(self, ids: Sequence[int], source: Source) -> list[int]:
         """The placeholders of the source that `ids` lacks."""

@@ -1,4 +1,4 @@
-"""Text <-> ids with SentencePiece (Kudo & Richardson 2018): one joint vocabulary for both languages.
+"""Text <-> ids with SentencePiece (Kudo & Richardson 2018): one vocabulary for both languages.
 
 Special and reserved pieces are control symbols: SentencePiece never produces those from text, so
 no user can type his way into one of them.

@@ -4,7 +4,6 @@ import json
 import logging
 import math
 import os
-import shutil
 import signal
 import time
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from tqdm import tqdm
 from data_prep.augment import CopyNoise, word_anchors
 from data_prep.clean import encode_pairs
 from data_prep.corpora import Corpus, load_corpus
+from translator.card import model_card
 from translator.checkpoint import (
     FORMAT_VERSION,
     Model,
@@ -27,11 +27,11 @@ from translator.checkpoint import (
     average_weights,
     load_checkpoint,
     load_model,
+    regular_steps,
     resume_candidates,
     rotate,
     save_checkpoint,
     save_model,
-    step_folders,
 )
 from translator.config import (
     Config,
@@ -90,9 +90,7 @@ def prepare_data(config: Config, tokenizer: Tokenizer | None = None) -> Training
         raise TranslatorError(f"{data.corpus} has no usable pairs: all are empty or overlong.")
     for reason, count in dropped.items():
         log.warning("%d of %d training pairs dropped: %s.", count, len(text), reason)
-    return TrainingData(
-        corpus, tokenizer, train_pairs, valid_pairs, corpus.fingerprint(), dropped
-    )
+    return TrainingData(corpus, tokenizer, train_pairs, valid_pairs, corpus.fingerprint(), dropped)
 
 
 def loss_sums(model: Transformer, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
@@ -187,7 +185,7 @@ def _stop_signals() -> Iterator[list[int]]:
         log.warning("Stopping after this update; once more to leave at once.")
 
     try:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
             previous[number] = signal.signal(number, note)
     except ValueError:
         pass  # not the main thread: the caller's affair
@@ -278,7 +276,11 @@ class Run:
         start, start_seconds = time.monotonic(), self.state.seconds
         start_cpu = time.process_time() - self.state.cpu_seconds
         bar = tqdm(
-            total=c.steps, initial=self.state.step, unit="step", disable=not self.show_bar, leave=False
+            total=c.steps,
+            initial=self.state.step,
+            unit="step",
+            disable=not self.show_bar,
+            leave=False,
         )
         self.model.train()
         window = _Window()
@@ -315,14 +317,16 @@ class Run:
                     self.save()
                 if received:
                     raise Interrupted(
-                        f"Stopped after step {self.state.step}; the same command goes on from there."
+                        f"Stopped after step {self.state.step}; the same command goes on there."
                     )
                 if out_of_time:
                     break
 
     def _log(self, window: "_Window", rate: float, bar: Any) -> None:
         values = window.summary()
-        self._record(epoch=self.state.epoch, lr=rate, seconds=round(self.state.seconds, 1), **values)
+        self._record(
+            epoch=self.state.epoch, lr=rate, seconds=round(self.state.seconds, 1), **values
+        )
         left = (self.config.train.steps - self.state.step) * (
             self.state.seconds / max(self.state.step, 1)
         )
@@ -382,7 +386,7 @@ class Run:
             optimizer_tensors(self.model, self.optimizer),
             self.state,
         )
-        rotate(self.folder, c.keep_checkpoints, self.state.best_step)
+        rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
 
     def finish(self) -> dict[str, Any]:
         """Takes the best step or the average of the last, whichever is better on valid; scores it.
@@ -390,8 +394,8 @@ class Run:
         Returns:
             The scores by split, as in the model's `config.json`.
         """
-        folders = step_folders(self.folder)
-        kept = folders[-self.config.train.keep_checkpoints :]
+        c = self.config.train
+        kept = regular_steps(self.folder, c.checkpoint_every)[-c.keep_checkpoints :]
         candidates = {f"average of the last {len(kept)} checkpoints": average_weights(kept)}
         best = self.folder / "steps" / str(self.state.best_step)
         if best.is_dir():
@@ -429,6 +433,8 @@ class Run:
             "scores": scores,
         }
         save_model(self.folder, candidates[chosen], self.data.tokenizer, self.config, info)
+        card = model_card(self.config, info)
+        (self.folder / "README.md").write_text(card, encoding="utf-8")
         return info
 
     def _translator(self) -> Translator:

@@ -1,18 +1,23 @@
 """Lines in, lines out: the `Translator` that the command line and other programs use."""
 
+import contextlib
+import hashlib
 import itertools
+import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from translator.checkpoint import Model, load_model
-from translator.config import SearchConfig, TranslatorError
+from translator.checkpoint import Model, load_model, read_description
+from translator.config import SearchConfig, TranslatorError, write_json
 from translator.data import pad_right, token_batches
+from translator.model import count_parameters
 from translator.search import Hypothesis, beam_search
 from translator.text import Source, TextCodec, normalise, split_long
 from translator.tokenizer import BOS, EOS, N_COPY
@@ -66,7 +71,7 @@ def pick_device(name: str = "auto") -> torch.device:
 def shipped_models() -> dict[tuple[str, str], Path]:
     """The models that come with the program, by (source, target) language."""
     package = Path(__file__).parent
-    folders = {}
+    folders: dict[tuple[str, str], Path] = {}
     # In a wheel they lie inside the package, in a clone beside it.
     for root in (package / "checkpoints", package.parent / "checkpoints"):
         for folder in sorted(root.glob("multi30k-??-??")):
@@ -145,13 +150,15 @@ class Translator:
         n_best: int = 1,
         batch_tokens: int | None = None,
     ) -> SearchConfig:
-        """The model's own search settings, with those given put in."""
+        """The model's own search settings, with those given put in; a beam holds `n_best`."""
+        if beam_size is None:
+            beam_size = max(self.model.config.search.beam_size, n_best)
         given = {
             "beam_size": beam_size,
             "length_penalty": length_penalty,
             "batch_tokens": batch_tokens,
         }
-        changes = {name: value for name, value in given.items() if value is not None}
+        changes: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
         return replace(self.model.config.search, n_best=n_best, **changes)
 
     def translate_lines(
@@ -225,9 +232,7 @@ class Translator:
             ids.insert(place, placeholder)
         return replace(hypothesis, ids=ids)
 
-    def _assemble(
-        self, line: str, parts: Sequence[tuple[_Unit, list[Hypothesis]]]
-    ) -> Translation:
+    def _assemble(self, line: str, parts: Sequence[tuple[_Unit, list[Hypothesis]]]) -> Translation:
         """Joins the parts of a line again, within the white space around and between them."""
         if not parts:
             return Translation(line, line, 0.0, [(line, 0.0)])
@@ -267,3 +272,77 @@ class Translator:
         return AttentionMap(
             pieces([*source.ids, EOS]), pieces([*ids, EOS]), self._attention(source.ids, ids)
         )
+
+
+def describe_model(folder: Path) -> dict[str, Any]:
+    """What a MODEL's `config.json` says, with its size: `parameters` and `bytes` of weights."""
+    model = load_model(folder)
+    assert model.folder is not None
+    description = read_description(model.folder)
+    size = (model.folder / "model.safetensors").stat().st_size
+    return {"parameters": count_parameters(model.transformer), "bytes": size, **description}
+
+
+def translate_to_file(
+    translator: Translator,
+    lines: Sequence[str],
+    output: Path,
+    search: SearchConfig,
+    render: Callable[[Translation], str],
+    show_bar: bool = False,
+) -> None:
+    """Translates `lines` into `output`, which appears once it is whole.
+
+    Until then the work is in `FILE.partial`, and `FILE.partial.json` says how much of which job it
+    holds; the same job goes on from there.
+
+    Raises:
+        KeyboardInterrupt: with a message that says how many lines are done.
+    """
+    partial = output.with_name(output.name + ".partial")
+    progress_file = output.with_name(output.name + ".partial.json")
+    job = _job_key(translator, lines, search, render)
+    done = size = 0
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        progress = json.loads(progress_file.read_text())
+        if progress["job"] == job and partial.stat().st_size >= progress["bytes"]:
+            done, size = progress["lines"], progress["bytes"]
+            log.info("Going on after the %d lines that are done.", done)
+    with open(partial, "ab") as file, _bar(len(lines), done, show_bar) as bar:
+        file.truncate(size)
+        try:
+            for start in range(done, len(lines), _BLOCK):
+                block = translator.translate_lines(lines[start : start + _BLOCK], search)
+                file.write("".join(map(render, block)).encode())
+                file.flush()
+                done = start + len(block)
+                write_json(progress_file, {"job": job, "lines": done, "bytes": file.tell()})
+                bar.update(len(block))
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{done} of {len(lines)} lines are done; the same command goes on from there."
+            ) from None
+    os.replace(partial, output)
+    progress_file.unlink(missing_ok=True)
+
+
+_BLOCK = 256  # lines between two notes of progress
+
+
+def _bar(total: int, initial: int, show: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=initial, unit="line", disable=not show, leave=False)
+
+
+def _job_key(
+    translator: Translator,
+    lines: Sequence[str],
+    search: SearchConfig,
+    render: Callable[[Translation], str],
+) -> str:
+    """A hash of what a job's output depends on: lines, model, search, and how it is written."""
+    weights = translator.model.folder and read_description(translator.model.folder)["sha256"]
+    example = render(Translation("s", "t", -1.0, [("t", -1.0)]))
+    text = repr((weights, search, example)) + "\n".join(lines)
+    return hashlib.sha256(text.encode()).hexdigest()

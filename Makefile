@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := checkpoints/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check format clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+# The stamp is younger than what it was installed from, or the installation runs again.
+.venv/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one with: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[plot,moses,dev]'
+	touch $@
+
+setup: .venv/.installed ## create .venv with the program and all that its tests need
+
+demo: setup ## train on the bundled corpus, score, translate, draw attention (about 6 minutes)
+	$(BIN)/python -m data_prep.sample
+	$(BIN)/translator train --data sample --preset demo --run $(DEMO)
+	$(BIN)/translator evaluate --model $(DEMO) --data sample --split test
+	$(BIN)/translator translate --model $(DEMO) --attention $(DEMO)/attention.png \
+	  "The old teacher bought three red apples because her daughter was hungry."
+	$(BIN)/translator translate --model $(DEMO) \
+	  "Tomorrow the boy will not read the book." "My sister closes the window in the kitchen."
+	@echo
+	@echo "The attention picture: $(DEMO)/attention.png"
+	@echo "Next, with the shipped model (it knows image captions):"
+	@echo "  $(BIN)/translator translate \"A dog runs along the beach.\""
+	@echo "  $(BIN)/translator info"
+	@echo "  $(BIN)/translator train --help"
+
+test: setup ## run the tests (about 3 minutes)
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+test-slow: setup ## run the tests that take longer: the wheel, kills, README commands
+	$(BIN)/python -m pytest -m slow --durations=10
+
+check: setup ## format, lint and type checks
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: setup ## put the code into its format
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean: ## remove the environment and caches (runs in checkpoints/ stay)
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,296 @@
+"""Saving and loading: equality, damage that is found and named, rotation, averages."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from translator import checkpoint
+from translator.checkpoint import (
+    FORMAT_VERSION,
+    Model,
+    TrainingState,
+    average_weights,
+    best_step,
+    load_checkpoint,
+    load_model,
+    read_description,
+    regular_steps,
+    resume_candidates,
+    rotate,
+    save_checkpoint,
+    save_model,
+    step_folders,
+)
+from translator.config import TranslatorError
+
+FILES = ["model.safetensors", "tokenizer.model", "config.json"]
+
+
+@pytest.fixture
+def saved(random_model: Model, tmp_path: Path) -> Path:
+    folder = tmp_path / "model"
+    weights = random_model.transformer.state_dict()
+    save_model(folder, weights, random_model.tokenizer, random_model.config, {"note": "Grüße"})
+    return folder
+
+
+@pytest.fixture
+def save_step(random_model: Model, tmp_path: Path) -> Callable[..., Path]:
+    """Saves a checkpoint in `tmp_path/run`, with the weights of `random_model` times `step`."""
+
+    def save(step: int, best: int = 0) -> Path:
+        weights = {name: w * step for name, w in random_model.transformer.state_dict().items()}
+        return save_checkpoint(
+            tmp_path / "run",
+            weights,
+            random_model.tokenizer,
+            random_model.config,
+            {"step": step},
+            {"embedding.weight/exp_avg": torch.full((2, 3), float(step))},
+            TrainingState(step=step, epoch=1, batch=2, best_bleu=3.5, best_step=best, seconds=1.5),
+        )
+
+    return save
+
+
+def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def flip_bit(path: Path, position: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[position] ^= 1
+    path.write_bytes(data)
+
+
+def test_load_gives_what_was_saved(random_model: Model, saved: Path) -> None:
+    loaded = load_model(saved)
+    assert equal(loaded.transformer.state_dict(), random_model.transformer.state_dict())
+    assert loaded.config == random_model.config
+    assert loaded.tokenizer.model_bytes == random_model.tokenizer.model_bytes
+    assert loaded.info["note"] == "Grüße"
+    assert loaded.info["direction"] == {"src": "en", "tgt": "de"}
+    assert loaded.folder == saved
+
+
+def test_loaded_model_computes_the_same(random_model: Model, saved: Path) -> None:
+    src, tgt_in = torch.tensor([[300, 301, 3]]), torch.tensor([[2, 302]])
+    loaded = load_model(saved).transformer
+    assert not loaded.training
+    assert torch.equal(loaded(src, tgt_in), random_model.transformer(src, tgt_in))
+
+
+def test_a_model_is_three_files(saved: Path) -> None:
+    assert sorted(path.name for path in saved.iterdir()) == sorted(FILES)
+
+
+def test_tied_weights_are_stored_once(random_model: Model, saved: Path) -> None:
+    numbers = sum(p.numel() for p in random_model.transformer.parameters())
+    assert (saved / "model.safetensors").stat().st_size < 4 * numbers + 20_000
+
+
+def test_half_precision_is_loaded_as_single(random_model: Model, tmp_path: Path) -> None:
+    halves = {name: w.half() for name, w in random_model.transformer.state_dict().items()}
+    save_model(tmp_path / "half", halves, random_model.tokenizer, random_model.config, {})
+    loaded = load_model(tmp_path / "half").transformer.state_dict()
+    assert {w.dtype for w in loaded.values()} == {torch.float32}
+    assert equal(loaded, {name: w.float() for name, w in halves.items()})
+
+
+@pytest.mark.parametrize("name", FILES[:2])
+@pytest.mark.parametrize("place", [0, 0.5, -1])
+def test_one_flipped_bit_is_found(saved: Path, name: str, place: float) -> None:
+    size = (saved / name).stat().st_size
+    flip_bit(saved / name, -1 if place == -1 else int(place * size))
+    with pytest.raises(TranslatorError, match=f"{name} is damaged"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("kept", [0, 100])
+def test_truncation_is_found(saved: Path, name: str, kept: int) -> None:
+    (saved / name).write_bytes((saved / name).read_bytes()[:kept])
+    with pytest.raises(TranslatorError, match=f"{name} is damaged"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(saved: Path, name: str) -> None:
+    (saved / name).unlink()
+    with pytest.raises(TranslatorError, match=name):
+        load_model(saved)
+
+
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
+    with pytest.raises(TranslatorError, match="nowhere"):
+        load_model(tmp_path / "nowhere")
+
+
+def edit_description(folder: Path, change: Callable[[dict], None]) -> None:
+    description = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    change(description)
+    (folder / "config.json").write_text(json.dumps(description), encoding="utf-8")
+
+
+def test_a_later_format_is_refused(saved: Path) -> None:
+    edit_description(saved, lambda d: d.update(format_version=FORMAT_VERSION + 1))
+    with pytest.raises(TranslatorError, match=rf"{saved}.*format {FORMAT_VERSION + 1}.*update"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("key", ["format_version", "config", "sha256"])
+def test_a_description_that_lacks_a_part_is_damaged(saved: Path, key: str) -> None:
+    edit_description(saved, lambda d: d.pop(key))
+    with pytest.raises(TranslatorError, match=r"config\.json is damaged"):
+        load_model(saved)
+
+
+def test_weights_that_do_not_fit_the_config_are_an_error(saved: Path) -> None:
+    edit_description(saved, lambda d: d["config"]["model"].update(d_ff=48))
+    with pytest.raises(TranslatorError, match=r"model\.safetensors does not fit") as error:
+        load_model(saved)
+    assert "\n" not in str(error.value)
+
+
+def test_checkpoint_gives_back_all_of_the_run(save_step, random_model: Model) -> None:
+    folder = save_step(3, best=2)
+    model, tensors, state = load_checkpoint(folder)
+    assert folder.name == "3"
+    assert equal(
+        model.transformer.state_dict(),
+        {name: 3 * w for name, w in random_model.transformer.state_dict().items()},
+    )
+    assert equal(tensors, {"embedding.weight/exp_avg": torch.full((2, 3), 3.0)})
+    assert state == TrainingState(3, 1, 2, best_bleu=3.5, best_step=2, seconds=1.5)
+
+
+def test_each_step_is_usable_as_a_model(save_step) -> None:
+    assert load_model(save_step(5)).info["step"] == 5
+
+
+@pytest.mark.parametrize("name", ["training.safetensors", "training.json"])
+def test_a_damaged_training_state_is_named(save_step, name: str) -> None:
+    folder = save_step(1)
+    (folder / name).write_bytes((folder / name).read_bytes()[:-5])
+    with pytest.raises(TranslatorError, match=f"{name} is damaged"):
+        load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("dies_in", ["model.safetensors", "config.json", "training.safetensors"])
+def test_an_interrupted_write_leaves_the_older_checkpoint(
+    save_step, tmp_path: Path, monkeypatch, dies_in: str
+) -> None:
+    save_step(1)
+    write = checkpoint._write
+
+    def die(path: Path, data: bytes) -> None:
+        if path.name == dies_in:
+            path.write_bytes(data[: len(data) // 2])
+            raise KeyboardInterrupt
+        write(path, data)
+
+    monkeypatch.setattr(checkpoint, "_write", die)
+    with pytest.raises(KeyboardInterrupt):
+        save_step(2)
+    monkeypatch.undo()
+    run = tmp_path / "run"
+    assert [folder.name for folder in step_folders(run)] == ["1"]
+    assert load_model(run).info["step"] == 1
+    assert load_checkpoint(next(resume_candidates(run)))[2].step == 1
+    save_step(2)  # what was left behind is no obstacle
+    assert [folder.name for folder in step_folders(run)] == ["1", "2"]
+
+
+def test_a_write_that_fails_before_the_rename_keeps_the_old_file(tmp_path, monkeypatch) -> None:
+    path = tmp_path / "file"
+    checkpoint._write(path, b"old")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError):
+        checkpoint._write(path, b"new")
+    assert path.read_bytes() == b"old"
+
+
+def test_saving_a_step_again_replaces_it(save_step, tmp_path: Path) -> None:
+    first = save_step(4)
+    (first / "leftover").write_text("")
+    assert not (save_step(4) / "leftover").exists()
+    assert len(step_folders(tmp_path / "run")) == 1
+
+
+def test_average_is_the_mean(save_step, random_model: Model) -> None:
+    folders = [save_step(step) for step in (1, 2, 6)]
+    average = average_weights(folders)
+    for name, weight in random_model.transformer.state_dict().items():
+        assert average[name].dtype == torch.float32
+        torch.testing.assert_close(average[name], 3 * weight)
+    assert equal(average_weights(folders[:1]), random_model.transformer.state_dict())
+
+
+def test_average_of_a_damaged_checkpoint_is_an_error(save_step) -> None:
+    folders = [save_step(1), save_step(2)]
+    flip_bit(folders[1] / "model.safetensors", 2000)
+    with pytest.raises(TranslatorError, match=r"2/model\.safetensors is damaged"):
+        average_weights(folders)
+
+
+def test_rotate_keeps_the_last_the_best_and_two_training_states(save_step, tmp_path: Path) -> None:
+    for step in (1, 2, 3, 9, 10, 11):
+        save_step(step)
+    run = tmp_path / "run"
+    rotate(run, every=1, keep=3, best=2)
+    assert [folder.name for folder in step_folders(run)] == ["2", "9", "10", "11"]
+    assert [folder.name for folder in resume_candidates(run)] == ["11", "10"]
+    assert not (run / "steps" / "9" / "training.safetensors").exists()
+    assert load_model(run / "steps" / "2").info["step"] == 2  # still a MODEL
+
+
+def test_checkpoints_of_a_stop_do_not_count(save_step, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for step in (10, 13, 20, 24, 30):
+        save_step(step)
+    assert [folder.name for folder in regular_steps(run, 10)] == ["10", "20", "30"]
+    rotate(run, every=10, keep=2, best=13)
+    assert [folder.name for folder in step_folders(run)] == ["13", "20", "30"]
+    save_step(33)
+    assert [folder.name for folder in regular_steps(run, 10)] == ["20", "30", "33"]  # the newest
+
+
+def test_rotate_keeps_few_as_they_are(save_step, tmp_path: Path) -> None:
+    for step in (1, 2):
+        save_step(step)
+    rotate(tmp_path / "run", every=1, keep=8, best=1)
+    assert [folder.name for folder in resume_candidates(tmp_path / "run")] == ["2", "1"]
+
+
+def test_an_unfinished_run_loads_its_best_step(save_step, tmp_path: Path) -> None:
+    for step, best in ((1, 1), (2, 2), (10, 2)):
+        save_step(step, best)
+    run = tmp_path / "run"
+    assert best_step(run).name == "2"
+    assert load_model(run).info["step"] == 2
+
+
+def test_an_unfinished_run_without_validation_loads_its_last_step(save_step, tmp_path) -> None:
+    save_step(9)
+    save_step(10)
+    assert load_model(tmp_path / "run").info["step"] == 10
+
+
+def test_a_run_without_checkpoints_says_so(tmp_path: Path) -> None:
+    (tmp_path / "run" / "steps").mkdir(parents=True)
+    with pytest.raises(TranslatorError, match="no checkpoint yet"):
+        load_model(tmp_path / "run")
+    assert step_folders(tmp_path / "other") == []
+
+
+def test_description_is_the_config_file(saved: Path) -> None:
+    assert read_description(saved) == json.loads((saved / "config.json").read_text("utf-8"))

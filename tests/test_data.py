@@ -1,0 +1,147 @@
+"""Batches: each pair once an epoch, within the token limit, from any position on."""
+
+import itertools
+import random
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from translator.data import (
+    BatchSampler,
+    IdPair,
+    Loader,
+    collate,
+    derive_seed,
+    pad_right,
+    token_batches,
+)
+from translator.tokenizer import BOS, EOS, PAD
+
+MAX_TOKENS = 60
+
+
+@pytest.fixture(scope="module")
+def pairs() -> list[IdPair]:
+    """100 pairs with 1 to 20 ids a side; the first source id is the pair's own."""
+    rng = random.Random(1)
+    return [
+        ([100 + i, *[5] * rng.randint(0, 19)], [rng.randint(4, 99)] * rng.randint(1, 20))
+        for i in range(100)
+    ]
+
+
+def test_collate_closes_opens_and_pads() -> None:
+    batch = collate([([5, 6, 7], [8]), ([9], [10, 11])])
+    assert batch.src.tolist() == [[5, 6, 7, EOS], [9, EOS, PAD, PAD]]
+    assert batch.tgt_in.tolist() == [[BOS, 8, PAD], [BOS, 10, 11]]
+    assert batch.tgt_out.tolist() == [[8, EOS, PAD], [10, 11, EOS]]
+    assert batch.n_tokens == 5
+    assert batch.src.dtype == torch.int64
+
+
+def test_pad_right_keeps_the_rows() -> None:
+    rows = [[4], [5, 6, 7], []]
+    padded = pad_right(rows).tolist()
+    assert [[i for i in row if i != PAD] for row in padded] == rows
+    assert {len(row) for row in padded} == {3}
+
+
+def test_batch_moves_as_a_whole() -> None:
+    moved = collate([([5], [6])]).to(torch.device("meta"))
+    assert moved.src.is_meta and moved.tgt_in.is_meta and moved.tgt_out.is_meta
+
+
+@given(st.lists(st.integers(1, 50)), st.integers(1, 100))
+def test_token_batches_keep_order_and_limit(lengths: list[int], max_tokens: int) -> None:
+    batches = token_batches(lengths, max_tokens)
+    assert list(itertools.chain(*batches)) == list(range(len(lengths)))
+    for batch in batches:
+        padded = len(batch) * max(lengths[i] for i in batch)
+        assert padded <= max_tokens or len(batch) == 1
+    for batch, following in itertools.pairwise(batches):  # none is closed too early
+        longest = max(lengths[i] for i in [*batch, following[0]])
+        assert longest * (len(batch) + 1) > max_tokens
+
+
+@pytest.mark.parametrize("epoch", [0, 1, 7])
+def test_every_index_stands_once_in_an_epoch(pairs: list[IdPair], epoch: int) -> None:
+    batches = BatchSampler(pairs, MAX_TOKENS, seed=1).epoch(epoch)
+    assert sorted(itertools.chain(*batches)) == list(range(len(pairs)))
+
+
+def test_batches_are_full_but_not_overfull(pairs: list[IdPair]) -> None:
+    batches = BatchSampler(pairs, MAX_TOKENS, seed=1).epoch(0)
+    sizes = []
+    for indices in batches:
+        batch = collate([pairs[i] for i in indices])
+        sizes.append(max(batch.src.numel(), batch.tgt_out.numel()))
+    assert max(sizes) <= MAX_TOKENS
+    assert sum(sizes) / len(sizes) > MAX_TOKENS / 2
+
+
+def test_order_is_a_function_of_seed_and_epoch(pairs: list[IdPair]) -> None:
+    orders = {}
+    for seed, epoch in itertools.product((1, 2), (0, 1)):
+        orders[seed, epoch] = BatchSampler(pairs, MAX_TOKENS, seed).epoch(epoch)
+        torch.rand(5)  # no randomness from outside
+        assert BatchSampler(pairs, MAX_TOKENS, seed).epoch(epoch) == orders[seed, epoch]
+    assert all(a != b for a, b in itertools.combinations(orders.values(), 2))
+
+
+def test_long_and_short_pairs_are_mixed_over_an_epoch(pairs: list[IdPair]) -> None:
+    lengths = [
+        len(pairs[batch[0]][1]) for batch in BatchSampler(pairs, MAX_TOKENS, seed=1).epoch(0)
+    ]
+    assert lengths != sorted(lengths)
+
+
+def test_derive_seed_tells_its_parts_apart() -> None:
+    parts = [(1,), (2,), (1, 23), (12, 3), (1, "order", 0), (1, "order", 1), (1, "copy", 0), ("1",)]
+    seeds = {derive_seed(*part) for part in parts}
+    assert len(seeds) == len(parts)
+    assert all(0 <= seed < 2**63 for seed in seeds)
+    assert seeds == {derive_seed(*part) for part in parts}
+
+
+def reverse_source(pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
+    """An augmentation that shows its arguments in the target."""
+    return pair[0][::-1], [1000 + index, 2000 + epoch, 3000 + seed]
+
+
+@pytest.mark.parametrize("augment", [None, reverse_source])
+def test_loader_goes_on_from_any_position(pairs: list[IdPair], augment) -> None:
+    def take(epoch: int, index: int, n: int):
+        loader = Loader(pairs, MAX_TOKENS, 1, augment)
+        return list(itertools.islice(loader.batches(epoch, index), n))
+
+    n = 2 * len(BatchSampler(pairs, MAX_TOKENS, 1).epoch(0)) + 5  # into the third epoch
+    whole = take(0, 0, n)
+    assert {epoch for _, (epoch, _) in whole} == {0, 1, 2}
+    for done in range(1, n):
+        position = whole[done - 1][1]
+        (batch, after), (expected, expected_after) = take(*position, 1)[0], whole[done]
+        assert after == expected_after
+        assert torch.equal(batch.src, expected.src)
+        assert torch.equal(batch.tgt_out, expected.tgt_out)
+
+
+def test_loader_gives_each_pair_once_an_epoch(pairs: list[IdPair]) -> None:
+    seen: dict[int, list[int]] = {}
+    position = (0, 0)
+    for batch, after in Loader(pairs, MAX_TOKENS, 1).batches(0, 0):
+        seen.setdefault(position[0], []).extend(batch.src[:, 0].tolist())
+        position = after
+        if position[0] == 2:
+            break
+    expected = [src[0] for src, _ in pairs]
+    assert sorted(seen[0]) == sorted(seen[1]) == expected
+    assert seen[0] != seen[1]
+
+
+def test_loader_augments_with_index_epoch_and_seed(pairs: list[IdPair]) -> None:
+    loader = Loader(pairs, MAX_TOKENS, 4, reverse_source)
+    indices = loader.sampler.epoch(3)[2]
+    batch, _ = next(loader.batches(3, 2))
+    assert batch.tgt_out.tolist() == [[1000 + i, 2003, 3004, EOS] for i in indices]

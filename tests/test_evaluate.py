@@ -1,0 +1,140 @@
+"""Scores equal sacreBLEU's own, from its library and from its command."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sacrebleu.metrics import BLEU, CHRF, TER
+
+from translator import evaluate
+from translator.config import TranslatorError
+from translator.evaluate import METRICS, evaluate_pairs, read_test_sets, score
+from translator.translate import Translator
+
+
+@pytest.fixture(scope="module")
+def references(text_pairs) -> list[str]:
+    extra = ["Übrigens: 3,5 % von „allem“ – sagt sie.", "Ende!", "  Rand  ", "a\tb c d e"]
+    return [tgt for _, tgt in text_pairs[:60]] + extra
+
+
+@pytest.fixture(scope="module")
+def hypotheses(text_pairs, references: list[str]) -> list[str]:
+    """The references with other cases, words that are left out, and words of the next line."""
+    changed = []
+    for i, line in enumerate(references):
+        words = line.split()
+        if i % 3 == 0:
+            words = words[:-1]
+        if i % 4 == 0:
+            words[0] = words[0].upper()
+        if i % 5 == 0:
+            words += references[(i + 1) % len(references)].split()[1:]
+        changed.append(" ".join(words))
+    return changed
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+@pytest.mark.parametrize("n_references", [1, 2])
+def test_equals_the_library(hypotheses, references, lowercase: bool, n_references: int) -> None:
+    all_references = [references, hypotheses[::-1]][:n_references]
+    ours = score(hypotheses, all_references, METRICS, lowercase)
+    assert tuple(ours) == METRICS
+    for name, metric in (
+        ("bleu", BLEU(lowercase=lowercase)),
+        ("chrf", CHRF(lowercase=lowercase)),
+        ("ter", TER()),  # which compares without case, unless told otherwise
+    ):
+        theirs = metric.corpus_score(hypotheses, all_references)
+        assert ours[name] == {
+            "score": theirs.score,
+            "signature": str(metric.get_signature()),
+        }
+        assert 0 < theirs.score < 100
+
+
+def command(arguments: list[str]) -> list[dict]:
+    result = subprocess.run(
+        [sys.executable, "-m", "sacrebleu", *arguments, "-w", "12", "-f", "json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = json.loads(result.stdout)
+    return found if isinstance(found, list) else [found]
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_equals_the_command(hypotheses, references, tmp_path: Path, lowercase: bool) -> None:
+    files = {"hyp": hypotheses, "ref": references, "ref2": hypotheses[::-1]}
+    for name, lines in files.items():
+        (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    lower = ["--lowercase", "--chrf-lowercase"] if lowercase else []  # TER has it by itself
+    arguments = [str(tmp_path / "ref"), str(tmp_path / "ref2"), "-i", str(tmp_path / "hyp")]
+    theirs = command([*arguments, "-m", *METRICS, *lower])
+    ours = score(hypotheses, [references, hypotheses[::-1]], METRICS, lowercase)
+    for ours_one, theirs_one in zip(ours.values(), theirs, strict=True):
+        assert ours_one["score"] == pytest.approx(theirs_one["score"], abs=1e-10)
+        assert ours_one["signature"] == theirs_one["signature"]
+
+
+def test_a_perfect_translation_scores_full_marks(references) -> None:
+    scores = score(references, [references], METRICS)
+    assert scores["bleu"]["score"] == pytest.approx(100)
+    assert scores["chrf"]["score"] == pytest.approx(100)
+    assert scores["ter"]["score"] == 0
+
+
+def test_text_is_scored_as_it_is() -> None:
+    """No normalisation behind one's back: a no-break space and a decomposed umlaut count."""
+    composed, decomposed = ["über alle Berge hin"], ["u\u0308ber alle Berge hin"]
+    assert score(decomposed, [composed])["chrf"]["score"] < 100
+
+
+def test_unequal_counts_name_both() -> None:
+    with pytest.raises(TranslatorError, match="2 hypotheses but 3 references"):
+        score(["a", "b"], [["a", "b"], ["a", "b", "c"]])
+
+
+def test_an_unknown_metric_lists_the_known() -> None:
+    with pytest.raises(TranslatorError, match='"meteor"; there are: bleu, chrf, ter'):
+        score(["a"], [["a"]], ["bleu", "meteor"])
+
+
+def test_nothing_to_score_is_an_error() -> None:
+    with pytest.raises(TranslatorError, match="no lines"):
+        score([], [[]])
+
+
+def test_pairs_are_translated_and_scored(random_model, text_pairs) -> None:
+    translator = Translator(random_model)
+    search = translator.search_config(beam_size=1, length_penalty=0.5)
+    sources, references = map(list, zip(*text_pairs[:7], strict=True))
+    result, lines = evaluate_pairs(translator, text_pairs[:7], search, METRICS)
+    assert lines == [found.text for found in translator.translate_lines(sources, search)]
+    assert result["sentences"] == 7
+    assert result["scores"] == score(lines, [references], METRICS)
+    assert result["search"] == {"beam_size": 1, "length_penalty": 0.5}
+
+
+def test_finished_hypotheses_need_no_model(hypotheses, references) -> None:
+    test_set = evaluate.TestSet([], [references], hypotheses)
+    result, lines = evaluate.evaluate_set(None, test_set)
+    assert lines == hypotheses
+    assert result == {"sentences": len(hypotheses), "scores": score(hypotheses, [references])}
+
+
+def test_test_sets_of_a_corpus_and_of_files(corpus_folder: Path, text_pairs) -> None:
+    (from_corpus,) = read_test_sets(str(corpus_folder), "test", "en", "de").values()
+    source, reference = corpus_folder / "test.en", corpus_folder / "test.de"
+    (from_files,) = read_test_sets("", "", "en", "de", source, [reference]).values()
+    assert from_corpus == from_files
+    assert from_files.sources == [src for src, _ in text_pairs[220:240]]
+    assert from_files.references == [[tgt for _, tgt in text_pairs[220:240]]]
+
+
+def test_files_of_unequal_length_are_named_with_their_counts(corpus_folder: Path) -> None:
+    with pytest.raises(TranslatorError, match=r"train\.en has 200, .*test\.de has 20"):
+        read_test_sets("", "", "en", "de", corpus_folder / "train.en", [corpus_folder / "test.de"])

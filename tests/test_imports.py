@@ -1,0 +1,85 @@
+"""The layering: imports point down only, in both packages."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+FLOORS = {
+    "translator.config": 0,
+    "translator.tokenizer": 0,
+    "translator.distributed": 0,
+    "translator.model": 1,
+    "translator.data": 1,
+    "translator.optim": 1,
+    "translator.losses": 1,
+    "translator.text": 1,
+    "data_prep.corpora": 1,
+    "data_prep.lexicon": 1,
+    "data_prep.sample": 1,
+    "data_prep.clean": 1,
+    "data_prep.augment": 1,
+    "translator.search": 2,
+    "translator.checkpoint": 2,
+    "translator.translate": 3,
+    "translator.evaluate": 4,
+    "translator.visualize": 4,
+    "translator.export": 4,
+    "data_prep.back_translate": 4,
+    "translator.train": 5,
+    "translator.cli": 6,
+    "translator.__main__": 7,
+    # Give out the public names of the others, when they are first used.
+    "translator.__init__": 7,
+    "data_prep.__init__": 7,
+}
+FILES = sorted([*REPOSITORY.glob("translator/*.py"), *REPOSITORY.glob("data_prep/*.py")])
+MODULES = {f"{file.parent.name}.{file.stem}": file for file in FILES}
+
+
+def imported_modules(source: str, known: set[str]) -> Iterator[str]:
+    """The modules of both packages that a source imports, anywhere in it."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names = [f"{node.module}.{alias.name}" for alias in node.names] + [node.module or ""]
+        else:
+            continue
+        yield from (name for name in names if name in known)
+
+
+def test_every_module_has_a_floor() -> None:
+    assert MODULES.keys() <= FLOORS.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    source = MODULES[module].read_text(encoding="utf-8")
+    for imported in imported_modules(source, set(MODULES)):
+        # Modules of one floor may lean on each other; cycles are excluded below.
+        assert FLOORS[imported] <= FLOORS[module], f"{module} imports {imported}"
+
+
+def test_imports_have_no_cycles() -> None:
+    below = {
+        module: set(imported_modules(file.read_text(encoding="utf-8"), set(MODULES)))
+        for module, file in MODULES.items()
+    }
+    while below:
+        free = {module for module, imported in below.items() if not imported & below.keys()}
+        assert free, f"these import each other: {', '.join(below)}"
+        below = {module: imported for module, imported in below.items() if module not in free}
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    drawers = {"utils", "util", "helpers", "base", "constants", "common", "misc"}
+    assert not {file.stem for file in FILES} & drawers
+
+
+def test_the_import_reader_sees_all_forms() -> None:
+    source = "import a.x\nfrom a import y\ndef f():\n    from a.z import name\nimport os"
+    assert sorted(imported_modules(source, {"a.x", "a.y", "a.z"})) == ["a.x", "a.y", "a.z"]

@@ -1,0 +1,95 @@
+"""A real process, really stopped."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from translator.checkpoint import load_model, step_folders
+
+SMALL = [
+    *("--set", "model.d_model=16", "--set", "model.d_ff=32", "--set", "model.n_heads=2"),
+    *("--set", "model.n_encoder_layers=1", "--set", "model.n_decoder_layers=1"),
+    *(
+        "--set",
+        "data.vocab_size=400",
+        "--set",
+        "train.max_tokens=300",
+        "--set",
+        "search.max_extra=4",
+    ),
+    *("--set", "train.validate_every=20", "--set", "train.log_every=1", "--threads", "1"),
+]
+
+
+def _start(corpus: Path, run: Path, env: dict[str, str], steps: int) -> "subprocess.Popen[str]":
+    command = [
+        sys.executable,
+        "-m",
+        "translator",
+        "train",
+        "--data",
+        str(corpus),
+        "--run",
+        str(run),
+    ]
+    return subprocess.Popen(
+        [*command, "--steps", str(steps), *SMALL],
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def _wait_for_step(run: Path, step: int, process: "subprocess.Popen[str]") -> None:
+    metrics = run / "metrics.jsonl"
+    while process.poll() is None:
+        if metrics.exists() and f'{{"step": {step},' in metrics.read_text():
+            return
+        time.sleep(0.05)
+    raise AssertionError(process.communicate()[1])
+
+
+def _losses(run: Path) -> list[tuple[int, float]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row["loss"]) for row in rows if "loss" in row]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_run_ends_as_one_that_was_not(
+    number: signal.Signals,
+    corpus_folder: Path,
+    subprocess_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    env = subprocess_environment
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    assert _start(corpus_folder, whole, env, 60).wait() == 0
+
+    process = _start(corpus_folder, stopped, env, 60)
+    _wait_for_step(stopped, 25, process)
+    os.kill(process.pid, number)
+    _, errors = process.communicate()
+    if number == signal.SIGKILL:
+        assert process.returncode == -9
+    else:
+        assert process.returncode == 130
+        assert "the same command goes on there" in errors
+        assert "Traceback" not in errors
+    load_model(stopped)  # an unfinished run can be used
+    assert step_folders(stopped)
+
+    again = _start(corpus_folder, stopped, env, 60)
+    _, errors = again.communicate()
+    assert again.returncode == 0, errors
+    assert "Going on from step" in errors
+    assert _losses(stopped) == _losses(whole)
+    weights = [(run / "model.safetensors").read_bytes() for run in (whole, stopped)]
+    assert weights[0] == weights[1]

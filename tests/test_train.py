@@ -1,0 +1,430 @@
+"""Training: micro-batches, resume bit for bit, signals, and a task that must be learnt."""
+
+import importlib
+import json
+import math
+import random
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch.testing import assert_close
+
+from translator.checkpoint import load_checkpoint, load_model, step_folders
+from translator.config import Config, DataConfig, ModelConfig, TrainConfig, TranslatorError
+from translator.data import collate
+from translator.evaluate import evaluate_pairs
+from translator.optim import build_optimizer
+from translator.train import (
+    Interrupted,
+    move_aside,
+    optimizer_tensors,
+    prepare_data,
+    restore_optimizer,
+    run_folder,
+    train,
+    update,
+    validation_loss,
+)
+from translator.translate import Translator
+
+module = importlib.import_module("translator.train")
+TIMINGS = {"seconds", "tokens_per_second"}
+PAIRS = [([5, 6, 7, 8], [9, 10]), ([11], [12, 13, 14]), ([15, 16], [17]), ([18], [19, 20])]
+
+
+@pytest.fixture
+def settings(tiny_config: Config) -> Callable[..., Config]:
+    """`tiny_config` with changes to its [train] section."""
+
+    def change(**changes: Any) -> Config:
+        return replace(tiny_config, train=replace(tiny_config.train, **changes))
+
+    return change
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in TIMINGS} for line in lines]
+
+
+def state(run: Path, step: int) -> dict[str, Any]:
+    values = json.loads((run / "steps" / str(step) / "training.json").read_text())
+    return {k: v for k, v in values.items() if k not in ("seconds", "cpu_seconds")}
+
+
+def same_checkpoint(one: Path, other: Path, step: int) -> bool:
+    """Bit for bit: weights and optimizer; and all counters but the clocks."""
+    names = ("model.safetensors", "training.safetensors")
+    files = [[(r / "steps" / str(step) / n).read_bytes() for n in names] for r in (one, other)]
+    return files[0] == files[1] and state(one, step) == state(other, step)
+
+
+@pytest.fixture
+def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes a signal arrive in the middle of the n-th update from now on."""
+
+    def arrange(n: int, number: int = signal.SIGTERM) -> None:
+        calls = iter(range(1, 1000))
+
+        def update_and_signal(*arguments: Any) -> Any:
+            if next(calls) == n:
+                signal.raise_signal(number)
+            return update(*arguments)
+
+        monkeypatch.setattr(module, "update", update_and_signal)
+
+    return arrange
+
+
+# One update.
+
+
+@pytest.mark.parametrize("split", [[[0], [1], [2], [3]], [[0, 1], [2, 3]], [[3, 0, 2], [1]]])
+def test_gradients_do_not_depend_on_micro_batches(make_model, split: list[list[int]]) -> None:
+    results = []
+    for rows in ([[0, 1, 2, 3]], split):
+        model = make_model().train()
+        optimizer = build_optimizer(model, TrainConfig())
+        batches = [collate([PAIRS[i] for i in row]) for row in rows]
+        numbers = update(model, optimizer, batches, 1e-3, 0.1, clip_norm=1e9)
+        results.append((numbers, [p.grad for p in model.parameters()]))
+    (whole, gradients), (parts, other_gradients) = results
+    assert parts == pytest.approx(whole, rel=1e-5)
+    assert whole[2] == sum(len(tgt) + 1 for _, tgt in PAIRS)
+    assert_close(other_gradients, gradients, atol=1e-6, rtol=1e-4)
+
+
+def test_update_descends_the_mean_loss_of_all_target_tokens(make_model) -> None:
+    model = make_model()
+    batch = collate(PAIRS)
+    logits = model(batch.src, batch.tgt_in)
+    expected = F.cross_entropy(
+        logits.flatten(0, 1), batch.tgt_out.flatten(), ignore_index=0, label_smoothing=0.1
+    )
+    gradients = torch.autograd.grad(expected, list(model.parameters()))
+    nll, norm, n_tokens = update(
+        model, build_optimizer(model, TrainConfig()), [batch], 1e-3, 0.1, clip_norm=1e9
+    )
+    assert_close([p.grad for p in model.parameters()], list(gradients), atol=1e-6, rtol=1e-4)
+    assert norm == pytest.approx(
+        float(torch.cat([g.flatten() for g in gradients]).norm()), rel=1e-4
+    )
+    plain = F.cross_entropy(logits.flatten(0, 1), batch.tgt_out.flatten(), ignore_index=0)
+    assert nll / n_tokens == pytest.approx(plain.item(), rel=1e-4)
+
+
+def test_gradients_are_clipped_and_the_rate_is_set(make_model) -> None:
+    model = make_model()
+    optimizer = build_optimizer(model, TrainConfig())
+    _, norm, _ = update(model, optimizer, [collate(PAIRS)], 0.123, 0.1, clip_norm=0.01)
+    clipped = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
+    assert clipped == pytest.approx(0.01, rel=1e-3) and norm > 0.01
+    assert {group["lr"] for group in optimizer.param_groups} == {0.123}
+
+
+def test_a_loss_that_is_no_number_is_an_error_with_advice(make_model) -> None:
+    model = make_model()
+    with torch.no_grad():
+        model.embedding.weight[9] = math.nan
+    with pytest.raises(TranslatorError, match=r"train\.peak_lr"):
+        update(model, build_optimizer(model, TrainConfig()), [collate(PAIRS)], 1e-3, 0.1, 1.0)
+
+
+def test_validation_loss_is_the_mean_over_tokens(make_model) -> None:
+    model = make_model()
+    total = n_tokens = 0.0
+    for pair in PAIRS:
+        batch = collate([pair])
+        logits = model(batch.src, batch.tgt_in)[0]
+        total += F.cross_entropy(logits, batch.tgt_out[0], reduction="sum").item()
+        n_tokens += len(pair[1]) + 1
+    found = validation_loss(model, PAIRS, torch.device("cpu"))
+    assert found == pytest.approx(total / n_tokens, rel=1e-5)
+
+
+def test_optimizer_goes_on_where_it_was(make_model) -> None:
+    def step(model, optimizer) -> None:
+        update(model, optimizer, [collate(PAIRS)], 1e-2, 0.1, 1.0)
+
+    model = make_model()
+    optimizer = build_optimizer(model, TrainConfig())
+    step(model, optimizer)
+    other = make_model(seed=1)
+    other.load_state_dict(model.state_dict())
+    fresh = build_optimizer(other, TrainConfig())
+    tensors = {k: v.clone() for k, v in optimizer_tensors(model, optimizer).items()}
+    restore_optimizer(other, fresh, tensors)
+    step(model, optimizer)
+    step(other, fresh)
+    for one, two in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(one, two)
+
+
+# Whole runs.
+
+
+@pytest.fixture(scope="module")
+def six_steps(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "six"
+    train(tiny_config, run, device="cpu")
+    return run
+
+
+def test_six_steps_are_three_and_three(six_steps: Path, settings, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(settings(steps=3), run, device="cpu")
+    assert not (run / "steps" / "6").exists()
+    train(settings(steps=6), run, device="cpu")
+    assert same_checkpoint(six_steps, run, 6)
+    assert metrics(run) == metrics(six_steps)
+    assert (run / "model.safetensors").read_bytes() == (
+        six_steps / "model.safetensors"
+    ).read_bytes()
+
+
+def test_the_seed_decides(six_steps: Path, settings, tmp_path: Path) -> None:
+    for seed, name in ((1, "same"), (2, "other")):
+        train(settings(seed=seed), tmp_path / name, device="cpu")
+    assert same_checkpoint(six_steps, tmp_path / "same", 6)
+    weights = [r / "steps" / "6" / "model.safetensors" for r in (six_steps, tmp_path / "other")]
+    assert weights[0].read_bytes() != weights[1].read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_had_been(
+    six_steps: Path, tiny_config: Config, tmp_path: Path, stop_at, monkeypatch, number: int
+) -> None:
+    run = tmp_path / "run"
+    handler = signal.getsignal(number)
+    stop_at(2, number)
+    with pytest.raises(Interrupted, match="step 2"):
+        train(tiny_config, run, device="cpu")
+    assert signal.getsignal(number) == handler
+    assert load_checkpoint(run / "steps" / "2")[2].step == 2
+    assert load_model(run).info["step"] == 2  # usable as it is
+    monkeypatch.undo()
+    train(tiny_config, run, device="cpu")
+    assert same_checkpoint(six_steps, run, 6)
+    assert metrics(run) == metrics(six_steps)
+
+
+def test_a_stop_between_two_log_lines_changes_none_of_them(
+    settings, tmp_path: Path, stop_at, monkeypatch
+) -> None:
+    config = settings(log_every=3)
+    train(config, tmp_path / "whole", device="cpu")
+    stop_at(2)
+    with pytest.raises(Interrupted):
+        train(config, tmp_path / "stopped", device="cpu")
+    monkeypatch.undo()
+    train(config, tmp_path / "stopped", device="cpu")
+    assert metrics(tmp_path / "stopped") == metrics(tmp_path / "whole")
+
+
+def test_a_stop_does_not_change_the_finished_model(
+    six_steps: Path, tiny_config: Config, tmp_path: Path, stop_at, monkeypatch
+) -> None:
+    """The checkpoint that it adds is no part of the average."""
+    run = tmp_path / "run"
+    stop_at(2)
+    with pytest.raises(Interrupted):
+        train(tiny_config, run, device="cpu")
+    monkeypatch.undo()
+    train(tiny_config, run, device="cpu")
+    assert (run / "model.safetensors").read_bytes() == (
+        six_steps / "model.safetensors"
+    ).read_bytes()
+
+
+def test_a_damaged_newest_checkpoint_is_skipped(
+    six_steps: Path, settings, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = tmp_path / "run"
+    train(settings(steps=4, checkpoint_every=2), run, device="cpu")
+    newest = run / "steps" / "4" / "training.safetensors"
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert [folder.name for folder in step_folders(run)][-2:] == ["3", "4"]
+    train(settings(steps=6, checkpoint_every=2), run, device="cpu")
+    assert "training.safetensors is damaged" in caplog.text
+    for name in ("model.safetensors", "training.safetensors"):
+        files = [r / "steps" / "6" / name for r in (six_steps, run)]
+        assert files[0].read_bytes() == files[1].read_bytes()
+    assert metrics(run) == metrics(six_steps)
+
+
+def test_a_damaged_checkpoint_does_not_spoil_the_end_of_a_run(
+    settings, tmp_path: Path, stop_at, monkeypatch
+) -> None:
+    """Its step is not written again: it was saved because of a signal."""
+    run = tmp_path / "run"
+    config = settings(steps=6, validate_every=2, checkpoint_every=2)
+    stop_at(3)
+    with pytest.raises(Interrupted):
+        train(config, run, device="cpu")
+    monkeypatch.undo()
+    damaged = run / "steps" / "3" / "model.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    train(config, run, device="cpu")
+    assert load_model(run).info["training"]["step"] == 6
+
+
+def test_resume_with_another_setting_names_it_and_both_values(
+    six_steps: Path, tmp_path: Path, settings, tiny_config: Config
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    with pytest.raises(TranslatorError, match=r"train\.peak_lr: 0\.01 -> 0\.02"):
+        train(settings(peak_lr=0.02), run, device="cpu")
+    other = replace(tiny_config, model=replace(tiny_config.model, d_ff=64))
+    with pytest.raises(TranslatorError, match=r"model\.d_ff: 32 -> 64"):
+        train(other, run, device="cpu")
+
+
+def test_resume_with_another_corpus_is_an_error(
+    corpus_folder: Path, tiny_config: Config, tmp_path: Path
+) -> None:
+    corpus = tmp_path / "corpus"
+    shutil.copytree(corpus_folder, corpus)
+    config = replace(tiny_config, data=replace(tiny_config.data, corpus=str(corpus)))
+    train(config, tmp_path / "run", device="cpu")
+    lines = (corpus / "train.de").read_text(encoding="utf-8").splitlines(keepends=True)
+    (corpus / "train.de").write_text("".join(["Hallo.\n", *lines[1:]]), encoding="utf-8")
+    with pytest.raises(TranslatorError, match="the corpus"):
+        train(config, tmp_path / "run", device="cpu")
+
+
+def test_a_finished_run_is_left_alone(six_steps: Path, tiny_config: Config) -> None:
+    before = {p: p.stat().st_mtime_ns for p in six_steps.rglob("*.safetensors")}
+    info = train(tiny_config, six_steps, device="cpu")
+    assert info["scores"] == load_model(six_steps).info["scores"]
+    assert {p: p.stat().st_mtime_ns for p in six_steps.rglob("*.safetensors")} == before
+
+
+def test_fresh_moves_the_old_run_aside(settings, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    train(settings(steps=1), run, device="cpu")
+    train(settings(steps=1, seed=2), run, fresh=True, device="cpu")
+    assert (tmp_path / "run.1" / "model.safetensors").exists()
+    assert load_model(run).config.train.seed == 2
+
+
+def test_move_aside_takes_the_first_free_name(tmp_path: Path) -> None:
+    for expected in ("run.1", "run.2"):
+        (tmp_path / "run").mkdir()
+        assert move_aside(tmp_path / "run") == tmp_path / expected
+    assert move_aside(tmp_path / "run") is None
+
+
+def test_minutes_end_a_run_with_a_model(settings, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    info = train(settings(steps=1000), run, minutes=0, device="cpu")
+    assert info["training"]["step"] == 1
+    assert "valid_bleu" in metrics(run)[-1]
+    assert load_model(run).info["scores"].keys() == {"valid", "test"}
+    assert train(settings(steps=1000), run, minutes=0, device="cpu")["training"]["step"] == 2
+
+
+def test_no_progress_ends_a_run(settings, tmp_path: Path) -> None:
+    config = settings(steps=1000, validate_every=1, patience=2, peak_lr=1e-12)
+    assert train(config, tmp_path / "run", device="cpu")["training"]["step"] == 3
+
+
+def test_accumulated_batches_are_consumed_once(settings, tmp_path: Path) -> None:
+    """Two updates of two micro-batches stand where four updates of one stand."""
+    runs = {}
+    for accum_steps, steps in ((1, 4), (2, 2)):
+        runs[accum_steps] = tmp_path / str(accum_steps)
+        train(settings(accum_steps=accum_steps, steps=steps), runs[accum_steps], device="cpu")
+    one, two = state(runs[1], 4), state(runs[2], 2)
+    assert [one[k] for k in ("epoch", "batch", "n_tokens")] == [
+        two[k] for k in ("epoch", "batch", "n_tokens")
+    ]
+
+
+def test_a_run_folder_holds_what_is_promised(six_steps: Path, tiny_config: Config) -> None:
+    for name in ("config.json", "tokenizer.model", "metrics.jsonl", "model.safetensors"):
+        assert (six_steps / name).is_file()
+    for folder in step_folders(six_steps):
+        assert load_model(folder).config.data == tiny_config.data
+    lines = metrics(six_steps)
+    assert [line["step"] for line in lines if "lr" in line] == [1, 2, 3, 4, 5, 6]
+    assert [line["step"] for line in lines if "valid_bleu" in line] == [3, 6]
+    for line in lines:
+        if "lr" in line:
+            assert line["perplexity"] == pytest.approx(math.exp(line["loss"]), rel=1e-3)
+
+
+def test_a_finished_model_is_stored_in_half_precision(six_steps: Path) -> None:
+    stored = load_file(six_steps / "model.safetensors")
+    assert {weight.dtype for weight in stored.values()} == {torch.float16}
+
+
+def test_the_scores_of_a_model_are_those_of_its_stored_weights(six_steps: Path) -> None:
+    translator = Translator.load(six_steps, device="cpu")
+    data = prepare_data(translator.model.config, translator.model.tokenizer)
+    for split in ("valid", "test"):
+        result, _ = evaluate_pairs(translator, data.corpus.splits[split])
+        assert result["scores"] == translator.model.info["scores"][split]["scores"]
+
+
+def test_data_that_cannot_be_used_is_an_error(tiny_config: Config, tmp_path: Path) -> None:
+    for split in ("train", "valid"):
+        for side in ("en", "de"):
+            (tmp_path / f"{split}.{side}").write_text("\n\n" if side == "de" else "The dog.\n\n")
+    config = replace(tiny_config, data=replace(tiny_config.data, corpus=str(tmp_path)))
+    with pytest.raises(TranslatorError, match="no usable pairs"):
+        prepare_data(config)
+    for side in ("en", "de"):
+        (tmp_path / f"train.{side}").unlink()
+    with pytest.raises(TranslatorError, match="no training pairs"):
+        prepare_data(config)
+
+
+@pytest.mark.parametrize(
+    "corpus, name",
+    [
+        ("multi30k", "multi30k-en-de-tiny"),
+        ("some/folder/", "folder-en-de-tiny"),
+        ("hf:owner/name:config", "name-config-en-de-tiny"),
+    ],
+)
+def test_a_run_is_called_after_corpus_direction_and_preset(corpus: str, name: str) -> None:
+    assert run_folder(Config(data=DataConfig(corpus=corpus))) == Path("checkpoints") / name
+
+
+def test_copying_is_learnt(tmp_path: Path) -> None:
+    rng = random.Random(1)
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    strings = {" ".join(rng.choices("abcdefgh", k=rng.randint(3, 7))) for _ in range(2200)}
+    lines = sorted(strings)
+    rng.shuffle(lines)
+    for split, part in (("test", lines[:100]), ("valid", lines[100:150]), ("train", lines[150:])):
+        for language in ("en", "de"):
+            (corpus / f"{split}.{language}").write_text("".join(line + "\n" for line in part))
+    config = Config(
+        model=ModelConfig(64, 128, 4, 2, 2, dropout=0.0, norm="pre"),
+        data=DataConfig(corpus=str(corpus), vocab_size=320, copy_rate=0.0),
+        train=TrainConfig(
+            steps=400,
+            max_tokens=1000,
+            peak_lr=3e-3,
+            warmup_steps=100,
+            validate_every=400,
+            checkpoint_every=400,
+        ),
+    )
+    train(config, tmp_path / "run", device="cpu")
+    translator = Translator.load(tmp_path / "run", device="cpu")
+    search = translator.search_config(beam_size=1)
+    pairs = [(line, line) for line in lines[:100]]
+    result, _ = evaluate_pairs(translator, pairs, search, ["bleu"])
+    assert result["scores"]["bleu"]["score"] > 98

@@ -1,0 +1,59 @@
+"""The model card that a finished run writes beside its weights."""
+
+from typing import Any
+
+from translator.config import Config
+
+
+def model_card(config: Config, info: dict[str, Any]) -> str:
+    """A `README.md` for a MODEL: what it is, its scores, data, recipe, and how to use it."""
+    data, train, training = config.data, config.train, info["training"]
+    sizes, search = config.model, config.search
+    rows = [
+        f"| {split} | {result['sentences']} | {name} | {score['score']:.2f} | "
+        f"`{score['signature']}` |"
+        for split, result in info["scores"].items()
+        for name, score in result["scores"].items()
+    ]
+    dropped = ", ".join(f"{n} {reason}" for reason, n in info["data"]["dropped"].items()) or "none"
+    return f"""# {data.src} to {data.tgt}, trained on {info["data"]["corpus"]}
+
+A Transformer with {training["parameters"]:,} parameters (preset `{config.preset}`). It translates
+text like its training data, and little else.
+
+## Scores
+
+Cased and detokenised, beam {search.beam_size}, length penalty {search.length_penalty}, by sacreBLEU
+on the weights as they are stored:
+
+| split | sentences | metric | score | signature |
+|---|---|---|---|---|
+{chr(10).join(rows)}
+
+The weights ({training["weights"]}) were chosen on valid; each test split was scored once, after
+that.
+
+## Data
+
+`{data.corpus}`: {info["data"]["training_pairs"]} training pairs (dropped: {dropped}),
+fingerprint `{info["data"]["fingerprint"]}`. One SentencePiece unigram vocabulary of
+{sizes.vocab_size} pieces for both languages.
+
+## Recipe
+
+{sizes.n_encoder_layers} encoder and {sizes.n_decoder_layers} decoder layers,
+d_model {sizes.d_model}, d_ff {sizes.d_ff}, {sizes.n_heads} heads, {sizes.norm}-norm, dropout
+{sizes.dropout}; Adam ({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after
+{train.warmup_steps} steps, then inverse square root; {train.max_tokens * train.accum_steps} padded
+tokens an update, label smoothing {train.label_smoothing}, clipping at {train.clip_norm}; copy
+placeholders in {data.copy_rate:.0%} of the pairs; seed {train.seed}. {training["step"]} updates,
+{training["n_tokens"]:,} target tokens, {training["seconds"] / 60:.0f} minutes and
+{training["cpu_seconds"] / 60:.0f} core-minutes on {training["device"]} with
+{training["threads"]} threads, torch {training["torch"]}. All settings are in `config.json`.
+
+```bash
+translator train --data {data.corpus} --src {data.src} --tgt {data.tgt} --preset {config.preset}
+translator evaluate --model FOLDER --data {data.corpus} --split test
+translator translate --model FOLDER "TEXT"
+```
+"""
