@@ -7,6 +7,7 @@ start, or at the very end. Which words translate each other is learnt from the c
 (Brown et al. 1993).
 """
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def word_spans(ids: Sequence[int], tokenizer: Tokenizer) -> list[Span]:
         or tokenizer.starts_word[piece]
         or tokenizer.is_mark[piece] != tokenizer.is_mark[ids[i - 1]]
     ]
-    return list(zip(starts, [*starts[1:], len(ids)], strict=True))
+    return list(itertools.pairwise([*starts, len(ids)]))
 
 
 def _word_ids(sentences: Sequence[Sequence[int]], spans: Sequence[Sequence[Span]]) -> list[Tensor]:

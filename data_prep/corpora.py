@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import queue
 import random
 import threading
 import urllib.error
@@ -74,7 +75,11 @@ def read_lines(path: Path) -> list[str]:
         TranslatorError: not there, not UTF-8 (names the line), or a damaged `.gz`.
     """
     try:
-        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            if not data:
+                raise EOFError  # even nothing has a header when it is compressed
+            data = gzip.decompress(data)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise TranslatorError(f"{path} is cut short or no gzip file: get it again.") from None
     except FileNotFoundError:
@@ -116,18 +121,22 @@ def _find(folder: Path, split: str, language: str) -> Path | None:
     return None
 
 
-def _folder_splits(folder: Path, src: str) -> Iterator[tuple[str, str]]:
-    """(the split's name here, its name in the folder), training data first."""
-    yield "train", "train"
+def _folder_splits(folder: Path, src: str, tgt: str) -> Iterator[tuple[str, str]]:
+    """(the split's name here, its name in the folder), training data first.
+
+    A split is there if one of its sides is.
+    """
+    files = {path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()}
+    stems = {name.rpartition(".")[0] for name in files if name.endswith((f".{src}", f".{tgt}"))}
+    if "train" in stems:
+        yield "train", "train"
     for name in VALID_NAMES:
-        if _find(folder, name, src):
+        if name in stems:
             yield "valid", name
             break
-    files = {path.name.removesuffix(".gz") for path in folder.glob("test*")}
-    for name in sorted(files):
-        if name.endswith(f".{src}"):
-            split = name.removesuffix(f".{src}")
-            yield split, split
+    for stem in sorted(stems):
+        if stem.startswith("test"):
+            yield stem, stem
 
 
 def load_folder(folder: Path, src: str, tgt: str) -> Corpus:
@@ -137,10 +146,8 @@ def load_folder(folder: Path, src: str, tgt: str) -> Corpus:
         TranslatorError: a file of a pair is missing, unreadable, or of another length.
     """
     corpus = Corpus(folder.name)
-    for split, stem in _folder_splits(folder, src):
+    for split, stem in _folder_splits(folder, src, tgt):
         src_file, tgt_file = _find(folder, stem, src), _find(folder, stem, tgt)
-        if split == "train" and not (src_file or tgt_file):
-            continue  # a folder of test sets can be evaluated on
         if src_file is None or tgt_file is None:
             missing = f"{stem}.{src if src_file is None else tgt}"
             raise TranslatorError(f"{folder} lacks {missing} (or {missing}.gz).")
@@ -156,22 +163,25 @@ def load_folder(folder: Path, src: str, tgt: str) -> Corpus:
 def _hub_reachable(timeout: float = 3.0) -> bool:
     """Whether the hub answers at all; asked first because its client retries for minutes."""
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    answered = threading.Event()
+    answers: queue.Queue[bool] = queue.Queue()
 
     def ask() -> None:
+        request = urllib.request.Request(endpoint, method="HEAD")
         try:
-            urllib.request.urlopen(
-                urllib.request.Request(endpoint, method="HEAD"), timeout=timeout
-            ).close()
+            urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError:
             pass  # an answer, if not a kind one
         except (OSError, ValueError):
+            answers.put(False)
             return
-        answered.set()
+        answers.put(True)
 
     # In a thread, because looking up a name can take longer than any timeout.
     threading.Thread(target=ask, daemon=True).start()
-    return answered.wait(timeout)
+    try:
+        return answers.get(timeout=timeout)
+    except queue.Empty:
+        return False
 
 
 def load_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> Corpus:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.grammar import CONJUNCTIONS, NP, Clause, english, german
 from data_prep.lexicon import (
     ADJECTIVES,
     ADVERBS,
@@ -24,22 +25,18 @@ from data_prep.lexicon import (
     determiner,
 )
 from data_prep.sample import (
-    CONJUNCTIONS,
     CONSTRUCTIONS,
     MIN_WORD_COUNT,
-    NP,
     SIZES,
-    Clause,
     SamplePair,
-    Sampler,
-    english,
-    german,
     held_out,
+    main,
     make_pair,
     sample_corpus,
     words_of,
     write_sample,
 )
+from data_prep.sampler import Sampler
 
 HANDWRITTEN = [
     line.split("\t")
@@ -234,3 +231,12 @@ def test_files_hold_the_corpus_line_by_line(
         assert (tmp_path / f"{name}.de").read_bytes().decode() == "".join(
             pair.tgt + "\n" for pair in pairs
         )
+
+
+def test_the_summary_names_sizes_constructions_and_examples(
+    corpus: dict[str, list[SamplePair]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    main()
+    printed = capsys.readouterr().out
+    assert "20,000 train" in printed and corpus["test"][0].tgt in printed
+    assert all(name in printed for name in CONSTRUCTIONS)

@@ -163,6 +163,11 @@ class TrainingState:
     seconds: float = 0.0  # spent training, over all sessions
     cpu_seconds: float = 0.0
     n_tokens: int = 0  # real target tokens seen
+    # Sums since the last log line.
+    window_nll: float = 0.0
+    window_norm: float = 0.0
+    window_tokens: int = 0
+    window_updates: int = 0
 
 
 def step_folders(run: Path) -> list[Path]:

@@ -31,7 +31,7 @@ class ModelConfig:
     vocab_size: int = 0  # 0 until the tokenizer is known
 
     def __post_init__(self) -> None:
-        if self.d_model % self.n_heads or self.d_model % 2:
+        if self.n_heads < 1 or self.d_model % self.n_heads or self.d_model % 2:
             raise TranslatorError(
                 f"model.d_model ({self.d_model}) must be even and a multiple of "
                 f"model.n_heads ({self.n_heads})."
@@ -200,6 +200,8 @@ def load_config(
             config = from_dict(tomllib.loads(file.read_text(encoding="utf-8")), config)
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise TranslatorError(f"{file} is not a TOML file: {error}.") from None
+        except OSError as error:
+            raise TranslatorError(f"{file} cannot be read: {error.strerror}.") from None
     return override(config, overrides)
 
 
@@ -209,12 +211,14 @@ def override(config: Config, overrides: Iterable[str]) -> Config:
     Raises:
         TranslatorError: unknown key, wrong type, or not of that form.
     """
+    values: dict[str, dict[str, Any]] = {}
     for text in overrides:
-        config = from_dict(_parse_override(text), config)
-    return config
+        section, key, value = _parse_override(text)
+        values.setdefault(section, {})[key] = value
+    return from_dict(values, config)  # at once: some settings are only right together
 
 
-def _parse_override(text: str) -> dict[str, Any]:
+def _parse_override(text: str) -> tuple[str, str, Any]:
     path, equals, value_text = text.partition("=")
     section, dot, key = path.strip().partition(".")
     if not (equals and dot):
@@ -223,7 +227,7 @@ def _parse_override(text: str) -> dict[str, Any]:
         value = tomllib.loads(f"value = {value_text}")["value"]
     except tomllib.TOMLDecodeError:
         value = value_text.strip()  # a word without quotes is a string
-    return {section: {key: value}}
+    return section, key, value
 
 
 def differences(old: Config, new: Config, ignore: Iterable[str] = ()) -> list[str]:

@@ -18,8 +18,11 @@ STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in by
 _PLAIN_MARKS = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "…": "..."}
 # Joiners, variation selectors and combining marks belong to the character before them.
 _TAIL = "\u200d\ufe0e\ufe0f\u20e3"
-_ADDRESS = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']|[\w.+-]+@[\w-]+\.[\w.-]*\w"
+# Web and mail addresses, and keycap emoji, which begin with a common character.
+_ATOM = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']"
+    r"|[\w.+-]+@[\w-]+\.[\w.-]*\w"
+    r"|[0-9#*]\ufe0f?\u20e3"
 )
 _RUN = re.compile(r"\w+|[^\w\s]+")
 
@@ -47,8 +50,8 @@ def normalise(text: str) -> str:
 
 
 def _unknown_spans(text: str, alphabet: frozenset[str]) -> list[tuple[int, int]]:
-    """Words with, or runs of, characters outside `alphabet`, and addresses; in order, apart."""
-    spans = [match.span() for match in _ADDRESS.finditer(text)]
+    """Words with, or runs of, characters outside `alphabet`, and `_ATOM`s; in order, apart."""
+    spans = [match.span() for match in _ATOM.finditer(text)]
     covered = {i for start, end in spans for i in range(start, end)}
     for match in _RUN.finditer(text):
         start, end = match.span()
@@ -94,13 +97,14 @@ class TextCodec:
         self.tokenizer = tokenizer
         space_and_bytes = tokenizer.encode(STAND_IN)
         self._space, self._stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
-        self._plain_marks = str.maketrans(
-            {mark: plain for mark, plain in _PLAIN_MARKS.items() if mark not in tokenizer.alphabet}
-        )
+        marks = {m: plain for m, plain in _PLAIN_MARKS.items() if m not in tokenizer.alphabet}
+        self._plain_marks = str.maketrans(marks)
+        self._known = tokenizer.alphabet | marks.keys()
 
     def encode(self, text: str) -> Source:
         """A normalised text -> its ids. Copy placeholder i stands for the i-th span."""
-        masked, copies = mask(text.translate(self._plain_marks), self.tokenizer.alphabet)
+        masked, copies = mask(text, self._known)
+        masked = masked.translate(self._plain_marks)
         ids: list[int] = []
         n_copies = 0
         for piece in self.tokenizer.encode(masked):
@@ -141,27 +145,28 @@ class TextCodec:
 
 
 # Where a text too long may be cut, best first: sentence ends, clause marks, any white space.
-_CUTS = (re.compile(r"(?<=[.!?…])[\"'”“)]*\s+"), re.compile(r"(?<=[,;:–—])\s+"), re.compile(r"\s+"))
+_CUTS = (
+    re.compile(r"(?<=[.!?…])(?:[\"'”“)]*)(\s+)"),
+    re.compile(r"(?<=[,;:–—])(\s+)"),
+    re.compile(r"(?<=\S)(\s+)"),
+)
 
 
 def split_long(text: str, fits: Callable[[str], bool]) -> list[tuple[str, str]]:
-    """Cuts `text` until every part fits: parts with the white space that follows each.
+    """Cuts `text`, which neither begins nor ends with white space, until every part fits.
 
-    The cut nearest the middle is taken, of the best kind that stands in the middle half; without
-    any white space it falls between two characters.
+    Of the best kind of place that the middle half holds, the one nearest the middle is taken; then
+    any white space; a word is cut only where there is none.
+
+    Returns:
+        The parts, each with the white space that follows it.
     """
     if len(text) < 2 or fits(text):
         return [(text, "")]
     middle, quarter = len(text) // 2, len(text) // 4
-    for pattern in _CUTS:
-        spaces = [
-            (match.end() - len(match[0]) + len(match[0].rstrip()), match.end())
-            for match in pattern.finditer(text, quarter, len(text) - quarter)
-        ]
-        if spaces:
-            start, end = min(spaces, key=lambda space: abs(space[0] - middle))
-            break
-    else:
-        start = end = middle
+    kinds = [[match.span(1) for match in pattern.finditer(text)] for pattern in _CUTS]
+    central = [[s for s in spaces if quarter <= s[0] <= len(text) - quarter] for spaces in kinds]
+    spaces = next(filter(None, [*central, kinds[-1]]), [(middle, middle)])
+    start, end = min(spaces, key=lambda space: abs(space[0] - middle))
     head, tail = split_long(text[:start], fits), split_long(text[end:], fits)
     return [*head[:-1], (head[-1][0], text[start:end]), *tail]

@@ -47,7 +47,8 @@ class Tokenizer:
         ]
         # For each id: does it begin a new word, is it a punctuation mark?
         self.starts_word = [piece.startswith(_SPACE_MARK) for piece in pieces]
-        self.is_mark = [not any(map(str.isalnum, piece)) for piece in pieces]
+        letters = [piece.lstrip(_SPACE_MARK) for piece in pieces]
+        self.is_mark = [bool(text) and not any(map(str.isalnum, text)) for text in letters]
         # The characters that text pieces are made of; all others are spelt in bytes.
         self.alphabet = frozenset("".join(normal)) - {_SPACE_MARK} | {" "}
 

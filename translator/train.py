@@ -283,7 +283,7 @@ class Run:
             leave=False,
         )
         self.model.train()
-        window = _Window()
+        speed = _Speed()
         with _stop_signals() as received, bar:
             while self.state.step < c.steps and self.state.bad_validations < c.patience:
                 micro_batches = []
@@ -298,21 +298,24 @@ class Run:
                 nll, norm, n_tokens = update(
                     self.model, self.optimizer, micro_batches, rate, c.label_smoothing, c.clip_norm
                 )
-                window.add(nll, norm, n_tokens)
+                speed.add(n_tokens)
                 self.state.n_tokens += n_tokens
+                self.state.window_nll += nll
+                self.state.window_norm += norm
+                self.state.window_tokens += n_tokens
+                self.state.window_updates += 1
                 self.state.seconds = start_seconds + time.monotonic() - start
                 self.state.cpu_seconds = time.process_time() - start_cpu
                 bar.update()
                 if self.state.step % c.log_every == 0:
-                    self._log(window, rate, bar)
-                    window = _Window()
+                    self._log(rate, speed.take(), bar)
                 last = self.state.step >= c.steps
                 out_of_time = minutes is not None and time.monotonic() - start >= minutes * 60
                 stopping = last or out_of_time or bool(received)
                 improved = False
                 if self.state.step % c.validate_every == 0 or last or out_of_time:
                     improved = self._validate()
-                    window.restart()
+                    speed.restart()
                 if stopping or improved or self.state.step % c.checkpoint_every == 0:
                     self.save()
                 if received:
@@ -322,17 +325,24 @@ class Run:
                 if out_of_time:
                     break
 
-    def _log(self, window: "_Window", rate: float, bar: Any) -> None:
-        values = window.summary()
+    def _log(self, rate: float, tokens_per_second: float, bar: Any) -> None:
+        state = self.state
+        loss = state.window_nll / state.window_tokens
         self._record(
-            epoch=self.state.epoch, lr=rate, seconds=round(self.state.seconds, 1), **values
+            epoch=state.epoch,
+            lr=rate,
+            loss=loss,
+            perplexity=math.exp(loss),
+            grad_norm=state.window_norm / state.window_updates,
+            seconds=round(state.seconds, 1),
+            tokens_per_second=round(tokens_per_second, 1),
         )
-        left = (self.config.train.steps - self.state.step) * (
-            self.state.seconds / max(self.state.step, 1)
-        )
+        state.window_nll = state.window_norm = 0.0
+        state.window_tokens = state.window_updates = 0
+        left = (self.config.train.steps - state.step) * state.seconds / state.step
         text = (
-            f"loss {values['loss']:.3f}, perplexity {values['perplexity']:.2f}, lr {rate:.2e}, "
-            f"{values['tokens_per_second']:.0f} target tokens/s"
+            f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}, lr {rate:.2e}, "
+            f"{tokens_per_second:.0f} target tokens/s"
         )
         bar.set_postfix_str(text)
         if not self.show_bar:
@@ -396,9 +406,10 @@ class Run:
         """
         c = self.config.train
         kept = regular_steps(self.folder, c.checkpoint_every)[-c.keep_checkpoints :]
+        kept = [folder for folder in kept if _whole(folder)]
         candidates = {f"average of the last {len(kept)} checkpoints": average_weights(kept)}
         best = self.folder / "steps" / str(self.state.best_step)
-        if best.is_dir():
+        if best.is_dir() and _whole(best):
             candidates[f"step {self.state.best_step}"] = average_weights([best])
         valid = self.data.corpus.splits["valid"]
         results = {}
@@ -441,36 +452,40 @@ class Run:
         return Translator(Model(self.model, self.data.tokenizer, self.config), self.device)
 
 
-class _Window:
-    """Sums since the last log line."""
+class _Speed:
+    """Target tokens a second in the updates alone."""
 
     def __init__(self) -> None:
-        self.nll, self.norm, self.n_tokens, self.updates = 0.0, 0.0, 0, 0
-        self.seconds, self.start = 0.0, time.monotonic()
+        self.n_tokens, self.seconds, self.start = 0, 0.0, time.monotonic()
 
     def restart(self) -> None:
         """Leaves out the time since the last update, which went into something else."""
         self.start = time.monotonic()
 
-    def add(self, nll: float, norm: float, n_tokens: int) -> None:
+    def add(self, n_tokens: int) -> None:
         now = time.monotonic()
         self.seconds, self.start = self.seconds + now - self.start, now
-        self.nll, self.norm = self.nll + nll, self.norm + norm
-        self.n_tokens, self.updates = self.n_tokens + n_tokens, self.updates + 1
+        self.n_tokens += n_tokens
 
-    def summary(self) -> dict[str, float]:
-        loss = self.nll / self.n_tokens
-        return {
-            "loss": round(loss, 4),
-            "perplexity": round(math.exp(loss), 3),
-            "grad_norm": round(self.norm / self.updates, 4),
-            "tokens_per_second": round(self.n_tokens / max(self.seconds, 1e-9), 1),
-        }
+    def take(self) -> float:
+        """The speed since it was last asked for."""
+        speed = self.n_tokens / max(self.seconds, 1e-9)
+        self.n_tokens, self.seconds = 0, 0.0
+        return speed
 
 
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        load_model(folder)
+    except TranslatorError as error:
+        log.warning("%s It is left out.", error)
+        return False
+    return True
 
 
 def _earlier(folder: Path) -> dict[str, Any] | None:

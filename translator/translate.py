@@ -223,14 +223,18 @@ class Translator:
             return hypothesis
         weights = self._attention(source.ids, hypothesis.ids).mean(dim=(0, 1))  # (T, S)
         starts = self.model.tokenizer.starts_word
-        ids = list(hypothesis.ids)
+        ids = hypothesis.ids
+        places = []
         for placeholder in missing:
-            column = source.ids.index(placeholder)
-            place = int(weights[: len(hypothesis.ids), column].argmax()) + 1 if ids else 0
+            column = weights[: len(ids), source.ids.index(placeholder)]
+            place = int(column.argmax()) + 1 if ids else 0
             while place < len(ids) and not starts[ids[place]]:
                 place += 1  # not inside a word
-            ids.insert(place, placeholder)
-        return replace(hypothesis, ids=ids)
+            places.append((place, placeholder))
+        completed = list(ids)
+        for place, placeholder in sorted(places, reverse=True):  # from the right: places hold
+            completed.insert(place, placeholder)
+        return replace(hypothesis, ids=completed)
 
     def _assemble(self, line: str, parts: Sequence[tuple[_Unit, list[Hypothesis]]]) -> Translation:
         """Joins the parts of a line again, within the white space around and between them."""
