@@ -482,7 +482,9 @@ MODALS = {
     "want to": Modal("wants to", "want to", "wanted to", "will", "wollen", "wollte"),
     "have to": Modal("has to", "have to", "had to", "muss", "müssen", "musste"),
     "should": Modal("should", "should", "", "sollte", "sollten", ""),
-    "be allowed to": Modal(*["be allowed to"] * 3, "darf", "dürfen", "durfte"),
+    "be allowed to": Modal(
+        *("be allowed to", "be allowed to", "be allowed to"), "darf", "dürfen", "durfte"
+    ),
 }
 
 
@@ -636,7 +638,8 @@ def english_third(verb: str) -> str:
     """Form the English third person singular."""
     if verb == "have":
         return "has"
-    return _before_ending(verb) + ("es" if re.search("(s|x|ch|sh|o|z|[^aeou]y)$", verb) else "s")
+    stem = _before_ending(verb)
+    return stem + ("es" if stem.endswith(("s", "x", "ch", "sh", "o", "z", "i")) else "s")
 
 
 def _english_plural(noun: str) -> str:

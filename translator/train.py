@@ -243,7 +243,7 @@ class Run:
             log.info("Going on from step %d.", self.state.step)
             break
         lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= self.state.step]
+        kept = [line for line in lines if _step_of(line) <= self.state.step]
         self.metrics.write_text("".join(line + "\n" for line in kept))
 
     def _record(self, **values: Any) -> None:
@@ -260,69 +260,75 @@ class Run:
             f"steps on {self.device}, {torch.get_num_threads()} threads; run folder {self.folder}"
         )
 
+    def _batches(self) -> Iterator[tuple[Batch, tuple[int, int]]]:
+        """Batches from the run's position on, with copy placeholders in some of the pairs."""
+        noise = None
+        if self.config.data.copy_rate > 0:
+            anchors = word_anchors(self.data.train[:100_000], self.data.tokenizer)
+            noise = CopyNoise(anchors, self.data.tokenizer.copy_ids, self.config.data.copy_rate)
+        c = self.config.train
+        loader = Loader(self.data.train, c.max_tokens, c.seed, noise)
+        return loader.batches(self.state.epoch, self.state.batch)
+
+    def _step(self, batches: Iterator[tuple[Batch, tuple[int, int]]]) -> tuple[float, int]:
+        """One update; returns its learning rate and its target tokens."""
+        c, state = self.config.train, self.state
+        micro_batches = []
+        for _ in range(c.accum_steps):
+            batch, (state.epoch, state.batch) = next(batches)
+            micro_batches.append(batch.to(self.device))
+        state.step += 1
+        # Dropout depends on the step alone, so a resumed run draws the same numbers.
+        torch.manual_seed(derive_seed(c.seed, "update", state.step))
+        rate = learning_rate(state.step, c)
+        nll, norm, n_tokens = update(
+            self.model, self.optimizer, micro_batches, rate, c.label_smoothing, c.clip_norm
+        )
+        state.n_tokens += n_tokens
+        state.window_nll += nll
+        state.window_norm += norm
+        state.window_tokens += n_tokens
+        state.window_updates += 1
+        return rate, n_tokens
+
     def loop(self, minutes: float | None = None) -> None:
         """Updates until the last step, `minutes` of this session, or no progress.
 
         Raises:
             Interrupted: by a signal, after saving.
         """
-        c = self.config.train
-        noise = None
-        if self.config.data.copy_rate > 0:
-            anchors = word_anchors(self.data.train[:100_000], self.data.tokenizer)
-            noise = CopyNoise(anchors, self.data.tokenizer.copy_ids, self.config.data.copy_rate)
-        loader = Loader(self.data.train, c.max_tokens, c.seed, noise)
-        batches = loader.batches(self.state.epoch, self.state.batch)
-        start, start_seconds = time.monotonic(), self.state.seconds
-        start_cpu = time.process_time() - self.state.cpu_seconds
+        c, state = self.config.train, self.state
+        batches = self._batches()
+        clock = time.monotonic() - state.seconds
+        cpu_clock = time.process_time() - state.cpu_seconds
+        end = math.inf if minutes is None else time.monotonic() + minutes * 60
         bar = tqdm(
-            total=c.steps,
-            initial=self.state.step,
-            unit="step",
-            disable=not self.show_bar,
-            leave=False,
+            total=c.steps, initial=state.step, unit="step", disable=not self.show_bar, leave=False
         )
         self.model.train()
         speed = _Speed()
         with _stop_signals() as received, bar:
-            while self.state.step < c.steps and self.state.bad_validations < c.patience:
-                micro_batches = []
-                for _ in range(c.accum_steps):
-                    batch, position = next(batches)
-                    micro_batches.append(batch.to(self.device))
-                self.state.step += 1
-                self.state.epoch, self.state.batch = position
-                # Dropout depends on the step alone, so a resumed run draws the same numbers.
-                torch.manual_seed(derive_seed(c.seed, "update", self.state.step))
-                rate = learning_rate(self.state.step, c)
-                nll, norm, n_tokens = update(
-                    self.model, self.optimizer, micro_batches, rate, c.label_smoothing, c.clip_norm
-                )
+            while state.step < c.steps and state.bad_validations < c.patience:
+                rate, n_tokens = self._step(batches)
+                state.seconds = time.monotonic() - clock
+                state.cpu_seconds = time.process_time() - cpu_clock
                 speed.add(n_tokens)
-                self.state.n_tokens += n_tokens
-                self.state.window_nll += nll
-                self.state.window_norm += norm
-                self.state.window_tokens += n_tokens
-                self.state.window_updates += 1
-                self.state.seconds = start_seconds + time.monotonic() - start
-                self.state.cpu_seconds = time.process_time() - start_cpu
                 bar.update()
-                if self.state.step % c.log_every == 0:
+                if state.step % c.log_every == 0:
                     self._log(rate, speed.take(), bar)
-                last = self.state.step >= c.steps
-                out_of_time = minutes is not None and time.monotonic() - start >= minutes * 60
-                stopping = last or out_of_time or bool(received)
+                ending = state.step >= c.steps or time.monotonic() >= end
                 improved = False
-                if self.state.step % c.validate_every == 0 or last or out_of_time:
+                if state.step % c.validate_every == 0 or ending:
                     improved = self._validate()
+                    ending = ending or state.bad_validations >= c.patience
                     speed.restart()
-                if stopping or improved or self.state.step % c.checkpoint_every == 0:
+                if ending or improved or received or state.step % c.checkpoint_every == 0:
                     self.save()
                 if received:
                     raise Interrupted(
-                        f"Stopped after step {self.state.step}; the same command goes on there."
+                        f"Stopped after step {state.step}; the same command goes on there."
                     )
-                if out_of_time:
+                if ending:
                     break
 
     def _log(self, rate: float, tokens_per_second: float, bar: Any) -> None:
@@ -477,6 +483,14 @@ class _Speed:
 def _duration(seconds: float) -> str:
     minutes, seconds = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
+
+
+def _step_of(line: str) -> float:
+    """The step of a line of metrics; a line cut short by a kill belongs to none."""
+    try:
+        return json.loads(line)["step"]
+    except ValueError:
+        return math.inf
 
 
 def _whole(folder: Path) -> bool:

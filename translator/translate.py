@@ -59,7 +59,11 @@ def pick_device(name: str = "auto") -> torch.device:
     Raises:
         TranslatorError: the device is unknown or not there.
     """
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
     if name == "auto":
         return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
     if not present.get(name.partition(":")[0]):
