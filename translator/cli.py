@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -72,11 +73,6 @@ class _Stderr(logging.Handler):
             print(text, file=sys.stderr)
 
 
-def _fail(message: str, code: int = 1) -> typer.Exit:
-    print(f"Error: {message}", file=sys.stderr)
-    return typer.Exit(code)
-
-
 def _command(function: F) -> F:
     """Registers a command whose failures are one line and an exit code."""
 
@@ -93,14 +89,11 @@ def _command(function: F) -> F:
         except BrokenPipeError:  # the reader of our output has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(1) from None
-        except KeyboardInterrupt as error:
+        except (KeyboardInterrupt, TranslatorError, OSError, MemoryError) as error:
             if options["debug"]:
-                raise
-            raise _fail(str(error) or "Interrupted.", 130) from None
-        except (TranslatorError, OSError, MemoryError) as error:
-            if options["debug"]:
-                raise
-            raise _fail(_one_line(error)) from None
+                traceback.print_exc()
+            print(f"Error: {_one_line(error)}", file=sys.stderr)
+            raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
 
     return wrapped  # type: ignore[return-value]
 
@@ -111,7 +104,7 @@ def _one_line(error: BaseException) -> str:
         return f"{name}{error.strerror}."
     if isinstance(error, MemoryError):
         return "Out of memory. Use smaller batches (--batch-tokens, --set train.max_tokens=...)."
-    return " ".join(str(error).split())
+    return " ".join(str(error).split()) or "interrupted."
 
 
 def _version(wanted: bool) -> None:
@@ -329,11 +322,12 @@ def translate(
     if output:
         from translator.translate import translate_to_file
 
-        show = _wants_bar(quiet, progress)
-        translate_to_file(translator, list(lines), output, search, render, show)
+        bar = _wants_bar(quiet, progress)
+        translate_to_file(translator, list(lines), output, search, render, bar)
         return
     # A terminal wants each answer at once; anything else is faster in blocks.
     size = 1 if not text and not input_ and sys.stdin.isatty() else 1024
+    translator.show_bar = size > 1 and _wants_bar(quiet, progress)
     for found in translator.translate_blocks(lines, search, size):
         sys.stdout.write(render(found))
         if size == 1:
@@ -464,6 +458,7 @@ def evaluate(
     search = None
     if translator:
         search = translator.search_config(beam_size, length_penalty, 1, batch_tokens)
+        translator.show_bar = _wants_bar(quiet, progress)
     results = {}
     for name, test_set in test_sets.items():
         results[name], lines = evaluate_set(translator, test_set, search, names, lowercase)
