@@ -160,7 +160,7 @@ def load_folder(folder: Path, src: str, tgt: str) -> Corpus:
     return corpus
 
 
-def _hub_reachable(timeout: float = 3.0) -> bool:
+def _hub_reachable(timeout: float = 2.0) -> bool:
     """Whether the hub answers at all; asked first because its client retries for minutes."""
     endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
     answers: queue.Queue[bool] = queue.Queue()

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from translator.checkpoint import Model, load_model, read_description
 from translator.config import SearchConfig, TranslatorError, write_json
@@ -115,6 +116,7 @@ class Translator:
         self.model = model
         self.device = device or torch.device("cpu")
         self.codec = TextCodec(model.tokenizer)
+        self.show_bar = False  # over the batches of a call that has several
         self._transformer = model.transformer.to(self.device).eval()
 
     @classmethod
@@ -211,7 +213,9 @@ class Translator:
         order = sorted(range(len(sources)), key=lambda i: len(sources[i].ids))
         lengths = [len(sources[i].ids) + 1 for i in order]
         found: list[list[Hypothesis]] = [[] for _ in sources]
-        for batch in token_batches(lengths, search.batch_tokens):
+        batches = token_batches(lengths, search.batch_tokens)
+        shown = self.show_bar and len(batches) > 1
+        for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
             rows = [order[i] for i in batch]
             src = pad_right([[*sources[i].ids, EOS] for i in rows]).to(self.device)
             for i, hypotheses in zip(
@@ -316,7 +320,8 @@ def translate_to_file(
         if progress["job"] == job and partial.stat().st_size >= progress["bytes"]:
             done, size = progress["lines"], progress["bytes"]
             log.info("Going on after the %d lines that are done.", done)
-    with open(partial, "ab") as file, _bar(len(lines), done, show_bar) as bar:
+    bar = tqdm(total=len(lines), initial=done, unit="line", disable=not show_bar, leave=False)
+    with open(partial, "ab") as file, bar:
         file.truncate(size)
         try:
             for start in range(done, len(lines), _BLOCK):
@@ -335,12 +340,6 @@ def translate_to_file(
 
 
 _BLOCK = 256  # lines between two notes of progress
-
-
-def _bar(total: int, initial: int, show: bool) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(total=total, initial=initial, unit="line", disable=not show, leave=False)
 
 
 def _job_key(
