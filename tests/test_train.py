@@ -17,22 +17,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch.testing import assert_close
 
-from translator.checkpoint import load_checkpoint, load_model, step_folders
+from data_prep.prepare import prepare_data
+from translator.checkpoint import load_checkpoint, load_model, move_aside, step_folders
 from translator.config import Config, DataConfig, ModelConfig, TrainConfig, TranslatorError
 from translator.data import collate
 from translator.evaluate import evaluate_pairs
-from translator.optim import build_optimizer
-from translator.train import (
-    Interrupted,
-    move_aside,
-    optimizer_tensors,
-    prepare_data,
-    restore_optimizer,
-    run_folder,
-    train,
-    update,
-    validation_loss,
-)
+from translator.losses import validation_loss
+from translator.optim import build_optimizer, optimizer_tensors, restore_optimizer
+from translator.train import Interrupted, run_folder, train, update
 from translator.translate import Translator
 
 module = importlib.import_module("translator.train")

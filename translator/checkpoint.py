@@ -7,6 +7,7 @@ SHA-256 of the other two. A training state adds `training.safetensors` and `trai
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,13 +21,23 @@ from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as serialise_safetensors
 from torch import Tensor
 
-from translator.config import Config, TranslatorError, from_dict, to_dict, write_json
+from translator.config import (
+    Config,
+    TranslatorError,
+    differences,
+    from_dict,
+    to_dict,
+    write_json,
+)
 from translator.model import Transformer
 from translator.tokenizer import Tokenizer
+
+log = logging.getLogger("translator")
 
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"
 STATE_TENSORS, STATE = "training.safetensors", "training.json"
+MAY_DIFFER = ("train.steps", "train.log_every")  # between a run and its continuation
 
 
 @dataclass
@@ -270,3 +281,47 @@ def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
         for name, weight in _parse(folder / WEIGHTS, digest).items():
             total[name] = total[name] + weight.double() if name in total else weight.double()
     return {name: (weight / len(folders)).float() for name, weight in total.items()}
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a MODEL can be read; says why not."""
+    try:
+        load_model(folder)
+    except TranslatorError as error:
+        log.warning("%s It is left out.", error)
+        return False
+    return True
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The description of the run that is in `folder`, if there is one."""
+    path = folder / "config.json"
+    if not (path.exists() and (folder / "tokenizer.model").exists()):
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        raise TranslatorError(f"{path} is damaged; --fresh starts a new run.") from None
+
+
+def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
+    """Raises TranslatorError if the run in `folder` had other settings or another corpus."""
+    changes = differences(from_dict(earlier["config"]), config, MAY_DIFFER)
+    if earlier["data"]["fingerprint"] != fingerprint:
+        changes.append("the corpus: its text is another")
+    if changes:
+        raise TranslatorError(
+            f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
+            "name another folder with --run, or start anew with --fresh."
+        )
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none."""
+    if not folder.exists():
+        return None
+    number = 1
+    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    os.replace(folder, target)
+    return target

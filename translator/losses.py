@@ -1,7 +1,13 @@
-"""The training loss: projection to the vocabulary and label-smoothed cross-entropy in one."""
+"""The loss: projection to the vocabulary and label-smoothed cross-entropy in one."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+
+from translator.data import Batch, IdPair, collate, token_batches
+from translator.model import Transformer
+from translator.tokenizer import PAD
 
 CHUNK = 512  # positions whose logits exist at a time
 
@@ -59,3 +65,26 @@ def projected_cross_entropy(
         `loss_sum`, which has gradients, and `nll_sum`, which has none.
     """
     return _ProjectedCrossEntropy.apply(states, weight, targets, smoothing)
+
+
+def loss_sums(model: Transformer, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
+    """Sums over the real target tokens of a batch: the smoothed loss, and `-log p`."""
+    memory, src_mask = model.encode(batch.src)
+    states, _ = model.decode_states(batch.tgt_in, memory, src_mask)  # (B, T, D)
+    real = batch.tgt_out != PAD
+    return projected_cross_entropy(
+        states[real], model.embedding.weight, batch.tgt_out[real], smoothing
+    )
+
+
+@torch.inference_mode()
+def validation_loss(model: Transformer, pairs: Sequence[IdPair], device: torch.device) -> float:
+    """Mean of `-log p` per target token."""
+    order = sorted(range(len(pairs)), key=lambda i: max(map(len, pairs[i])))
+    lengths = [max(map(len, pairs[i])) + 1 for i in order]
+    total, n_tokens = 0.0, 0
+    for rows in token_batches(lengths, 8192):
+        batch = collate([pairs[order[i]] for i in rows]).to(device)
+        total += float(loss_sums(model, batch, 0.0)[1])
+        n_tokens += batch.n_tokens
+    return total / n_tokens

@@ -1,7 +1,7 @@
-"""The optimizer and its learning rate."""
+"""The optimizer, its learning rate, and its state on disk."""
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from translator.config import TrainConfig
 
@@ -24,3 +24,24 @@ def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimi
         eps=1e-9,
         fused=True,
     )
+
+
+def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Adam's state as named tensors."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state.get(parameter, {}).items()
+    }
+
+
+def restore_optimizer(
+    model: nn.Module, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
+) -> None:
+    """The inverse of `optimizer_tensors`."""
+    for name, parameter in model.named_parameters():
+        keys = [key for key in tensors if key.rpartition("/")[0] == name]
+        # Adam counts steps on the parameter's device when it is fused.
+        optimizer.state[parameter] = {
+            key.rpartition("/")[2]: tensors[key].to(parameter.device) for key in keys
+        }

@@ -1,32 +1,32 @@
 """Training: one update, the loop around it, validation, resume, and the end of a run."""
 
-import json
 import logging
 import math
-import os
 import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from data_prep.augment import CopyNoise, word_anchors
-from data_prep.clean import encode_pairs
-from data_prep.corpora import Corpus, load_corpus
+from data_prep.prepare import prepare_data
 from translator.card import model_card
 from translator.checkpoint import (
     FORMAT_VERSION,
     Model,
     TrainingState,
     average_weights,
+    check_same_run,
+    is_whole,
     load_checkpoint,
     load_model,
+    move_aside,
+    read_run,
     regular_steps,
     resume_candidates,
     rotate,
@@ -37,70 +37,24 @@ from translator.config import (
     Config,
     SearchConfig,
     TranslatorError,
-    differences,
-    from_dict,
     to_dict,
     write_json,
 )
-from translator.data import Batch, IdPair, Loader, collate, derive_seed, token_batches
+from translator.data import Batch, Loader, derive_seed
 from translator.evaluate import evaluate_pairs
-from translator.losses import projected_cross_entropy
+from translator.losses import loss_sums, validation_loss
+from translator.metrics import MetricsLog, Speed, duration
 from translator.model import Transformer, count_parameters
-from translator.optim import build_optimizer, learning_rate
-from translator.text import normalise
-from translator.tokenizer import PAD, Tokenizer
+from translator.optim import (
+    build_optimizer,
+    learning_rate,
+    optimizer_tensors,
+    restore_optimizer,
+)
+from translator.tokenizer import Tokenizer
 from translator.translate import Translator, pick_device
 
 log = logging.getLogger("translator")
-
-MAY_DIFFER = ("train.steps", "train.log_every")  # between a run and its continuation
-
-
-@dataclass(frozen=True)
-class TrainingData:
-    """A corpus, ready for training."""
-
-    corpus: Corpus
-    tokenizer: Tokenizer
-    train: list[IdPair]
-    valid: list[IdPair]
-    fingerprint: str
-    dropped: dict[str, int]
-
-
-def prepare_data(config: Config, tokenizer: Tokenizer | None = None) -> TrainingData:
-    """Loads the corpus, trains a tokenizer on it unless one is given, and encodes it.
-
-    Raises:
-        TranslatorError: the corpus is missing, broken, or empty.
-    """
-    data = config.data
-    corpus = load_corpus(data.corpus, data.src, data.tgt, config.train.seed)
-    for note in corpus.notes:
-        log.warning(note)
-    text = corpus.splits.get("train")
-    if not text:
-        raise TranslatorError(f"{data.corpus} has no training pairs.")
-    if tokenizer is None:
-        lines = (normalise(line) for pair in text for line in pair)
-        tokenizer = Tokenizer.train(filter(None, lines), data.vocab_size)
-    train_pairs, dropped = encode_pairs(text, tokenizer, data)
-    valid_pairs, _ = encode_pairs(corpus.splits["valid"], tokenizer, data)
-    if not train_pairs or not valid_pairs:
-        raise TranslatorError(f"{data.corpus} has no usable pairs: all are empty or overlong.")
-    for reason, count in dropped.items():
-        log.warning("%d of %d training pairs dropped: %s.", count, len(text), reason)
-    return TrainingData(corpus, tokenizer, train_pairs, valid_pairs, corpus.fingerprint(), dropped)
-
-
-def loss_sums(model: Transformer, batch: Batch, smoothing: float) -> tuple[Tensor, Tensor]:
-    """Sums over the real target tokens of a batch: the smoothed loss, and `-log p`."""
-    memory, src_mask = model.encode(batch.src)
-    states, _ = model.decode_states(batch.tgt_in, memory, src_mask)  # (B, T, D)
-    real = batch.tgt_out != PAD
-    return projected_cross_entropy(
-        states[real], model.embedding.weight, batch.tgt_out[real], smoothing
-    )
 
 
 def update(
@@ -133,40 +87,6 @@ def update(
         group["lr"] = rate
     optimizer.step()
     return nll_total, norm, n_tokens
-
-
-@torch.inference_mode()
-def validation_loss(model: Transformer, pairs: Sequence[IdPair], device: torch.device) -> float:
-    """Mean of `-log p` per target token."""
-    order = sorted(range(len(pairs)), key=lambda i: max(map(len, pairs[i])))
-    lengths = [max(map(len, pairs[i])) + 1 for i in order]
-    total, n_tokens = 0.0, 0
-    for rows in token_batches(lengths, 8192):
-        batch = collate([pairs[order[i]] for i in rows]).to(device)
-        total += float(loss_sums(model, batch, 0.0)[1])
-        n_tokens += batch.n_tokens
-    return total / n_tokens
-
-
-def optimizer_tensors(model: Transformer, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Adam's state as named tensors."""
-    return {
-        f"{name}/{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state.get(parameter, {}).items()
-    }
-
-
-def restore_optimizer(
-    model: Transformer, optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]
-) -> None:
-    """The inverse of `optimizer_tensors`."""
-    for name, parameter in model.named_parameters():
-        keys = [key for key in tensors if key.rpartition("/")[0] == name]
-        # Adam counts steps on the parameter's device when it is fused.
-        optimizer.state[parameter] = {
-            key.rpartition("/")[2]: tensors[key].to(parameter.device) for key in keys
-        }
 
 
 class Interrupted(KeyboardInterrupt):
@@ -204,14 +124,14 @@ class Run:
         self.device = device
         self.show_bar = show_bar
         self.state = TrainingState()
-        self.metrics = folder / "metrics.jsonl"
-        earlier = _earlier(folder)
+        self.metrics = MetricsLog(folder / "metrics.jsonl")
+        earlier = read_run(folder)
         tokenizer = Tokenizer.load(folder / "tokenizer.model") if earlier else None
         self.data = prepare_data(config, tokenizer)
         model = replace(config.model, vocab_size=self.data.tokenizer.vocab_size)
         self.config = replace(config, model=model)
         if earlier:
-            _check_same(folder, earlier, self.config, self.data.fingerprint)
+            check_same_run(folder, earlier, self.config, self.data.fingerprint)
         torch.manual_seed(derive_seed(config.train.seed, "init"))
         self.model = Transformer(model).to(device)
         self.optimizer = build_optimizer(self.model, config.train)
@@ -223,7 +143,7 @@ class Run:
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / "tokenizer.model").write_bytes(self.data.tokenizer.model_bytes)
-        self.metrics.write_text("")
+        self.metrics.rewind(-1)
         description = {
             "format_version": FORMAT_VERSION,
             "data": {"fingerprint": self.data.fingerprint},
@@ -242,13 +162,7 @@ class Run:
             restore_optimizer(self.model, self.optimizer, tensors)
             log.info("Going on from step %d.", self.state.step)
             break
-        lines = self.metrics.read_text().splitlines() if self.metrics.exists() else []
-        kept = [line for line in lines if _step_of(line) <= self.state.step]
-        self.metrics.write_text("".join(line + "\n" for line in kept))
-
-    def _record(self, **values: Any) -> None:
-        with open(self.metrics, "a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": self.state.step, **values}) + "\n")
+        self.metrics.rewind(self.state.step)
 
     def describe(self) -> str:
         """One line that says what is about to happen."""
@@ -306,7 +220,7 @@ class Run:
             total=c.steps, initial=state.step, unit="step", disable=not self.show_bar, leave=False
         )
         self.model.train()
-        speed = _Speed()
+        speed = Speed()
         with _stop_signals() as received, bar:
             while state.step < c.steps and state.bad_validations < c.patience:
                 rate, n_tokens = self._step(batches)
@@ -334,7 +248,8 @@ class Run:
     def _log(self, rate: float, tokens_per_second: float, bar: Any) -> None:
         state = self.state
         loss = state.window_nll / state.window_tokens
-        self._record(
+        self.metrics.record(
+            state.step,
             epoch=state.epoch,
             lr=rate,
             loss=loss,
@@ -357,7 +272,7 @@ class Run:
                 self.state.step,
                 self.config.train.steps,
                 text,
-                _duration(left),
+                duration(left),
             )
 
     def _validate(self) -> bool:
@@ -376,7 +291,9 @@ class Run:
             self.state.bad_validations = 0
         else:
             self.state.bad_validations += 1
-        self._record(valid_loss=loss, valid_perplexity=math.exp(loss), valid_bleu=bleu)
+        self.metrics.record(
+            self.state.step, valid_loss=loss, valid_perplexity=math.exp(loss), valid_bleu=bleu
+        )
         log.info(
             "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
             self.state.step,
@@ -412,10 +329,10 @@ class Run:
         """
         c = self.config.train
         kept = regular_steps(self.folder, c.checkpoint_every)[-c.keep_checkpoints :]
-        kept = [folder for folder in kept if _whole(folder)]
+        kept = [folder for folder in kept if is_whole(folder)]
         candidates = {f"average of the last {len(kept)} checkpoints": average_weights(kept)}
         best = self.folder / "steps" / str(self.state.best_step)
-        if best.is_dir() and _whole(best):
+        if best.is_dir() and is_whole(best):
             candidates[f"step {self.state.best_step}"] = average_weights([best])
         valid = self.data.corpus.splits["valid"]
         results = {}
@@ -456,83 +373,6 @@ class Run:
 
     def _translator(self) -> Translator:
         return Translator(Model(self.model, self.data.tokenizer, self.config), self.device)
-
-
-class _Speed:
-    """Target tokens a second in the updates alone."""
-
-    def __init__(self) -> None:
-        self.n_tokens, self.seconds, self.start = 0, 0.0, time.monotonic()
-
-    def restart(self) -> None:
-        """Leaves out the time since the last update, which went into something else."""
-        self.start = time.monotonic()
-
-    def add(self, n_tokens: int) -> None:
-        now = time.monotonic()
-        self.seconds, self.start = self.seconds + now - self.start, now
-        self.n_tokens += n_tokens
-
-    def take(self) -> float:
-        """The speed since it was last asked for."""
-        speed = self.n_tokens / max(self.seconds, 1e-9)
-        self.n_tokens, self.seconds = 0, 0.0
-        return speed
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
-
-
-def _step_of(line: str) -> float:
-    """The step of a line of metrics; a line cut short by a kill belongs to none."""
-    try:
-        return json.loads(line)["step"]
-    except ValueError:
-        return math.inf
-
-
-def _whole(folder: Path) -> bool:
-    try:
-        load_model(folder)
-    except TranslatorError as error:
-        log.warning("%s It is left out.", error)
-        return False
-    return True
-
-
-def _earlier(folder: Path) -> dict[str, Any] | None:
-    """The description of the run that is in `folder`, if there is one."""
-    path = folder / "config.json"
-    if not (path.exists() and (folder / "tokenizer.model").exists()):
-        return None
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise TranslatorError(f"{path} is damaged; --fresh starts a new run.") from None
-
-
-def _check_same(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
-    changes = differences(from_dict(earlier["config"]), config, MAY_DIFFER)
-    if earlier["data"]["fingerprint"] != fingerprint:
-        changes.append("the corpus: its text is another")
-    if changes:
-        raise TranslatorError(
-            f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
-            "name another folder with --run, or start anew with --fresh."
-        )
-
-
-def move_aside(folder: Path) -> Path | None:
-    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none."""
-    if not folder.exists():
-        return None
-    number = 1
-    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    os.replace(folder, target)
-    return target
 
 
 def run_folder(config: Config) -> Path:
