@@ -52,7 +52,7 @@ def model_folder(random_model: Model, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def n_parts(translator: Translator, text: str) -> int:
-    return len(translator._units(0, text))
+    return len(translator._units(0, text, translator.model.config.search.max_pieces))
 
 
 def test_every_line_gives_one_line(translator: Translator) -> None:
@@ -137,13 +137,13 @@ def test_each_span_comes_out_once_whatever_the_model_says(
 
 
 def test_spans_come_out_even_if_the_model_says_nothing(translator: Translator) -> None:
-    (source,) = [unit.source for unit in translator._units(0, "👍 dog λόγος dog 漢字")]
+    (source,) = [unit.source for unit in translator._units(0, "👍 dog λόγος dog 漢字", None)]
     completed = translator._complete(source, Hypothesis([], -1.0, -1.0))
     assert sorted(completed.ids) == list(translator.model.tokenizer.copy_ids[:3])
 
 
 def test_a_placeholder_that_is_put_back_splits_no_word(translator: Translator) -> None:
-    (source,) = [unit.source for unit in translator._units(0, "The 👍 dog runs here.")]
+    (source,) = [unit.source for unit in translator._units(0, "The 👍 dog runs here.", None)]
     starts = translator.model.tokenizer.starts_word
     copy = translator.model.tokenizer.copy_ids[0]
     ids = translator.model.tokenizer.encode("Der Hund wartet langsam heute hier.")
@@ -157,7 +157,7 @@ def test_placeholders_go_where_the_model_looked_at_them(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first behind the first word, the second behind the third."""
-    (source,) = [unit.source for unit in translator._units(0, "👍 dog λόγος")]
+    (source,) = [unit.source for unit in translator._units(0, "👍 dog λόγος", None)]
     first, second = translator.model.tokenizer.copy_ids[:2]
     words = [i for i, starts in enumerate(translator.model.tokenizer.starts_word) if starts][:4]
     weights = torch.zeros(1, 1, len(words) + 1, len(source.ids) + 1)
@@ -184,7 +184,7 @@ def long_text(text_pairs) -> str:
 def test_a_long_text_is_translated_in_parts_with_one_warning(
     translator: Translator, long_text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limit = translator.model.config.data.max_length
+    limit = translator.model.config.search.max_pieces
 
     def fits(part: str) -> bool:
         return len(translator.model.tokenizer.encode(normalise(part))) <= limit
@@ -213,9 +213,9 @@ def test_a_long_word_is_translated_in_parts(translator: Translator) -> None:
 
 
 def test_no_part_is_longer_than_the_limit(translator: Translator, long_text: str) -> None:
-    limit = translator.model.config.data.max_length
+    limit = translator.model.config.search.max_pieces
     for text in (long_text, "dog" * 200, long_text.replace(" ", "")):
-        assert all(0 < len(u.source.ids) <= limit for u in translator._units(0, text))
+        assert all(0 < len(u.source.ids) <= limit for u in translator._units(0, text, limit))
 
 
 def test_a_saved_model_translates_as_before(translator: Translator, model_folder: Path) -> None:

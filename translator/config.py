@@ -50,7 +50,7 @@ class DataConfig:
     src: str = "en"
     tgt: str = "de"
     vocab_size: int = 6000
-    max_length: int = 128  # longer pairs are dropped, longer texts translated in parts
+    max_length: int = 128  # longer pairs are dropped
     max_ratio: float = 4.0  # pairs whose lengths differ by more than this factor are dropped
     copy_rate: float = (
         0.1  # share of the pairs that get copy placeholders, see data_prep/augment.py
@@ -88,14 +88,15 @@ class SearchConfig:
     max_ratio: float = 2.0  # an output has at most max_ratio * source pieces + max_extra pieces
     max_extra: int = 20
     batch_tokens: int = 4096  # padded source pieces in a batch
+    max_pieces: int = 64  # longer texts are translated in parts
 
     def __post_init__(self) -> None:
         if self.beam_size < 1 or not 1 <= self.n_best <= self.beam_size:
             raise TranslatorError(
                 f"n-best ({self.n_best}) must lie between 1 and the beam size ({self.beam_size})."
             )
-        if self.batch_tokens < 1:
-            raise TranslatorError(f"batch-tokens must be at least 1, not {self.batch_tokens}.")
+        if self.batch_tokens < 1 or self.max_pieces < 1:
+            raise TranslatorError("batch_tokens and max_pieces must be at least 1.")
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def _wmt(steps: int, peak_lr: float, warmup_steps: int, accum_steps: int) -> dic
             checkpoint_every=2000,
             patience=50,
         ),
+        "search": SearchConfig(max_pieces=256),
     }
 
 

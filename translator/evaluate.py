@@ -119,7 +119,8 @@ def evaluate_set(
     assert translator is not None
     search = search or translator.model.config.search
     start = time.perf_counter()
-    lines = [found.text for found in translator.translate_lines(test_set.sources, search)]
+    found = translator.translate_lines(test_set.sources, search, split=False)
+    lines = [translation.text for translation in found]
     seconds = time.perf_counter() - start
     result = {
         "sentences": len(lines),

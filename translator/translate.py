@@ -137,14 +137,18 @@ class Translator:
         return cls(load_model(find_model(model, src, tgt), chosen), chosen)
 
     def translate(
-        self, lines: Sequence[str], *, beam_size: int = 5, length_penalty: float | None = None
+        self,
+        lines: Sequence[str],
+        *,
+        beam_size: int | None = None,
+        length_penalty: float | None = None,
     ) -> list[str]:
         """Translates each line; a blank one stays as it is.
 
         Args:
             lines: any text; leading and trailing white space is kept.
-            beam_size: hypotheses per sentence, 1 = greedy.
-            length_penalty: alpha in `log_prob / length ** alpha`; None takes the model's own.
+            beam_size: hypotheses per sentence, 1 = greedy; None takes the model's own, 5.
+            length_penalty: alpha in `log_prob / length ** alpha`; None takes the model's own, 1.
         """
         search = self.search_config(beam_size=beam_size, length_penalty=length_penalty)
         return [translation.text for translation in self.translate_lines(lines, search)]
@@ -168,11 +172,15 @@ class Translator:
         return replace(self.model.config.search, n_best=n_best, **changes)
 
     def translate_lines(
-        self, lines: Sequence[str], search: SearchConfig | None = None
+        self, lines: Sequence[str], search: SearchConfig | None = None, split: bool = True
     ) -> list[Translation]:
-        """As `translate`, with scores and `search.n_best` translations per line."""
+        """As `translate`, with scores and `search.n_best` translations per line.
+
+        `split` cuts lines of more than `search.max_pieces` pieces into parts.
+        """
         search = search or self.model.config.search
-        units = [unit for i, line in enumerate(lines) for unit in self._units(i, line)]
+        limit = search.max_pieces if split else None
+        units = [unit for i, line in enumerate(lines) for unit in self._units(i, line, limit)]
         found = self._search([unit.source for unit in units], search)
         by_line: dict[int, list[tuple[_Unit, list[Hypothesis]]]] = {}
         for unit, hypotheses in zip(units, found, strict=True):
@@ -187,13 +195,12 @@ class Translator:
         while block := list(itertools.islice(iterator, size)):
             yield from self.translate_lines(block, search)
 
-    def _units(self, line: int, text: str) -> list[_Unit]:
-        """The parts of a line, none longer than the model can be expected to handle."""
-        limit = self.model.config.data.max_length
+    def _units(self, line: int, text: str, limit: int | None) -> list[_Unit]:
+        """The parts of a line, of at most `limit` pieces each."""
 
         def fits(part: str) -> bool:
             source = self.codec.encode(normalise(part))
-            return len(source.ids) <= limit and len(source.copies) <= N_COPY
+            return limit is None or (len(source.ids) <= limit and len(source.copies) <= N_COPY)
 
         if not text.strip():
             return []
@@ -275,11 +282,12 @@ class Translator:
         Raises:
             TranslatorError: the line is blank, or too long to be read at once.
         """
-        units = self._units(0, line)
+        search = search or self.model.config.search
+        units = self._units(0, line, search.max_pieces)
         if len(units) != 1:
             raise TranslatorError("An attention picture needs one sentence of moderate length.")
         source = units[0].source
-        ids = self._search([source], search or self.model.config.search)[0][0].ids
+        ids = self._search([source], search)[0][0].ids
         pieces = self.model.tokenizer.pieces
         return AttentionMap(
             pieces([*source.ids, EOS]), pieces([*ids, EOS]), self._attention(source.ids, ids)
