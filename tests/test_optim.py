@@ -1,5 +1,6 @@
 """The learning rate's shape, and what the optimizer does with it."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from translator.config import TrainConfig
 from translator.optim import build_optimizer, learning_rate
 
-CONFIG = TrainConfig(peak_lr=2e-3, warmup_steps=400)
+CONFIG = TrainConfig(steps=1_000_000, peak_lr=2e-3, warmup_steps=400, cooldown=0.0)
 
 
 def test_rate_peaks_at_the_end_of_the_warm_up() -> None:
@@ -32,15 +33,23 @@ def test_decay_is_the_inverse_square_root(step: int) -> None:
 def test_equals_the_papers_equation(step: int) -> None:
     """Equation 3, with the peak that it has for D = 512 and 4,000 warm-up steps."""
     d_model, warmup = 512, 4000
-    config = TrainConfig(peak_lr=d_model**-0.5 * warmup**-0.5, warmup_steps=warmup)
+    config = replace(CONFIG, peak_lr=d_model**-0.5 * warmup**-0.5, warmup_steps=warmup)
     expected = d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)
     assert learning_rate(step, config) == pytest.approx(expected)
 
 
 def test_no_warm_up_starts_at_the_peak() -> None:
-    config = TrainConfig(peak_lr=1e-3, warmup_steps=0)
+    config = replace(CONFIG, peak_lr=1e-3, warmup_steps=0)
     assert learning_rate(1, config) == 1e-3
     assert learning_rate(4, config) == pytest.approx(5e-4)
+
+
+def test_cooldown_leads_to_zero_in_a_straight_line() -> None:
+    config = replace(CONFIG, steps=1000, warmup_steps=100, cooldown=0.25)
+    plain = replace(config, cooldown=0.0)
+    shares = [learning_rate(s, config) / learning_rate(s, plain) for s in range(1, 1001)]
+    assert shares[:751] == [1.0] * 751
+    assert shares[750:] == pytest.approx([1 - i / 250 for i in range(250)])
 
 
 def test_first_update_moves_every_weight_by_the_rate() -> None:

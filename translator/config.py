@@ -61,11 +61,12 @@ class DataConfig:
 class TrainConfig:
     """How the weights are found. A step is one update of the weights."""
 
-    steps: int = 11000
+    steps: int = 10500
     max_tokens: int = 2048  # padded tokens of the longer side in a micro-batch
     accum_steps: int = 1  # micro-batches in an update
     peak_lr: float = 2e-3
     warmup_steps: int = 1000
+    cooldown: float = 0.4  # share of the steps, at the end, in which the rate falls to zero
     beta1: float = 0.9
     beta2: float = 0.98
     label_smoothing: float = 0.1
@@ -127,6 +128,7 @@ def _wmt(steps: int, peak_lr: float, warmup_steps: int, accum_steps: int) -> dic
             accum_steps=accum_steps,
             peak_lr=peak_lr,
             warmup_steps=warmup_steps,
+            cooldown=0.0,  # as in the paper
             validate_every=2000,
             checkpoint_every=2000,
             patience=50,

@@ -9,10 +9,12 @@ from translator.config import TrainConfig
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Linear warm-up, then the inverse square root of the step (Vaswani et al., equation 3).
 
-    `peak_lr` at `step == warmup_steps`; steps count from 1.
+    `peak_lr` at `step == warmup_steps`; steps count from 1. In the last part of the run, a share
+    `cooldown` of its steps, the rate is also led to zero in a straight line (Hägele et al. 2024).
     """
     warmup = max(config.warmup_steps, 1)
-    return config.peak_lr * min(step / warmup, (warmup / step) ** 0.5)
+    left = min((config.steps - step + 1) / max(config.cooldown * config.steps, 1), 1.0)
+    return config.peak_lr * min(step / warmup, (warmup / step) ** 0.5) * left
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
