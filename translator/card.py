@@ -45,8 +45,9 @@ fingerprint `{info["data"]["fingerprint"]}`. One SentencePiece unigram vocabular
 d_model {sizes.d_model}, d_ff {sizes.d_ff}, {sizes.n_heads} heads, {sizes.norm}-norm, dropout
 {sizes.dropout}; Adam ({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after
 {train.warmup_steps} steps, then inverse square root, and over the last {train.cooldown:.0%} of the
-steps a straight line to zero; {train.max_tokens * train.accum_steps} padded tokens an update, label smoothing {train.label_smoothing}, clipping at {train.clip_norm}; copy
-placeholders in {data.copy_rate:.0%} of the pairs; seed {train.seed}. {training["step"]} updates,
+steps a straight line to zero; {train.max_tokens * train.accum_steps} padded tokens an update, label
+smoothing {train.label_smoothing}, clipping at {train.clip_norm}; copy placeholders in
+{data.copy_rate:.0%} of the pairs; seed {train.seed}. {training["step"]} updates,
 {training["n_tokens"]:,} target tokens, {training["seconds"] / 60:.0f} minutes and
 {training["cpu_seconds"] / 60:.0f} core-minutes on {training["device"]} with
 {training["threads"]} threads, torch {training["torch"]}. All settings are in `config.json`.
