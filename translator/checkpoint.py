@@ -37,7 +37,8 @@ log = logging.getLogger("translator")
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"
 STATE_TENSORS, STATE = "training.safetensors", "training.json"
-MAY_DIFFER = ("train.steps", "train.log_every", "train.keep_checkpoints")  # between a run and its continuation
+# Between a run and its continuation.
+MAY_DIFFER = ("train.steps", "train.log_every", "train.keep_checkpoints")
 
 
 @dataclass
