@@ -61,12 +61,13 @@ class DataConfig:
 class TrainConfig:
     """How the weights are found. A step is one update of the weights."""
 
-    steps: int = 10500
+    steps: int = 12000
     max_tokens: int = 2048  # padded tokens of the longer side in a micro-batch
     accum_steps: int = 1  # micro-batches in an update
     peak_lr: float = 2e-3
     warmup_steps: int = 1000
     cooldown: float = 0.4  # share of the steps, at the end, in which the rate falls to zero
+    cooldown_dropout: float = 0.1  # where dropout falls to meanwhile, if it is higher
     beta1: float = 0.9
     beta2: float = 0.98
     label_smoothing: float = 0.1

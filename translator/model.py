@@ -131,6 +131,10 @@ class Dropout(nn.Module):
 
     def __init__(self, probability: float):
         super().__init__()
+        self.set_probability(probability)
+
+    def set_probability(self, probability: float) -> None:
+        """Changes the rate from now on."""
         self.threshold = min(round(probability * 256), 255)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -269,6 +273,12 @@ class Transformer(nn.Module):
         # Scaled by sqrt(D) on the way in, rows then have the size of the position encodings.
         nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
         nn.init.zeros_(self.embedding.weight[PAD])
+
+    def set_dropout(self, probability: float) -> None:
+        """Changes the dropout rate of all layers from now on."""
+        for module in self.modules():
+            if isinstance(module, Dropout):
+                module.set_probability(probability)
 
     def _embed(self, ids: Tensor, start: int = 0) -> Tensor:
         """`(B, T)` ids at positions from `start` on -> `(B, T, D)`."""

@@ -13,8 +13,22 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     `cooldown` of its steps, the rate is also led to zero in a straight line (Hägele et al. 2024).
     """
     warmup = max(config.warmup_steps, 1)
-    left = min((config.steps - step + 1) / max(config.cooldown * config.steps, 1), 1.0)
-    return config.peak_lr * min(step / warmup, (warmup / step) ** 0.5) * left
+    return config.peak_lr * min(step / warmup, (warmup / step) ** 0.5) * _left(step, config)
+
+
+def dropout_rate(step: int, dropout: float, config: TrainConfig) -> float:
+    """The probability at a step: `dropout`, and in the cooldown down to `cooldown_dropout`.
+
+    Annealed dropout (Rennie et al. 2014): a small net on a short budget is held back by the noise
+    that it needed at first.
+    """
+    lowest = min(dropout, config.cooldown_dropout)
+    return lowest + (dropout - lowest) * _left(step, config)
+
+
+def _left(step: int, config: TrainConfig) -> float:
+    """1 until the cooldown begins, then in a straight line to (almost) 0."""
+    return min((config.steps - step + 1) / max(config.cooldown * config.steps, 1), 1.0)
 
 
 def build_optimizer(model: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

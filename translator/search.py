@@ -1,7 +1,9 @@
 """Beam search over any model that has `encode`, `decode` and a cache.
 
-All hypotheses of all sentences advance together. A sentence is done when it has K finished
-hypotheses, and then leaves the batch. Greedy search is a beam of one.
+All hypotheses of all sentences advance together. A sentence is done, and leaves the batch when K
+of its hypotheses are finished and the best live one, ended now and for nothing, would not be among
+the best K. (Longer still, a length penalty could lift it: this is a rule, not a proof. Stopping as
+soon as K are finished, the common rule, favours short ones.) Greedy search is a beam of one.
 """
 
 from dataclasses import dataclass
@@ -24,18 +26,27 @@ class Hypothesis:
 
 
 class _Finished:
-    """The finished hypotheses of each sentence, best first when taken."""
+    """The best K finished hypotheses of each sentence, best first."""
 
-    def __init__(self, n_sentences: int, alpha: float):
+    def __init__(self, n_sentences: int, beam_size: int, alpha: float):
+        self.beam_size = beam_size
         self.alpha = alpha
         self.lists: list[list[Hypothesis]] = [[] for _ in range(n_sentences)]
 
-    def add(self, sentence: int, ids: list[int], log_prob: float) -> None:
-        score = log_prob / (len(ids) + 1) ** self.alpha
-        self.lists[sentence].append(Hypothesis(ids, log_prob, score))
+    def score(self, log_prob: float, length: int) -> float:
+        """`log_prob / length ** alpha`; the length counts EOS."""
+        return log_prob / length**self.alpha
 
-    def best(self, n: int) -> list[list[Hypothesis]]:
-        return [sorted(found, key=lambda h: -h.score)[:n] for found in self.lists]
+    def add(self, sentence: int, ids: list[int], log_prob: float) -> None:
+        found = self.lists[sentence]
+        found.append(Hypothesis(ids, log_prob, self.score(log_prob, len(ids) + 1)))
+        found.sort(key=lambda hypothesis: -hypothesis.score)
+        del found[self.beam_size :]
+
+    def beats(self, sentence: int, log_prob: float, length: int) -> bool:
+        """Whether K are finished and all better than a live one would be if it ended there."""
+        found = self.lists[sentence]
+        return len(found) >= self.beam_size and found[-1].score >= self.score(log_prob, length)
 
 
 @torch.inference_mode()
@@ -59,7 +70,7 @@ def beam_search(model: Transformer, src: Tensor, config: SearchConfig) -> list[l
     memory, src_mask = model.encode(src)
     lengths = (src != PAD).sum(dim=1)
     limits = (lengths * config.max_ratio + config.max_extra).long()  # of pieces before EOS
-    finished = _Finished(n_sentences, config.length_penalty)
+    finished = _Finished(n_sentences, beam_size, config.length_penalty)
     cache = DecoderCache()
 
     sentences = torch.arange(n_sentences, device=device)  # which sentence each group of K rows is
@@ -86,10 +97,8 @@ def beam_search(model: Transformer, src: Tensor, config: SearchConfig) -> list[l
 
         rows, ranks = ends[:, :beam_size].nonzero(as_tuple=True)
         for row, rank in zip(rows.tolist(), ranks.tolist(), strict=True):
-            sentence = int(sentences[row])
-            if len(finished.lists[sentence]) < beam_size:
-                ids = tokens[row, parents[row, rank], 1:].tolist()
-                finished.add(sentence, ids, float(top[row, rank]))
+            ids = tokens[row, parents[row, rank], 1:].tolist()
+            finished.add(int(sentences[row]), ids, float(top[row, rank]))
 
         # The best K that do not end, in order: a stable sort moves the ended ones to the back.
         alive = (~ends & (top > float("-inf"))).long()
@@ -97,8 +106,9 @@ def beam_search(model: Transformer, src: Tensor, config: SearchConfig) -> list[l
         log_probs = torch.where(alive.gather(1, keep).bool(), top.gather(1, keep), float("-inf"))
         parents, pieces = parents.gather(1, keep), pieces.gather(1, keep)
 
+        best_live = zip(sentences.tolist(), log_probs[:, 0].tolist(), strict=True)
         done = torch.tensor(
-            [len(finished.lists[s]) >= beam_size for s in sentences.tolist()], device=device
+            [finished.beats(s, log_prob, length + 2) for s, log_prob in best_live], device=device
         )
         stay = (~(done | at_limit | (log_probs[:, 0] == float("-inf")))).nonzero()[:, 0]
         if not len(stay):
@@ -110,4 +120,4 @@ def beam_search(model: Transformer, src: Tensor, config: SearchConfig) -> list[l
         cache.reorder((stay[:, None] * live + parents).reshape(-1), stay if left else None)
         if left:
             memory, src_mask, sentences = memory[stay], src_mask[stay], sentences[stay]
-    return finished.best(config.n_best)
+    return [found[: config.n_best] for found in finished.lists]

@@ -47,6 +47,7 @@ from translator.metrics import MetricsLog, Speed, duration
 from translator.model import Transformer, count_parameters
 from translator.optim import (
     build_optimizer,
+    dropout_rate,
     learning_rate,
     optimizer_tensors,
     restore_optimizer,
@@ -195,6 +196,7 @@ class Run:
         # Dropout depends on the step alone, so a resumed run draws the same numbers.
         torch.manual_seed(derive_seed(c.seed, "update", state.step))
         rate = learning_rate(state.step, c)
+        self.model.set_dropout(dropout_rate(state.step, self.config.model.dropout, c))
         nll, norm, n_tokens = update(
             self.model, self.optimizer, micro_batches, rate, c.label_smoothing, c.clip_norm
         )
