@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from translator.config import TrainConfig
-from translator.optim import build_optimizer, learning_rate
+from translator.optim import build_optimizer, dropout_rate, learning_rate
 
 CONFIG = TrainConfig(steps=1_000_000, peak_lr=2e-3, warmup_steps=400, cooldown=0.0)
 
@@ -50,6 +50,15 @@ def test_cooldown_leads_to_zero_in_a_straight_line() -> None:
     shares = [learning_rate(s, config) / learning_rate(s, plain) for s in range(1, 1001)]
     assert shares[:751] == [1.0] * 751
     assert shares[750:] == pytest.approx([1 - i / 250 for i in range(250)])
+
+
+def test_dropout_falls_in_the_cooldown_alone() -> None:
+    config = replace(CONFIG, steps=1000, cooldown=0.5, cooldown_dropout=0.1)
+    rates = [dropout_rate(step, 0.3, config) for step in range(1, 1001)]
+    assert rates[:501] == [pytest.approx(0.3)] * 501
+    assert all(a > b for a, b in pairwise(rates[500:]))
+    assert rates[-1] == pytest.approx(0.1, abs=1e-3)
+    assert dropout_rate(1000, 0.05, config) == 0.05  # never raised
 
 
 def test_first_update_moves_every_weight_by_the_rate() -> None:
