@@ -122,6 +122,7 @@ def tiny_config(corpus_folder: Path) -> Config:
             max_tokens=200,
             peak_lr=1e-2,
             warmup_steps=4,
+            cooldown=0.0,  # so that three steps and then six are the six of one run
             log_every=1,
             validate_every=3,
             checkpoint_every=3,
