@@ -7,11 +7,12 @@ from translator.config import Config
 
 def model_card(config: Config, info: dict[str, Any]) -> str:
     """A `README.md` for a MODEL: what it is, its scores, data, recipe, and how to use it."""
+    bar = r"\|"
     data, train, training = config.data, config.train, info["training"]
     sizes, search = config.model, config.search
-    rows = [
+    rows = [  # a bar would end the cell
         f"| {split} | {result['sentences']} | {name} | {score['score']:.2f} | "
-        f"`{score['signature']}` |"
+        f"`{score['signature'].replace('|', bar)}` |"
         for split, result in info["scores"].items()
         for name, score in result["scores"].items()
     ]
@@ -43,9 +44,10 @@ fingerprint `{info["data"]["fingerprint"]}`. One SentencePiece unigram vocabular
 
 {sizes.n_encoder_layers} encoder and {sizes.n_decoder_layers} decoder layers,
 d_model {sizes.d_model}, d_ff {sizes.d_ff}, {sizes.n_heads} heads, {sizes.norm}-norm, dropout
-{sizes.dropout}; Adam ({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after
-{train.warmup_steps} steps, then inverse square root, and over the last {train.cooldown:.0%} of the
-steps a straight line to zero; {train.max_tokens * train.accum_steps} padded tokens an update, label
+{sizes.dropout}, down to {min(sizes.dropout, train.cooldown_dropout)} in the cooldown; Adam
+({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after {train.warmup_steps}
+steps, then inverse square root, and over the last {train.cooldown:.0%} of the steps (the cooldown)
+a straight line to zero; {train.max_tokens * train.accum_steps} padded tokens an update, label
 smoothing {train.label_smoothing}, clipping at {train.clip_norm}; copy placeholders in
 {data.copy_rate:.0%} of the pairs; seed {train.seed}. {training["step"]} updates,
 {training["n_tokens"]:,} target tokens, {training["seconds"] / 60:.0f} minutes and
