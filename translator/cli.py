@@ -509,9 +509,6 @@ def info(
 
 def main() -> None:
     """The entry point of the `translator` command."""
-    # Threads that wait in a loop for one that another program has displaced cost a busy machine
-    # three quarters of the speed of training, and gain an idle one next to nothing.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", newline="\n")  # type: ignore[union-attr]
     app(prog_name="translator")

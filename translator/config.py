@@ -141,7 +141,7 @@ def _wmt(steps: int, peak_lr: float, warmup_steps: int, accum_steps: int) -> dic
 _DEMO: dict[str, Any] = {  # the bundled corpus: clean text, few words
     "data": DataConfig(corpus="sample", vocab_size=2000, copy_rate=0.0),
     "train": TrainConfig(
-        steps=3200,
+        steps=2800,
         max_tokens=1024,
         peak_lr=3e-3,
         warmup_steps=400,
