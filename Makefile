@@ -24,9 +24,9 @@ demo: setup ## train on the bundled corpus, score, translate, draw attention (ab
 	$(BIN)/translator train --data sample --preset demo --run $(DEMO)
 	$(BIN)/translator evaluate --model $(DEMO) --data sample --split test
 	$(BIN)/translator translate --model $(DEMO) --attention $(DEMO)/attention.png \
-	  "The old teacher bought three red apples because her daughter was hungry."
+	  "The old teacher bought three red apples because he was hungry."
 	$(BIN)/translator translate --model $(DEMO) \
-	  "Tomorrow the boy will not read the book." "My sister closes the window in the kitchen."
+	  "Tomorrow, the boy will not read the book." "My sister closes the window in the kitchen."
 	@echo
 	@echo "The attention picture: $(DEMO)/attention.png"
 	@echo "Next, with the shipped model (it knows image captions):"
