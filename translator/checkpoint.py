@@ -148,10 +148,7 @@ def load_model(folder: Path, device: torch.device | None = None) -> Model:
     config = from_dict(description["config"])
     weights = _parse(folder / WEIGHTS, digests[WEIGHTS])
     tokenizer = Tokenizer(_read(folder / TOKENIZER, digests[TOKENIZER]))
-    with torch.device("meta"):  # no time is spent on random weights
-        transformer = Transformer(config.model)
-    transformer.to_empty(device="cpu")
-    transformer.reset_positions()
+    transformer = Transformer(config.model)
     try:
         transformer.load_state_dict({name: w.float() for name, w in weights.items()})
     except RuntimeError as error:
