@@ -81,8 +81,8 @@ def update(
     norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
     if not math.isfinite(norm):
         raise TranslatorError(
-            "The loss is no longer a number. Start from the last checkpoint with a lower rate "
-            "(--set train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
+            "The loss is no longer a number. Start anew (--fresh) with a lower rate (--set "
+            "train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
         )
     for group in optimizer.param_groups:
         group["lr"] = rate
