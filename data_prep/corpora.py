@@ -69,34 +69,39 @@ class Corpus:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file, `.gz` or plain. Only "\\n" ends a line.
+    """All lines of a text file, see `iterate_lines`."""
+    return list(iterate_lines(path))
+
+
+def iterate_lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text file, `.gz` or plain, one by one. Only "\\n" ends a line.
 
     Raises:
         TranslatorError: not there, not UTF-8 (names the line), or a damaged `.gz`.
     """
+    packed = path.suffix == ".gz"
     try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            if not data:
+        with gzip.open(path) if packed else open(path, "rb") as file:
+            if packed and not path.stat().st_size:
                 raise EOFError  # even nothing has a header when it is compressed
-            data = gzip.decompress(data)
+            for number, raw in enumerate(file, start=1):
+                yield decode_line(raw, str(path), number)
     except (EOFError, zlib.error, gzip.BadGzipFile):
         raise TranslatorError(f"{path} is cut short or no gzip file: get it again.") from None
     except FileNotFoundError:
         raise TranslatorError(f"There is no file {path}.") from None
     except OSError as error:
         raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
-    return decode_lines(data, str(path))
 
 
-def decode_lines(data: bytes, name: str) -> list[str]:
-    """Splits `data` at "\\n" and decodes it; `name` is for the error message."""
+def decode_line(raw: bytes, name: str, number: int) -> str:
+    """A line of bytes -> its text without the "\\n"; `name` and `number` are for the error."""
     try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise TranslatorError(f"{name}, line {line}: not UTF-8. Convert the file first.") from None
-    return text.removesuffix("\n").split("\n") if text else []
+        return raw.decode("utf-8").removesuffix("\n")
+    except UnicodeDecodeError:
+        raise TranslatorError(
+            f"{name}, line {number}: not UTF-8. Convert the file first."
+        ) from None
 
 
 def read_pairs(src_file: Path, tgt_file: Path) -> list[TextPair]:

@@ -7,8 +7,8 @@ import pytest
 
 from translator import Translator
 from translator.checkpoint import read_description
+from translator.models import shipped_models
 from translator.text import normalise
-from translator.translate import shipped_models
 
 HERE = Path(__file__).parent
 

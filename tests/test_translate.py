@@ -11,17 +11,12 @@ from hypothesis import strategies as st
 
 from translator.checkpoint import Model, save_model
 from translator.config import TranslatorError
+from translator.models import describe_model, find_model, pick_device
 from translator.search import Hypothesis
+from translator.stream import translate_to_file
 from translator.text import normalise, split_long
 from translator.tokenizer import EOS
-from translator.translate import (
-    Translation,
-    Translator,
-    describe_model,
-    find_model,
-    pick_device,
-    translate_to_file,
-)
+from translator.translate import Translation, Translator
 
 LINES = [
     "The dog runs here.",
@@ -243,7 +238,7 @@ def test_devices() -> None:
 def test_search_settings_are_the_models_with_those_given(translator: Translator) -> None:
     own = translator.model.config.search
     assert translator.search_config() == own
-    assert translator.search_config(7, 0.5, 2, 99) == replace(
+    assert translator.search_config(beam_size=7, length_penalty=0.5, n_best=2, batch_tokens=99) == replace(
         own, beam_size=7, length_penalty=0.5, n_best=2, batch_tokens=99
     )
     assert translator.search_config(n_best=9).beam_size == 9  # a beam holds them all

@@ -82,23 +82,56 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How translations are searched for."""
+    """How translations are searched for; lengths count pieces. See translator/search.py."""
 
+    decode: str = "beam"  # "beam", "sample", or "mbr": the one that is most like the others
     beam_size: int = 5
-    length_penalty: float = 1.0  # alpha in `score = log_prob / length ** alpha`
     n_best: int = 1
+    length_penalty: float = 1.0  # alpha: a log-probability is divided by ...
+    length_rule: str = "plain"  # ... length ** alpha; "gnmt": ((5 + length) / 6) ** alpha
+    coverage_penalty: float = 0.0  # beta of Wu et al. 2016, equation 14
+    stopping: str = "fast"  # "exact": only when no live hypothesis can still win
+    diversity: float = 0.0  # what each further child of a hypothesis pays in rank (Li et al. 2016)
+    no_repeat_ngram: int = 0  # no n-gram of so many pieces stands twice in a translation; 0 = off
+    min_length: int = 0
     max_ratio: float = 2.0  # an output has at most max_ratio * source pieces + max_extra pieces
     max_extra: int = 20
-    batch_tokens: int = 4096  # padded source pieces in a batch
+    temperature: float = 1.0  # of sampling; below 1 is more careful
+    top_k: int = 0  # samples are drawn from the likeliest k pieces; 0 = all
+    top_p: float = 1.0  # ... and from the likeliest that reach this probability together
+    candidates: int = 32  # among which "mbr" chooses
+    candidates_from: str = "sample"  # or "beam"
+    utility: str = "chrf"  # by which "mbr" compares them; or "bleu"
+    seed: int = 1
+    batch_tokens: int = 2048  # padded source pieces in a batch
     max_pieces: int = 64  # longer texts are translated in parts
 
     def __post_init__(self) -> None:
-        if self.beam_size < 1 or not 1 <= self.n_best <= self.beam_size:
+        for name, known in _CHOICES.items():
+            if getattr(self, name) not in known:
+                given = getattr(self, name)
+                raise TranslatorError(f'{name} must be one of {", ".join(known)}, not "{given}".')
+        if self.n_best < 1 or (self.decode == "beam" and self.n_best > self.beam_size):
             raise TranslatorError(
                 f"n-best ({self.n_best}) must lie between 1 and the beam size ({self.beam_size})."
             )
-        if self.batch_tokens < 1 or self.max_pieces < 1:
-            raise TranslatorError("batch_tokens and max_pieces must be at least 1.")
+        if not (self.temperature > 0 and 0 < self.top_p <= 1):
+            raise TranslatorError("temperature must be above 0, and top-p in (0, 1].")
+        for name in ("beam_size", "batch_tokens", "max_pieces", "candidates"):
+            if getattr(self, name) < 1:
+                raise TranslatorError(f"{name} must be at least 1.")
+        for name in ("no_repeat_ngram", "top_k", "min_length", "diversity", "coverage_penalty"):
+            if getattr(self, name) < 0:
+                raise TranslatorError(f"{name} must not be negative.")
+
+
+_CHOICES = {
+    "decode": ("beam", "sample", "mbr"),
+    "length_rule": ("plain", "gnmt"),
+    "stopping": ("fast", "exact"),
+    "candidates_from": ("sample", "beam"),
+    "utility": ("chrf", "bleu"),
+}
 
 
 @dataclass(frozen=True)

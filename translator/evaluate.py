@@ -119,7 +119,7 @@ def evaluate_set(
     assert translator is not None
     search = search or translator.model.config.search
     start = time.perf_counter()
-    found = translator.translate_lines(test_set.sources, search, split=False)
+    found = translator.translate_lines(test_set.sources, search, split="never", guard=False)
     lines = [translation.text for translation in found]
     seconds = time.perf_counter() - start
     result = {

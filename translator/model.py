@@ -5,7 +5,6 @@ K beam size. Masks are boolean, True = may be attended, as in PyTorch's own atte
 """
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -29,51 +28,24 @@ def sinusoids(length: int, d_model: int, device: torch.device | None = None) -> 
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
+def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask as numbers to add to scores: 0 where it is True, else -inf."""
+    return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
+
+
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`, rows sum to one."""
+    """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`, rows sum to one.
+
+    `mask` is boolean, or numbers that are added to the scores.
+    """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
-        scores = scores.masked_fill(~mask, float("-inf"))
+        scores = scores + (mask if mask.is_floating_point() else mask_bias(mask, scores.dtype))
     return scores.softmax(dim=-1)
 
 
-@dataclass
-class LayerCache:
-    """What one decoder layer remembers between steps of a search."""
-
-    self_key: Tensor | None = None  # (B*K, H, T so far, Dh)
-    self_value: Tensor | None = None
-    cross_key: Tensor | None = None  # (B, H, S, Dh): once per source, shared by its K hypotheses
-    cross_value: Tensor | None = None
-
-
-@dataclass
-class DecoderCache:
-    """The state of incremental decoding, passed in by the caller. Empty at the start."""
-
-    layers: list[LayerCache] = field(default_factory=list)
-    length: int = 0  # target tokens decoded so far
-
-    def reorder(self, rows: Tensor, sources: Tensor | None = None) -> None:
-        """Keeps hypotheses `rows` `(new B*K,)` and, if given, only `sources` `(new B,)`."""
-        for layer in self.layers:
-            layer.self_key = _select(layer.self_key, rows)
-            layer.self_value = _select(layer.self_value, rows)
-            if sources is not None:
-                layer.cross_key = _select(layer.cross_key, sources)
-                layer.cross_value = _select(layer.cross_value, sources)
-
-
-def _select(tensor: Tensor | None, rows: Tensor) -> Tensor | None:
-    return None if tensor is None else tensor.index_select(0, rows)
-
-
 class MultiHeadAttention(nn.Module):
-    """Section 3.2.2: `MultiHead(Q, K, V) = Concat(head_1 .. head_H) W^O`.
-
-    Keys and values come from one matrix product, and apart from the query's, so that a search
-    projects the encoder's output once.
-    """
+    """Section 3.2.2: `MultiHead(Q, K, V) = Concat(head_1 .. head_H) W^O`."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -83,8 +55,7 @@ class MultiHeadAttention(nn.Module):
         self.output = nn.Linear(config.d_model, config.d_model)
 
     def _heads(self, x: Tensor) -> Tensor:
-        batch, length, d_model = x.shape
-        return x.view(batch, length, self.n_heads, d_model // self.n_heads).transpose(1, 2)
+        return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values of `x` `(B, S, D)`: two times `(B, H, S, Dh)`."""
@@ -102,24 +73,19 @@ class MultiHeadAttention(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Attends from `x` `(B, T, D)` to keys and values `(B, H, S, Dh)`.
 
-        Where `x` has K times as many rows as the keys (K hypotheses of one source), the rows of a
-        source are laid side by side as more query positions, so that keys are never copied.
-
         Returns:
             The output `(B, T, D)`, and the weights `(B, H, T, S)` if asked for.
         """
-        rows, length, d_model = x.shape
-        query = self._heads(self.query(x).view(key.shape[0], -1, d_model))  # (B, H, K*T, Dh)
+        query = self._heads(self.query(x))  # (B, H, T, Dh)
         weights = None
         if need_weights:
             if causal:
-                mask = torch.ones(length, length, dtype=torch.bool, device=x.device).tril()
+                mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             weights = attention_weights(query, key, mask)
             heads = weights @ value
         else:
             heads = F.scaled_dot_product_attention(query, key, value, mask, is_causal=causal)
-        heads = heads.transpose(1, 2).reshape(rows, length, d_model)
-        return self.output(heads), weights
+        return self.output(heads.transpose(1, 2).flatten(2)), weights
 
 
 class Dropout(nn.Module):
@@ -209,28 +175,16 @@ class DecoderLayer(nn.Module):
         self.feed_forward_residual = Residual(config)
 
     def forward(
-        self, x: Tensor, memory: Tensor, src_mask: Tensor, cache: LayerCache, need_weights: bool
+        self, x: Tensor, memory: Tensor, src_mask: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, Tensor | None]:
         entered = self.self_residual.enter(x)
         key, value = self.self_attention.project(entered)
-        # Without earlier keys the positions see each other, masked; with them there is one new
-        # position, which sees all.
-        first = cache.self_key is None
-        if cache.self_key is not None and cache.self_value is not None:
-            key = torch.cat([cache.self_key, key], dim=2)
-            value = torch.cat([cache.self_value, value], dim=2)
-        cache.self_key, cache.self_value = key, value
-        update, _ = self.self_attention(entered, key, value, causal=first)
+        update, _ = self.self_attention(entered, key, value, causal=True)
         x = self.self_residual.leave(x, update)
 
-        if cache.cross_key is None or cache.cross_value is None:
-            cache.cross_key, cache.cross_value = self.cross_attention.project(memory)
+        key, value = self.cross_attention.project(memory)
         update, weights = self.cross_attention(
-            self.cross_residual.enter(x),
-            cache.cross_key,
-            cache.cross_value,
-            src_mask,
-            need_weights=need_weights,
+            self.cross_residual.enter(x), key, value, src_mask, need_weights=need_weights
         )
         x = self.cross_residual.leave(x, update)
         update = self.feed_forward(self.feed_forward_residual.enter(x))
@@ -280,13 +234,16 @@ class Transformer(nn.Module):
             if isinstance(module, Dropout):
                 module.set_probability(probability)
 
-    def _embed(self, ids: Tensor, start: int = 0) -> Tensor:
-        """`(B, T)` ids at positions from `start` on -> `(B, T, D)`."""
-        end = start + ids.shape[1]
+    def position(self, start: int, end: int) -> Tensor:
+        """The encodings of positions from `start` to before `end`, `(end - start, D)`."""
         if end > len(self.positions):
             self.reset_positions(2 * end)
+        return self.positions[start:end].to(self.embedding.weight.dtype)
+
+    def _embed(self, ids: Tensor) -> Tensor:
+        """`(B, T)` ids -> `(B, T, D)`."""
         scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
-        return self.dropout(scaled + self.positions[start:end].to(scaled.dtype))
+        return self.dropout(scaled + self.position(0, ids.shape[1]))
 
     def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
         """`src` `(B, S)`, padded right -> `memory` `(B, S, D)` and `src_mask` `(B, 1, 1, S)`."""
@@ -296,41 +253,24 @@ class Transformer(nn.Module):
             x = layer(x, src_mask)
         return self.encoder_norm(x), src_mask
 
-    def decode(
-        self,
-        tgt_in: Tensor,
-        memory: Tensor,
-        src_mask: Tensor,
-        cache: DecoderCache | None = None,
-    ) -> Tensor:
+    def decode(self, tgt_in: Tensor, memory: Tensor, src_mask: Tensor) -> Tensor:
         """Logits `(B, T, V)` of the token that follows each position of `tgt_in` `(B, T)`.
 
-        With a `cache`, `tgt_in` is the last token alone, `(B*K, 1)`, after a first call that may
-        hold any number; the cache then stands for all earlier ones.
+        A search does the same token by token, translator/incremental.py.
         """
-        return self.project(self.decode_states(tgt_in, memory, src_mask, cache)[0])
+        return self.project(self.decode_states(tgt_in, memory, src_mask)[0])
 
     def decode_states(
-        self,
-        tgt_in: Tensor,
-        memory: Tensor,
-        src_mask: Tensor,
-        cache: DecoderCache | None = None,
-        need_weights: bool = False,
+        self, tgt_in: Tensor, memory: Tensor, src_mask: Tensor, need_weights: bool = False
     ) -> tuple[Tensor, list[Tensor]]:
         """As `decode`, but the states `(B, T, D)` before the projection to the vocabulary.
 
         Also returns the cross-attention of each layer, `(B, H, T, S)`, if asked for.
         """
-        if cache is None:
-            cache = DecoderCache()
-        if not cache.layers:
-            cache.layers = [LayerCache() for _ in self.decoder]
-        x = self._embed(tgt_in, cache.length)
-        cache.length += tgt_in.shape[1]
+        x = self._embed(tgt_in)
         all_weights = []
-        for layer, layer_cache in zip(self.decoder, cache.layers, strict=True):
-            x, weights = layer(x, memory, src_mask, layer_cache, need_weights)
+        for layer in self.decoder:
+            x, weights = layer(x, memory, src_mask, need_weights)
             if weights is not None:
                 all_weights.append(weights)
         return self.decoder_norm(x), all_weights

@@ -1,19 +1,28 @@
-"""Beam search over any model that has `encode`, `decode` and a cache.
+"""Beam search and sampling over any models that have `encode`, `decode` and a cache.
 
-All hypotheses of all sentences advance together. A sentence is done, and leaves the batch when K
-of its hypotheses are finished and the best live one, ended now and for nothing, would not be among
-the best K. (Longer still, a length penalty could lift it: this is a rule, not a proof. Stopping as
-soon as K are finished, the common rule, favours short ones.) Greedy search is a beam of one.
+All hypotheses of all sentences advance together, one piece a step, without a loop over them in
+Python. Greedy search is a beam of one. A sentence's result depends on nothing but the sentence:
+not on its batch, and a sample not on chance (its random numbers come from the seed and its ids).
 """
 
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from translator.config import SearchConfig
-from translator.model import DecoderCache, Transformer
-from translator.tokenizer import BOS, EOS, PAD, UNK
+from translator.data import derive_seed
+from translator.incremental import GROUP, IncrementalDecoder
+from translator.model import Transformer
+from translator.tokenizer import BOS, EOS, PAD
+
+_FEW_ROWS = 8  # up to which `topk` itself is faster
+_COMPACT = 0.75  # finished sentences leave once the batch is at most this full
+
+
+Models = Transformer | IncrementalDecoder | Sequence[Transformer | IncrementalDecoder]
 
 
 @dataclass(frozen=True)
@@ -22,102 +31,358 @@ class Hypothesis:
 
     ids: list[int]
     log_prob: float  # natural logarithm, EOS included
-    score: float  # log_prob / length ** alpha, with EOS counted in the length
+    score: float  # by which hypotheses are ranked, see `normalise`
+
+
+def length_divisor(length: int, config: SearchConfig) -> float:
+    """What a log-probability is divided by; `length` counts EOS.
+
+    `plain` is `length ** alpha`, `gnmt` is `((5 + length) / 6) ** alpha` (Wu et al. 2016, eq. 14).
+    """
+    base = (5 + length) / 6 if config.length_rule == "gnmt" else length
+    return base**config.length_penalty
+
+
+def top_columns(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """`scores.topk(k)` for rows `(R, V)` of many columns: three times as fast on a CPU.
+
+    The k largest lie in the k groups of columns whose largest are largest, and finding the
+    largest of each group is cheap.
+    """
+    rows, width = scores.shape
+    n_groups = width // GROUP
+    if scores.device.type != "cpu" or width % GROUP or n_groups <= 2 * k or rows <= _FEW_ROWS:
+        return scores.topk(k)
+    groups = scores.view(rows, n_groups, GROUP)
+    best = groups.amax(dim=2).topk(k).indices  # (R, k)
+    flat = best + torch.arange(0, rows * n_groups, n_groups)[:, None]
+    found = groups.view(-1, GROUP).index_select(0, flat.flatten()).view(rows, k * GROUP)
+    values, places = found.topk(k)
+    return values, best.gather(1, places // GROUP) * GROUP + places % GROUP
+
+
+def repeated(tokens: Tensor, n: int) -> Tensor:
+    """Pieces that would repeat an n-gram of `tokens` `(B, K, T)`: `(B, K, T - n + 1)`, or PAD."""
+    if tokens.shape[2] < n:
+        return tokens[:, :, :0]
+    windows = tokens.unfold(2, n, 1)  # (B, K, T - n + 1, n)
+    newest = tokens[:, :, None, tokens.shape[2] - n + 1 :]
+    same = (windows[..., :-1] == newest).all(dim=3)
+    return torch.where(same, windows[..., -1], PAD)
+
+
+class _Ensemble:
+    """One or several models in step; several average their probabilities."""
+
+    def __init__(self, models: Models, src: Tensor, need_coverage: bool):
+        several = models if isinstance(models, Sequence) else [models]
+        self.decoders = [
+            model if isinstance(model, IncrementalDecoder) else IncrementalDecoder(model)
+            for model in several
+        ]
+        self.states = [decoder.start(src) for decoder in self.decoders]
+        # (B, K, S): the attention each source piece got so far, mean of layers and heads
+        self.coverage = src.new_zeros(len(src), 1, src.shape[1], dtype=torch.float32)
+        self.need_coverage = need_coverage
+
+    def log_probs(self, last: Tensor) -> Tensor:
+        """Of the piece after `last` `(B, K)`, and all before it: `(B, K, V)`."""
+        each = []
+        for decoder, state in zip(self.decoders, self.states, strict=True):
+            logits, weights = decoder.step(last, state)
+            each.append(logits.log_softmax(dim=-1, dtype=torch.float32))
+            if self.need_coverage:
+                mean = torch.stack(weights).mean(dim=(0, 3))  # of (layers, B, K, H, S)
+                self.coverage = self.coverage + mean / len(self.decoders)
+        if len(each) == 1:
+            return each[0]
+        return torch.stack(each).logsumexp(dim=0) - math.log(len(each))
+
+    def reorder(self, parents: Tensor) -> None:
+        """Hypothesis k of sentence b is from now on the continuation of `parents[b, k]`."""
+        for state in self.states:
+            state.reorder(parents)
+        if self.need_coverage:
+            self.coverage = _pick(self.coverage, parents)
+
+    def keep(self, sentences: Tensor) -> None:
+        """Keeps only these sentences `(new B,)`."""
+        self.coverage = self.coverage[sentences]
+        for state in self.states:
+            state.keep(sentences)
+
+
+def _pick(values: Tensor, parents: Tensor) -> Tensor:
+    """Rows `parents` `(B, K)` of `values` `(B, K, N)`."""
+    return values.gather(1, parents[:, :, None].expand(-1, -1, values.shape[2]))
 
 
 class _Finished:
     """The best K finished hypotheses of each sentence, best first."""
 
-    def __init__(self, n_sentences: int, beam_size: int, alpha: float):
-        self.beam_size = beam_size
-        self.alpha = alpha
-        self.lists: list[list[Hypothesis]] = [[] for _ in range(n_sentences)]
+    def __init__(self, n_sentences: int, beam_size: int, device: torch.device):
+        shape = (n_sentences, beam_size)
+        self.scores = torch.full(shape, float("-inf"), device=device)
+        self.log_probs = torch.full(shape, float("-inf"), device=device)
+        self.tokens = torch.full((*shape, 1), BOS, device=device)  # BOS and pieces, then EOS
 
-    def score(self, log_prob: float, length: int) -> float:
-        """`log_prob / length ** alpha`; the length counts EOS."""
-        return log_prob / length**self.alpha
+    def add(self, scores: Tensor, log_probs: Tensor, tokens: Tensor) -> None:
+        """Hypotheses `tokens` `(B, N, T)` with their scores `(B, N)`, -inf where there is none."""
+        grow = tokens.shape[2] - self.tokens.shape[2]
+        known = torch.nn.functional.pad(self.tokens, (0, grow), value=EOS)
+        beam_size = self.scores.shape[1]
+        # A stable sort: of equal scores the earlier stays first.
+        order = torch.cat([self.scores, scores], dim=1).argsort(dim=1, descending=True, stable=True)
+        order = order[:, :beam_size]
+        self.scores = torch.cat([self.scores, scores], dim=1).gather(1, order)
+        self.log_probs = torch.cat([self.log_probs, log_probs], dim=1).gather(1, order)
+        self.tokens = _pick(torch.cat([known, tokens], dim=1), order)
 
-    def add(self, sentence: int, ids: list[int], log_prob: float) -> None:
-        found = self.lists[sentence]
-        found.append(Hypothesis(ids, log_prob, self.score(log_prob, len(ids) + 1)))
-        found.sort(key=lambda hypothesis: -hypothesis.score)
-        del found[self.beam_size :]
+    def keep(self, sentences: Tensor) -> None:
+        self.scores, self.log_probs = self.scores[sentences], self.log_probs[sentences]
+        self.tokens = self.tokens[sentences]
 
-    def beats(self, sentence: int, log_prob: float, length: int) -> bool:
-        """Whether K are finished and all better than a live one would be if it ended there."""
-        found = self.lists[sentence]
-        return len(found) >= self.beam_size and found[-1].score >= self.score(log_prob, length)
+    def hypotheses(self, sentence: int, n_best: int) -> list[Hypothesis]:
+        rows = zip(
+            self.tokens[sentence, :n_best].tolist(),
+            self.log_probs[sentence, :n_best].tolist(),
+            self.scores[sentence, :n_best].tolist(),
+            strict=True,
+        )
+        return [
+            Hypothesis([i for i in ids[1:] if i != EOS], log_prob, score)
+            for ids, log_prob, score in rows
+            if score > float("-inf")
+        ]
+
+
+class _Search:
+    """What beam search and sampling share: the state of a batch, from BOS to the last EOS."""
+
+    def __init__(
+        self,
+        models: Models,
+        src: Tensor,
+        config: SearchConfig,
+        prefixes: Tensor | None,
+        n_start: int,
+    ):
+        self.config = config
+        self.decoder = _Ensemble(models, src, config.coverage_penalty != 0)
+        self.src = src
+        self.prefixes = src[:, :0] if prefixes is None else prefixes
+        lengths, forced = (src != PAD).sum(dim=1), (self.prefixes != PAD).sum(dim=1)
+        self.limits = (lengths * config.max_ratio + config.max_extra).long() + forced
+        self.first_limit = int(self.limits.min())
+        longest = [length_divisor(limit + 1, config) for limit in self.limits.tolist()]
+        self.longest = torch.tensor(longest, device=src.device)  # divisors at the limit
+        self.tokens = src.new_full((len(src), n_start, 1), BOS)  # (B, K, length so far)
+        self.log_probs = torch.zeros(len(src), n_start, device=src.device)  # -inf: no hypothesis
+        n_finished = config.n_best if config.decode == "sample" else config.beam_size
+        self.finished = _Finished(len(src), n_finished, src.device)
+        self.sentences = list(range(len(src)))  # which sentence each row of the batch is
+        self.results: list[list[Hypothesis]] = [[] for _ in self.sentences]
+
+    @property
+    def length(self) -> int:
+        """Pieces so far."""
+        return self.tokens.shape[2] - 1
+
+    def scores(self) -> Tensor:
+        """Log-probabilities `(B, K, V)` of the next piece, -inf where it may not follow."""
+        scores = self.decoder.log_probs(self.tokens[:, :, -1])
+        config, length = self.config, self.length
+        end = scores[:, :, EOS].clone()
+        forced = None
+        if length < self.prefixes.shape[1]:
+            forced = self.prefixes[:, length, None, None].expand(-1, scores.shape[1], 1)
+            kept = torch.full_like(scores, float("-inf")).scatter(
+                2, forced, scores.gather(2, forced)
+            )
+        if config.no_repeat_ngram:
+            scores.scatter_(2, repeated(self.tokens, config.no_repeat_ngram), float("-inf"))
+        if length < config.min_length:
+            scores[:, :, EOS] = float("-inf")
+        if length >= self.first_limit:
+            at_limit = length >= self.limits
+            scores[at_limit] = float("-inf")
+            scores[at_limit, :, EOS] = end[at_limit]
+        return scores if forced is None else torch.where(forced == PAD, scores, kept)
+
+    def final_scores(self, log_probs: Tensor, parents: Tensor) -> Tensor:
+        """By which hypotheses that end now, after `parents` `(B, N)`, are ranked."""
+        scores = log_probs / length_divisor(self.length + 1, self.config)
+        if self.config.coverage_penalty:  # Wu et al. 2016, equation 14
+            seen = _pick(self.decoder.coverage, parents).clamp(1e-9, 1.0)  # (B, N, S)
+            missed = seen.log().masked_fill((self.src == PAD)[:, None], 0.0).sum(dim=2)
+            scores = scores + self.config.coverage_penalty * missed
+        return scores
+
+    def advance(self, parents: Tensor | None, pieces: Tensor, log_probs: Tensor) -> None:
+        """Hypothesis k becomes `parents[b, k]` and the piece `pieces[b, k]`."""
+        if parents is not None:
+            self.tokens = _pick(self.tokens, parents)
+            self.decoder.reorder(parents)
+        self.tokens = torch.cat([self.tokens, pieces[:, :, None]], dim=2)
+        self.log_probs = log_probs
+
+    def leave(self, done: Tensor) -> bool:
+        """Ends the search of sentences `done` `(B,)`. Returns whether any is left."""
+        self.log_probs = self.log_probs.masked_fill(done[:, None], float("-inf"))
+        left = int((~done).sum())
+        if left > _COMPACT * len(done):
+            return True
+        for row in done.nonzero()[:, 0].tolist():
+            found = self.finished.hypotheses(row, self.config.n_best)
+            self.results[self.sentences[row]] = found
+        if left:
+            stay = (~done).nonzero()[:, 0]
+            self.tokens, self.log_probs = self.tokens[stay], self.log_probs[stay]
+            self.limits, self.longest = self.limits[stay], self.longest[stay]
+            self.src, self.prefixes = self.src[stay], self.prefixes[stay]
+            self.sentences = [self.sentences[row] for row in stay.tolist()]
+            self.decoder.keep(stay)
+            self.finished.keep(stay)
+        return left > 0
 
 
 @torch.inference_mode()
-def beam_search(model: Transformer, src: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
+def beam_search(
+    models: Models,
+    src: Tensor,
+    config: SearchConfig,
+    prefixes: Tensor | None = None,
+) -> list[list[Hypothesis]]:
     """Translates a batch.
 
     At each step a live hypothesis offers its continuations; the best 2K of a sentence are looked
     at, of which those that end with EOS and stand among the first K are finished, and the best K
-    others live on. At the length limit only EOS may follow.
+    others live on. At the length limit only EOS may follow. When a sentence is done:
+
+    With a beam of one, as soon as EOS is the likeliest piece: greedy search. Else, `stopping` says.
+
+    `exact`: no live hypothesis can still come among the best `n_best`, were all its further pieces
+    certain and its length the best there is. `fast`: K are finished, and the best live one, ended
+    now and for nothing, would not be among the best K. (Stopping as soon as K are finished, the
+    common rule, favours short ones.)
 
     Args:
-        model: in evaluation mode.
+        models: in evaluation mode; several, with the same vocabulary, are an ensemble.
         src: `(B, S)` ids, closed with EOS, padded right.
         config: beam size K, length penalty, limits, and how many hypotheses to return.
+        prefixes: `(B, P)` pieces that each translation begins with, padded right.
 
     Returns:
-        For each sentence `config.n_best` hypotheses, the best score first.
+        For each sentence at most `config.n_best` hypotheses, the best score first.
     """
-    n_sentences, device = src.shape[0], src.device
+    state = _Search(models, src, config, prefixes, n_start=1)
     beam_size = config.beam_size
-    memory, src_mask = model.encode(src)
-    lengths = (src != PAD).sum(dim=1)
-    limits = (lengths * config.max_ratio + config.max_extra).long()  # of pieces before EOS
-    finished = _Finished(n_sentences, beam_size, config.length_penalty)
-    cache = DecoderCache()
+    if beam_size == 1:
+        return _follow(state, lambda scores: top_columns(scores[:, 0], 1)[1])
+    while True:
+        scores = state.scores()
+        at_limit = state.length >= state.limits
+        n_live = scores.shape[1]
+        # K + 1 of each hypothesis are enough: one of them may end it.
+        values, columns = top_columns(scores.flatten(0, 1), min(beam_size + 1, scores.shape[2]))
+        n_each = values.shape[1]
+        log_probs = (values.view(-1, n_live, n_each) + state.log_probs[:, :, None]).flatten(1)
+        keys = log_probs
+        if (
+            config.diversity
+        ):  # Li et al. 2016: a hypothesis' second child pays once, its third twice
+            ranks = torch.arange(n_each, device=src.device).repeat(n_live)
+            keys = log_probs - config.diversity * ranks
+        keys, order = keys.topk(min(2 * beam_size, n_live * n_each))  # (B, 2K), best first
+        log_probs, parents = log_probs.gather(1, order), order // n_each
+        pieces = columns.view(len(parents), -1).gather(1, order)
 
-    sentences = torch.arange(n_sentences, device=device)  # which sentence each group of K rows is
-    tokens = torch.full((n_sentences, 1, 1), BOS, device=device)  # (B, K, length so far)
-    log_probs = torch.zeros(n_sentences, 1, device=device)  # (B, K); one hypothesis at the start
-    for length in range(int(limits.max()) + 1):
-        live = tokens.shape[1]
-        last = tokens[:, :, -1].reshape(-1, 1)
-        logits = model.decode(last, memory, src_mask, cache)[:, -1].float()  # (B*K, V)
-        logits[:, [PAD, UNK, BOS]] = float("-inf")
-        scores = logits.log_softmax(dim=-1).view(len(sentences), live, -1)
-        at_limit = length >= limits[sentences]
-        if at_limit.any():
-            ending = scores[at_limit, :, EOS].clone()
-            scores[at_limit] = float("-inf")
-            scores[at_limit, :, EOS] = ending
-        scores = scores + log_probs[:, :, None]
+        ends = (pieces == EOS) & (keys > float("-inf"))
+        if ends[:, :beam_size].any():
+            ended = parents[:, :beam_size]
+            final = state.final_scores(log_probs[:, :beam_size], ended)
+            final = final.masked_fill(~ends[:, :beam_size], float("-inf"))
+            state.finished.add(final, log_probs[:, :beam_size], _pick(state.tokens, ended))
+        keys = keys.masked_fill(ends, float("-inf"))
+        keys, order = keys.topk(min(beam_size, keys.shape[1]))
+        dead = keys == float("-inf")
+        log_probs = log_probs.gather(1, order).masked_fill(dead, float("-inf"))
+        pieces = pieces.gather(1, order).masked_fill(dead, PAD)
+        state.advance(parents.gather(1, order), pieces, log_probs)
+        if not state.leave(at_limit | _is_done(state)):
+            return state.results
 
-        vocab_size = scores.shape[-1]
-        n_candidates = min(2 * beam_size, live * vocab_size)
-        top, flat = scores.view(len(sentences), -1).topk(n_candidates)  # (B, 2K), best first
-        parents, pieces = flat // vocab_size, flat % vocab_size
-        ends = (pieces == EOS) & (top > float("-inf"))
 
-        rows, ranks = ends[:, :beam_size].nonzero(as_tuple=True)
-        for row, rank in zip(rows.tolist(), ranks.tolist(), strict=True):
-            ids = tokens[row, parents[row, rank], 1:].tolist()
-            finished.add(int(sentences[row]), ids, float(top[row, rank]))
+def _is_done(state: _Search) -> Tensor:
+    """By the rule of `config.stopping`, for each sentence of the batch `(B,)`."""
+    config = state.config
+    best = state.log_probs.amax(dim=1)
+    bound = best / length_divisor(state.length + 1, config)
+    to_beat = state.finished.scores[:, -1]
+    if config.stopping == "exact":
+        bound = torch.maximum(bound, best / state.longest)
+        to_beat = state.finished.scores[:, config.n_best - 1]
+    return (best == float("-inf")) | ((to_beat >= bound) & (to_beat > float("-inf")))
 
-        # The best K that do not end, in order: a stable sort moves the ended ones to the back.
-        alive = (~ends & (top > float("-inf"))).long()
-        keep = alive.argsort(dim=1, descending=True, stable=True)[:, :beam_size]
-        log_probs = torch.where(alive.gather(1, keep).bool(), top.gather(1, keep), float("-inf"))
-        parents, pieces = parents.gather(1, keep), pieces.gather(1, keep)
 
-        best_live = zip(sentences.tolist(), log_probs[:, 0].tolist(), strict=True)
-        done = torch.tensor(
-            [finished.beats(s, log_prob, length + 2) for s, log_prob in best_live], device=device
-        )
-        stay = (~(done | at_limit | (log_probs[:, 0] == float("-inf")))).nonzero()[:, 0]
-        if not len(stay):
-            break
-        parents, pieces, log_probs = parents[stay], pieces[stay], log_probs[stay]
-        tokens = tokens[stay[:, None], parents]
-        tokens = torch.cat([tokens, pieces[:, :, None]], dim=2)
-        left = len(stay) < len(sentences)
-        cache.reorder((stay[:, None] * live + parents).reshape(-1), stay if left else None)
-        if left:
-            memory, src_mask, sentences = memory[stay], src_mask[stay], sentences[stay]
-    return [found[: config.n_best] for found in finished.lists]
+@torch.inference_mode()
+def sample(
+    models: Models,
+    src: Tensor,
+    config: SearchConfig,
+    prefixes: Tensor | None = None,
+) -> list[list[Hypothesis]]:
+    """As `beam_search`, but draws `config.n_best` translations of each sentence at random.
+
+    From the distribution at `config.temperature`, cut to its `top_k` likeliest pieces (Fan et al.
+    2018) and to the likeliest that together reach the probability `top_p` (Holtzman et al. 2020).
+    Log-probabilities are the model's own, without temperature and cuts.
+    """
+    state = _Search(models, src, config, prefixes, n_start=config.n_best)
+    randoms = _uniforms(src, state.limits, config)  # (B, steps, K)
+    return _follow(
+        state, lambda scores: _draw(scores, randoms[state.sentences, state.length], config)
+    )
+
+
+def _follow(state: _Search, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
+    """Lets each hypothesis go on with the one piece `(B, K)` that `choose` takes of its scores."""
+    while True:
+        scores = state.scores()  # (B, K, V)
+        pieces = choose(scores)
+        log_probs = state.log_probs + scores.gather(2, pieces[:, :, None])[:, :, 0]
+        ended = pieces == EOS
+        if ended.any():
+            new = ended & (log_probs > float("-inf"))
+            own = torch.arange(pieces.shape[1], device=pieces.device).expand_as(pieces)
+            final = state.final_scores(log_probs, own).masked_fill(~new, float("-inf"))
+            state.finished.add(final, log_probs, state.tokens)
+            log_probs = log_probs.masked_fill(ended, float("-inf"))
+            done = (log_probs == float("-inf")).all(dim=1)
+        else:
+            done = None
+        state.advance(None, pieces, log_probs)
+        if done is not None and not state.leave(done):
+            return state.results
+
+
+def _uniforms(src: Tensor, limits: Tensor, config: SearchConfig) -> Tensor:
+    """Numbers in [0, 1) `(B, steps, K)`, each sentence's a function of the seed and its ids."""
+    numbers = torch.zeros(len(src), int(limits.max()) + 1, config.n_best)
+    for row, (ids, limit) in enumerate(zip(src.tolist(), limits.tolist(), strict=True)):
+        seed = derive_seed(config.seed, *(i for i in ids if i != PAD))
+        generator = torch.Generator().manual_seed(seed)
+        numbers[row, : limit + 1] = torch.rand(limit + 1, config.n_best, generator=generator)
+    return numbers.to(src.device)
+
+
+def _draw(scores: Tensor, randoms: Tensor, config: SearchConfig) -> Tensor:
+    """A piece `(B, K)` for each row of `scores` `(B, K, V)`, by a number in [0, 1) `(B, K)`."""
+    n_kept = min(config.top_k or scores.shape[2], scores.shape[2])
+    values, pieces = scores.topk(n_kept)  # likeliest first
+    cumulative = (values / config.temperature).softmax(dim=2).cumsum(dim=2)
+    # The likeliest piece stays in any case: before it the sum is 0.
+    n_inside = (cumulative[:, :, :-1] < config.top_p).sum(dim=2, keepdim=True)
+    total = cumulative.gather(2, n_inside)
+    place = (cumulative <= randoms[:, :, None] * total).sum(dim=2, keepdim=True)
+    return pieces.gather(2, place.minimum(n_inside))[:, :, 0]

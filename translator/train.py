@@ -45,6 +45,7 @@ from translator.evaluate import evaluate_pairs
 from translator.losses import loss_sums, validation_loss
 from translator.metrics import MetricsLog, Speed, duration
 from translator.model import Transformer, count_parameters
+from translator.models import pick_device
 from translator.optim import (
     build_optimizer,
     dropout_rate,
@@ -53,7 +54,7 @@ from translator.optim import (
     restore_optimizer,
 )
 from translator.tokenizer import Tokenizer
-from translator.translate import Translator, pick_device
+from translator.translate import Translator
 
 log = logging.getLogger("translator")
 

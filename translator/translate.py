@@ -1,12 +1,8 @@
 """Lines in, lines out: the `Translator` that the command line and other programs use."""
 
-import contextlib
-import hashlib
-import itertools
-import json
 import logging
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,25 +11,55 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from translator.checkpoint import Model, load_model, read_description
-from translator.config import SearchConfig, TranslatorError, write_json
+from translator import guards, mbr
+from translator.align import Alignment, align
+from translator.checkpoint import Model, load_model
+from translator.config import SearchConfig, TranslatorError
 from translator.data import pad_right, token_batches
-from translator.model import count_parameters
-from translator.search import Hypothesis, beam_search
+from translator.incremental import PRECISIONS, IncrementalDecoder
+from translator.models import find_model, pick_device
+from translator.scoring import ScoredPair, score_pairs, target_ids
+from translator.search import Hypothesis, beam_search, sample
+from translator.sentences import split_sentences
 from translator.text import Source, TextCodec, normalise, split_long
 from translator.tokenizer import BOS, EOS, N_COPY
 
 log = logging.getLogger("translator")
 
+SPLITS = ("sentences", "long", "never")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a guard found in a translation, and what was done about it."""
+
+    faults: list[str]  # see translator/guards.py
+    by: str  # "wider beam", "split", or "nothing": no other way was better
+    left: list[str]  # faults of the result
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A sentence of a line, or a part of one too long: what the model reads at once."""
+
+    source: str
+    text: str
+    score: float
+    n_best: list[tuple[str, float]]  # (text, score), best first
+    alignment: Alignment | None = None  # of words, if asked for
+    repair: Repair | None = None
+
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of a line. Scores are length-normalised log-probabilities."""
+    """What became of a line. Scores are as `Hypothesis.score`; a line's is its segments' sum."""
 
     source: str
     text: str
     score: float
     n_best: list[tuple[str, float]] = field(default_factory=list)  # (text, score), best first
+    alignment: Alignment | None = None
+    segments: list[Segment] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -47,189 +73,234 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class _Unit:
-    """A part of a line that the model reads at once."""
+    """A segment before it is translated."""
 
     line: int
+    text: str  # normalised
     source: Source
-    space: str  # white space between this part and the next
-
-
-def pick_device(name: str = "auto") -> torch.device:
-    """`auto` is the best there is: CUDA, then Apple's MPS, then the CPU.
-
-    Raises:
-        TranslatorError: the device is unknown or not there.
-    """
-    present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if name == "auto":
-        return torch.device(next(d for d in ("cuda", "mps", "cpu") if present[d]))
-    if not present.get(name.partition(":")[0]):
-        there = ", ".join(d for d, is_there in present.items() if is_there)
-        raise TranslatorError(f'There is no device "{name}" here; there is: auto, {there}.')
-    return torch.device(name)
-
-
-def shipped_models() -> dict[tuple[str, str], Path]:
-    """The models that come with the program, by (source, target) language."""
-    package = Path(__file__).parent
-    folders: dict[tuple[str, str], Path] = {}
-    # In a wheel they lie inside the package, in a clone beside it.
-    for root in (package / "checkpoints", package.parent / "checkpoints"):
-        for folder in sorted(root.glob("multi30k-??-??")):
-            src, tgt = folder.name.split("-")[1:]
-            if (folder / "model.safetensors").exists():
-                folders.setdefault((src, tgt), folder)
-    return folders
-
-
-def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Path:
-    """The folder of a MODEL: as given, else `$TRANSLATOR_MODEL`, else the shipped one.
-
-    Raises:
-        TranslatorError: no model is shipped for the direction.
-    """
-    named = model or os.environ.get("TRANSLATOR_MODEL")
-    if named:
-        return Path(named)
-    shipped = shipped_models()
-    if (src, tgt) not in shipped:
-        there = ", ".join("-".join(direction) for direction in shipped) or "none"
-        raise TranslatorError(
-            f"No model for {src}-{tgt} is shipped (there is: {there}). Train one with "
-            f"`translator train --src {src} --tgt {tgt}` and name it with --model."
-        )
-    return shipped[src, tgt]
+    prefix: list[int]  # what its translation begins with
+    space: str  # white space between this segment and the next
 
 
 class Translator:
-    """A model that translates text.
+    """A model, or several with the same vocabulary as an ensemble, that translates text.
 
     >>> translator = Translator.load()
     >>> translator.translate(["A dog runs along the beach."])
+
+    Args:
+        models: the first one's settings count.
+        device: where the models run.
+        precision: `fp32`, or `bf16`: matrix products in bfloat16, faster where the processor has
+            it and not quite the same.
+
+    Raises:
+        TranslatorError: an unknown precision, or vocabularies that differ.
     """
 
-    def __init__(self, model: Model, device: torch.device | None = None):
-        self.model = model
+    def __init__(
+        self,
+        models: Model | Sequence[Model],
+        device: torch.device | None = None,
+        precision: str = "fp32",
+    ):
+        self.models = [models] if isinstance(models, Model) else list(models)
+        self.model = self.models[0]
         self.device = device or torch.device("cpu")
-        self.codec = TextCodec(model.tokenizer)
+        self.codec = TextCodec(self.model.tokenizer)
         self.show_bar = False  # over the batches of a call that has several
-        self._transformer = model.transformer.to(self.device).eval()
+        if precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
+        for other in self.models[1:]:
+            for what, same in (
+                ("tokenizers", other.tokenizer.model_bytes == self.model.tokenizer.model_bytes),
+                ("directions", other.config.data.tgt == self.model.config.data.tgt),
+            ):
+                if not same:
+                    raise TranslatorError(
+                        f"{other.folder} and {self.model.folder} cannot work together: their "
+                        f"{what} differ."
+                    )
+        self._transformers = [m.transformer.to(self.device).eval() for m in self.models]
+        self._decoders = [IncrementalDecoder(t, precision) for t in self._transformers]
 
     @classmethod
     def load(
         cls,
-        model: str | Path | None = None,
+        model: str | Path | Sequence[str | Path] | None = None,
         *,
         src: str = "en",
         tgt: str = "de",
         device: str = "auto",
+        precision: str = "fp32",
     ) -> "Translator":
-        """Loads a MODEL folder; without one, the shipped model from `src` to `tgt`.
+        """Loads a MODEL folder, or several; without one, the shipped model from `src` to `tgt`.
 
         Raises:
             TranslatorError: there is none, it is damaged, or the device is not there.
         """
         chosen = pick_device(device)
-        return cls(load_model(find_model(model, src, tgt), chosen), chosen)
+        named = [model] if model is None or isinstance(model, str | Path) else model
+        models = [load_model(find_model(name, src, tgt), chosen) for name in named]
+        return cls(models, chosen, precision)
 
     def translate(
         self,
         lines: Sequence[str],
         *,
-        beam_size: int | None = None,
-        length_penalty: float | None = None,
+        prefix: str = "",
+        split: str = "sentences",
+        **search: Any,
     ) -> list[str]:
         """Translates each line; a blank one stays as it is.
 
         Args:
             lines: any text; leading and trailing white space is kept.
-            beam_size: hypotheses per sentence, 1 = greedy; None takes the model's own, 5.
-            length_penalty: alpha in `log_prob / length ** alpha`; None takes the model's own, 1.
+            prefix: what every translation begins with.
+            split: cut a line into "sentences"; or only "long" ones, which are cut at clause marks;
+                or "never".
+            **search: settings of `SearchConfig`, such as `beam_size=1` or `decode="sample"`;
+                without them the model's own.
         """
-        search = self.search_config(beam_size=beam_size, length_penalty=length_penalty)
-        return [translation.text for translation in self.translate_lines(lines, search)]
+        found = self.translate_lines(lines, self.search_config(**search), split, prefix)
+        return [translation.text for translation in found]
 
-    def search_config(
-        self,
-        beam_size: int | None = None,
-        length_penalty: float | None = None,
-        n_best: int = 1,
-        batch_tokens: int | None = None,
-    ) -> SearchConfig:
-        """The model's own search settings, with those given put in; a beam holds `n_best`."""
-        if beam_size is None:
-            beam_size = max(self.model.config.search.beam_size, n_best)
-        given = {
-            "beam_size": beam_size,
-            "length_penalty": length_penalty,
-            "batch_tokens": batch_tokens,
-        }
-        changes: dict[str, Any] = {k: value for k, value in given.items() if value is not None}
-        return replace(self.model.config.search, n_best=n_best, **changes)
+    def search_config(self, **given: Any) -> SearchConfig:
+        """The model's own search settings, with those given that are not None put in.
+
+        A beam is made wide enough for `n_best`.
+        """
+        changes = {key: value for key, value in given.items() if value is not None}
+        config = self.model.config.search
+        if "beam_size" not in changes:
+            changes["beam_size"] = max(config.beam_size, changes.get("n_best", config.n_best))
+        return replace(config, **changes)
 
     def translate_lines(
-        self, lines: Sequence[str], search: SearchConfig | None = None, split: bool = True
+        self,
+        lines: Sequence[str],
+        search: SearchConfig | None = None,
+        split: str = "sentences",
+        prefix: str = "",
+        alignments: bool = False,
+        guard: bool = True,
     ) -> list[Translation]:
-        """As `translate`, with scores and `search.n_best` translations per line.
+        """As `translate`, with all that is known about each line.
 
-        `split` cuts lines of more than `search.max_pieces` pieces into parts.
+        `alignments` links words (translator/align.py). A `guard` searches again, in safer ways,
+        for what translator/guards.py finds fault with; sampled translations are left as they are.
+
+        Raises:
+            TranslatorError: an unknown way to split.
         """
+        if split not in SPLITS:
+            raise TranslatorError(f'Unknown split "{split}"; there are: {", ".join(SPLITS)}.')
         search = search or self.model.config.search
-        limit = search.max_pieces if split else None
-        units = [unit for i, line in enumerate(lines) for unit in self._units(i, line, limit)]
-        found = self._search([unit.source for unit in units], search)
-        by_line: dict[int, list[tuple[_Unit, list[Hypothesis]]]] = {}
-        for unit, hypotheses in zip(units, found, strict=True):
-            by_line.setdefault(unit.line, []).append((unit, hypotheses))
-        return [self._assemble(line, by_line.get(i, [])) for i, line in enumerate(lines)]
+        units = [u for i, line in enumerate(lines) for u in self._units(i, line, search, split)]
+        if prefix:
+            units = list(self._with_prefix(units, normalise(prefix)))
+        by_line: dict[int, list[tuple[_Unit, Segment]]] = {}
+        for unit, hypotheses in zip(units, self._search(units, search), strict=True):
+            segment = self._segment(unit, hypotheses, alignments)
+            if guard and search.decode != "sample" and (found := self._faults(unit, segment)):
+                segment = self._mend(unit, segment, found, search, alignments)
+            by_line.setdefault(unit.line, []).append((unit, segment))
+        return [_join(line, by_line.get(i, [])) for i, line in enumerate(lines)]
 
     def translate_blocks(
-        self, lines: Iterable[str], search: SearchConfig | None = None, size: int = 1024
+        self, blocks: Iterable[Sequence[str]], *args: Any, **options: Any
     ) -> Iterator[Translation]:
-        """As `translate_lines` for any number of lines, `size` at a time."""
-        iterator = iter(lines)
-        while block := list(itertools.islice(iterator, size)):
-            yield from self.translate_lines(block, search)
+        """As `translate_lines` for any number of lines, a block at a time."""
+        for block in blocks:
+            yield from self.translate_lines(block, *args, **options)
 
-    def _units(self, line: int, text: str, limit: int | None) -> list[_Unit]:
-        """The parts of a line, of at most `limit` pieces each."""
+    def score(
+        self, pairs: Sequence[tuple[str, str]], search: SearchConfig | None = None
+    ) -> list[ScoredPair]:
+        """Log-probabilities of given translations, by the first model; pairs of (source, it)."""
+        return score_pairs(self.model, pairs, search)
+
+    def _units(self, line: int, text: str, search: SearchConfig, split: str) -> Iterator[_Unit]:
+        """The segments of a line; with any `split` but "never" of at most `max_pieces` each."""
 
         def fits(part: str) -> bool:
             source = self.codec.encode(normalise(part))
-            return limit is None or (len(source.ids) <= limit and len(source.copies) <= N_COPY)
+            return len(source.ids) <= search.max_pieces and len(source.copies) <= N_COPY
 
-        if not text.strip():
-            return []
-        parts = split_long(text.strip(), fits)
-        if len(parts) > 1:
-            log.warning(
-                "A text of %d characters is longer than the %d pieces that the model reads at "
-                "once: it is translated in %d parts.",
-                len(text),
-                limit,
-                len(parts),
-            )
-        return [_Unit(line, self.codec.encode(normalise(p)), space) for p, space in parts]
+        stripped = text.strip()
+        if not stripped:
+            return
+        language = self.model.config.data.src
+        parts = split_sentences(stripped, language) if split == "sentences" else [(stripped, "")]
+        if split != "never":
+            shorter = [split_long(part, fits) for part, _ in parts]
+            if any(len(pieces) > 1 for pieces in shorter):
+                log.warning(
+                    "A text of %d characters has more than the %d pieces that the model reads at "
+                    "once: it is translated in %d parts.",
+                    len(text),
+                    search.max_pieces,
+                    sum(map(len, shorter)),
+                )
+            parts = [
+                (part, inner or outer)
+                for pieces, (_, outer) in zip(shorter, parts, strict=True)
+                for part, inner in pieces
+            ]
+        for part, space in parts:
+            part = normalise(part)
+            yield _Unit(line, part, self.codec.encode(part), [], space)
 
-    def _search(self, sources: Sequence[Source], search: SearchConfig) -> list[list[Hypothesis]]:
-        """Hypotheses of each source, in batches of like length, in the given order."""
-        order = sorted(range(len(sources)), key=lambda i: len(sources[i].ids))
-        lengths = [len(sources[i].ids) + 1 for i in order]
-        found: list[list[Hypothesis]] = [[] for _ in sources]
+    def _with_prefix(self, units: Iterable[_Unit], prefix: str) -> Iterator[_Unit]:
+        """Puts the prefix before the first segment of each line."""
+        line = None
+        for unit in units:
+            first, line = unit.line != line, unit.line
+            ids = target_ids(self.codec, prefix, unit.source) if first else []
+            yield replace(unit, prefix=ids)
+
+    def _search(self, units: Sequence[_Unit], search: SearchConfig) -> list[list[Hypothesis]]:
+        """Hypotheses of each unit, in batches of like length, in the given order."""
+        order = sorted(range(len(units)), key=lambda i: len(units[i].source.ids))
+        lengths = [len(units[i].source.ids) + 1 for i in order]
+        found: list[list[Hypothesis]] = [[] for _ in units]
         batches = token_batches(lengths, search.batch_tokens)
         shown = self.show_bar and len(batches) > 1
         for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
             rows = [order[i] for i in batch]
-            src = pad_right([[*sources[i].ids, EOS] for i in rows]).to(self.device)
-            for i, hypotheses in zip(
-                rows, beam_search(self._transformer, src, search), strict=True
-            ):
-                found[i] = [self._complete(sources[i], h) for h in hypotheses]
+            src = pad_right([[*units[i].source.ids, EOS] for i in rows]).to(self.device)
+            prefixes = None
+            if any(units[i].prefix for i in rows):
+                prefixes = pad_right([units[i].prefix for i in rows]).long().to(self.device)
+            for i, hypotheses in zip(rows, self._decode(src, search, prefixes), strict=True):
+                completed = [self._complete(units[i].source, h) for h in hypotheses]
+                found[i] = self._choose(units[i], completed, search)
         return found
+
+    def _decode(
+        self, src: Tensor, search: SearchConfig, prefixes: Tensor | None
+    ) -> list[list[Hypothesis]]:
+        if search.decode == "mbr":
+            n = search.candidates
+            width = n if search.candidates_from == "beam" else search.beam_size
+            search = replace(search, decode=search.candidates_from, beam_size=width, n_best=n)
+        run = sample if search.decode == "sample" else beam_search
+        return run(self._decoders, src, search, prefixes)
+
+    def _choose(
+        self, unit: _Unit, hypotheses: list[Hypothesis], search: SearchConfig
+    ) -> list[Hypothesis]:
+        """For "mbr" the best candidates by expected utility, which is their score then."""
+        if search.decode != "mbr":
+            return hypotheses
+        texts = [self.codec.decode(h.ids, unit.source) for h in hypotheses]
+        weights = None
+        if search.candidates_from == "beam":
+            best = max(h.log_prob for h in hypotheses)
+            weights = [math.exp(h.log_prob - best) for h in hypotheses]
+        ranked = mbr.choose(texts, weights, search.utility)
+        return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
 
     def _complete(self, source: Source, hypothesis: Hypothesis) -> Hypothesis:
         """Puts placeholders that the model left out where it looked at them most."""
@@ -251,113 +322,106 @@ class Translator:
             completed.insert(place, placeholder)
         return replace(hypothesis, ids=completed)
 
-    def _assemble(self, line: str, parts: Sequence[tuple[_Unit, list[Hypothesis]]]) -> Translation:
-        """Joins the parts of a line again, within the white space around and between them."""
-        if not parts:
-            return Translation(line, line, 0.0, [(line, 0.0)])
-        head = line[: len(line) - len(line.lstrip())]
-        tail = line[len(line.rstrip()) :]
-        n_best = []
-        for rank in range(min(len(hypotheses) for _, hypotheses in parts)):
-            texts = [
-                self.codec.decode(hypotheses[rank].ids, unit.source) + unit.space
-                for unit, hypotheses in parts
-            ]
-            score = sum(hypotheses[rank].score for _, hypotheses in parts)
-            n_best.append((head + "".join(texts) + tail, score))
-        return Translation(line, *n_best[0], n_best)
+    def _segment(self, unit: _Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
+        n_best = [(self.codec.decode(h.ids, unit.source), h.score) for h in hypotheses]
+        text, score = n_best[0]
+        alignment = None
+        if alignments:
+            ids = hypotheses[0].ids
+            weights = self._attention(unit.source.ids, ids)
+            tokenizer = self.model.tokenizer
+            alignment = align(tokenizer, unit.source, unit.text, ids, text, weights)
+        return Segment(unit.text, text, score, n_best, alignment)
+
+    def _faults(self, unit: _Unit, segment: Segment) -> list[str]:
+        n_pieces = len(target_ids(self.codec, normalise(segment.text), unit.source))
+        return guards.faults(unit.text, segment.text, len(unit.source.ids), n_pieces)
+
+    def _mend(
+        self,
+        unit: _Unit,
+        segment: Segment,
+        found: list[str],
+        search: SearchConfig,
+        alignments: bool,
+    ) -> Segment:
+        """Tries safer ways; the first with the fewest faults wins, the translation itself too."""
+        width = 2 * max(search.beam_size, 5)
+        safer = replace(
+            search, decode="beam", beam_size=width, n_best=width, no_repeat_ngram=_SAFE_NGRAM
+        )
+        (hypotheses,) = self._search([unit], safer)
+        ways = [("nothing", segment)]
+        for i in range(len(hypotheses)):
+            reordered = [hypotheses[i], *hypotheses[:i], *hypotheses[i + 1 :]][: search.n_best]
+            ways.append(("wider beam", self._segment(unit, reordered, alignments)))
+        if " " in unit.text and not unit.prefix:
+            # At a clause mark near the middle, or at any white space.
+            cut = split_long(unit.text, lambda part: part != unit.text)
+            parts = [_Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
+            pairs = zip(parts, self._search(parts, safer), strict=True)
+            joined = _join(unit.text, [(u, self._segment(u, h, alignments)) for u, h in pairs])
+            n_best = joined.n_best[: search.n_best]
+            split = Segment(unit.text, joined.text, joined.score, n_best, joined.alignment)
+            ways.append(("split", split))
+        left = [self._faults(unit, way) for _, way in ways]
+        best = min(range(len(ways)), key=lambda i: len(left[i]))
+        by, chosen = ways[best]
+        return replace(chosen, repair=Repair(found, by, left[best]))
 
     @torch.inference_mode()
     def _attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
-        """Cross-attention `(layers, H, T, S)` while `tgt_ids` and EOS are written, EOS included."""
+        """Cross-attention `(layers, H, T, S)` while `tgt_ids` and EOS are written, EOS included.
+
+        An ensemble's models lend their layers to one stack.
+        """
         src = torch.tensor([[*src_ids, EOS]], device=self.device)
         tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
-        memory, src_mask = self._transformer.encode(src)
-        _, layers = self._transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)
+        layers = []
+        for transformer in self._transformers:
+            memory, src_mask = transformer.encode(src)
+            layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
         return torch.cat(layers).cpu()
 
-    def attention(self, line: str, search: SearchConfig | None = None) -> AttentionMap:
-        """Translates a sentence and says where each target piece looked.
-
-        Raises:
-            TranslatorError: the line is blank, or too long to be read at once.
-        """
+    def attention(self, line: str, search: SearchConfig | None = None) -> list[AttentionMap]:
+        """Translates a line and says, for each of its segments, where each piece looked."""
         search = search or self.model.config.search
-        units = self._units(0, line, search.max_pieces)
-        if len(units) != 1:
-            raise TranslatorError("An attention picture needs one sentence of moderate length.")
-        source = units[0].source
-        ids = self._search([source], search)[0][0].ids
+        units = list(self._units(0, line, search, "sentences"))
         pieces = self.model.tokenizer.pieces
-        return AttentionMap(
-            pieces([*source.ids, EOS]), pieces([*ids, EOS]), self._attention(source.ids, ids)
-        )
+        maps = []
+        for unit, hypotheses in zip(units, self._search(units, search), strict=True):
+            src_ids, ids = unit.source.ids, hypotheses[0].ids
+            weights = self._attention(src_ids, ids)
+            maps.append(AttentionMap(pieces([*src_ids, EOS]), pieces([*ids, EOS]), weights))
+        return maps
 
 
-def describe_model(folder: Path) -> dict[str, Any]:
-    """What a MODEL's `config.json` says, with its size: `parameters` and `bytes` of weights."""
-    model = load_model(folder)
-    assert model.folder is not None
-    description = read_description(model.folder)
-    size = (model.folder / "model.safetensors").stat().st_size
-    return {"parameters": count_parameters(model.transformer), "bytes": size, **description}
+_SAFE_NGRAM = 4  # pieces that a second, safer search does not repeat
 
 
-def translate_to_file(
-    translator: Translator,
-    lines: Sequence[str],
-    output: Path,
-    search: SearchConfig,
-    render: Callable[[Translation], str],
-    show_bar: bool = False,
-) -> None:
-    """Translates `lines` into `output`, which appears once it is whole.
-
-    Until then the work is in `FILE.partial`, and `FILE.partial.json` says how much of which job it
-    holds; the same job goes on from there.
-
-    Raises:
-        KeyboardInterrupt: with a message that says how many lines are done.
-    """
-    partial = output.with_name(output.name + ".partial")
-    progress_file = output.with_name(output.name + ".partial.json")
-    job = _job_key(translator, lines, search, render)
-    done = size = 0
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        progress = json.loads(progress_file.read_text())
-        if progress["job"] == job and partial.stat().st_size >= progress["bytes"]:
-            done, size = progress["lines"], progress["bytes"]
-            log.info("Going on after the %d lines that are done.", done)
-    bar = tqdm(total=len(lines), initial=done, unit="line", disable=not show_bar, leave=False)
-    with open(partial, "ab") as file, bar:
-        file.truncate(size)
-        try:
-            for start in range(done, len(lines), _BLOCK):
-                block = translator.translate_lines(lines[start : start + _BLOCK], search)
-                file.write("".join(map(render, block)).encode())
-                file.flush()
-                done = start + len(block)
-                write_json(progress_file, {"job": job, "lines": done, "bytes": file.tell()})
-                bar.update(len(block))
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(
-                f"{done} of {len(lines)} lines are done; the same command goes on from there."
-            ) from None
-    os.replace(partial, output)
-    progress_file.unlink(missing_ok=True)
-
-
-_BLOCK = 256  # lines between two notes of progress
-
-
-def _job_key(
-    translator: Translator,
-    lines: Sequence[str],
-    search: SearchConfig,
-    render: Callable[[Translation], str],
-) -> str:
-    """A hash of what a job's output depends on: lines, model, search, and how it is written."""
-    weights = translator.model.folder and read_description(translator.model.folder)["sha256"]
-    example = render(Translation("s", "t", -1.0, [("t", -1.0)]))
-    text = repr((weights, search, example)) + "\n".join(lines)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _join(line: str, parts: Sequence[tuple[_Unit, Segment]]) -> Translation:
+    """Joins the segments of a line again, within the white space around and between them."""
+    if not parts:
+        return Translation(line, line, 0.0, [(line, 0.0)])
+    head = line[: len(line) - len(line.lstrip())]
+    tail = line[len(line.rstrip()) :]
+    n_best = []
+    for rank in range(min(len(segment.n_best) for _, segment in parts)):
+        chosen = [(*segment.n_best[rank], unit.space) for unit, segment in parts]
+        text = "".join(text + space for text, _, space in chosen)
+        n_best.append((head + text + tail, sum(score for _, score, _ in chosen)))
+    alignment: Alignment | None = None
+    if all(segment.alignment is not None for _, segment in parts):
+        alignment, src_text, tgt_text = [], "", ""
+        for unit, segment in parts:
+            # A cut inside a word leaves it one word.
+            src_start, tgt_start = (
+                len(text.split()) - bool(text and not text[-1].isspace())
+                for text in (src_text, tgt_text)
+            )
+            alignment += [(src_start + i, tgt_start + j) for i, j in segment.alignment or ()]
+            src_text += unit.text + unit.space
+            tgt_text += segment.text + unit.space
+        alignment = sorted(set(alignment))
+    segments = [segment for _, segment in parts]
+    return Translation(line, *n_best[0], n_best, alignment, segments)

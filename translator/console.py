@@ -1,0 +1,213 @@
+"""What the commands share: options, logs, and how a failure becomes one line.
+
+Only light imports stand at the top: `translator --help` must not wait for torch.
+"""
+
+import functools
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+
+import typer
+
+from translator import __version__
+from translator.config import TranslatorError
+
+if TYPE_CHECKING:
+    from translator.translate import Translator
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, use and score a small English-German Transformer.",
+)
+F = TypeVar("F", bound=Callable[..., None])
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the best there is.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = one per core.")]
+Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No logs, warnings or progress.")]
+Progress = Annotated[
+    bool, typer.Option("--progress", help="Progress bars even where there is no terminal.")
+]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+ModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A model's folder; default $TRANSLATOR_MODEL, else the shipped model.",
+    ),
+]
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="A model's folder; several are an ensemble; default $TRANSLATOR_MODEL, else the "
+        "shipped model.",
+    ),
+]
+Src = Annotated[str, typer.Option(metavar="LANG", help="Source language.")]
+Tgt = Annotated[str, typer.Option(metavar="LANG", help="Target language.")]
+BeamSize = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        show_default="5",
+        rich_help_panel="Search",
+        help="Hypotheses per sentence; 1 = greedy.",
+    ),
+]
+LengthPenalty = Annotated[
+    float | None,
+    typer.Option(
+        show_default="1.0",
+        rich_help_panel="Search",
+        help="Alpha in score = log-probability / length ^ alpha.",
+    ),
+]
+LengthRule = Annotated[
+    str | None,
+    typer.Option(
+        show_default="plain",
+        rich_help_panel="Search",
+        help="plain: length ^ alpha; gnmt: ((5 + length) / 6) ^ alpha.",
+    ),
+]
+BatchTokens = Annotated[
+    int | None, typer.Option(min=1, show_default="2048", help="Source pieces in a batch.")
+]
+Precision = Annotated[
+    str, typer.Option(help="fp32, or bf16: matrix products in bfloat16, faster and less exact.")
+]
+
+
+class _Stderr(logging.Handler):
+    """Log lines to whatever stderr is now, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            text = f"Warning: {text}"
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr)
+
+
+def command(function: F) -> F:
+    """Registers a command whose failures are one line and an exit code."""
+
+    @app.command()
+    @functools.wraps(function)
+    def wrapped(*args: Any, **options: Any) -> None:
+        log = logging.getLogger("translator")
+        log.handlers = [_Stderr()]
+        log.propagate = False
+        log.setLevel(logging.CRITICAL if options["quiet"] else logging.INFO)
+        try:
+            function(*args, **options)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of our output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (KeyboardInterrupt, TranslatorError, OSError, MemoryError) as error:
+            if options["debug"]:
+                traceback.print_exc()
+            print(f"Error: {_one_line(error)}", file=sys.stderr)
+            raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}."
+    if isinstance(error, MemoryError):
+        return "Out of memory. Use smaller batches (--batch-tokens, --set train.max_tokens=...)."
+    return " ".join(str(error).split()) or "interrupted."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def set_threads(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads or os.cpu_count() or 1)
+
+
+def wants_bar(quiet: bool, progress: bool) -> bool:
+    return progress or (sys.stderr.isatty() and not quiet)
+
+
+def load(
+    models: list[str] | None,
+    src: str,
+    tgt: str,
+    device: str,
+    threads: int,
+    wanted: bool,
+    precision: str = "fp32",
+) -> "Translator":
+    """Loads a model or an ensemble; `wanted`: the languages were given and must be the model's."""
+    from translator.translate import Translator
+
+    set_threads(threads)
+    translator = Translator.load(
+        models or None, src=src, tgt=tgt, device=device, precision=precision
+    )
+    data = translator.model.config.data
+    if wanted and (src, tgt) != (data.src, data.tgt):
+        raise TranslatorError(
+            f"{translator.model.folder} translates {data.src}-{data.tgt}, not {src}-{tgt}."
+        )
+    if device == "auto" and translator.device.type != "cpu":
+        logging.getLogger("translator").info("Using %s.", translator.device)
+    return translator
+
+
+def given(context: typer.Context, *names: str) -> bool:
+    """Whether one of these options stands on the command line."""
+    return any(
+        (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
+        for name in names
+    )
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def check_writable(path: Path | None) -> None:
+    """Complains before the work, not after it, about a file that cannot be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise TranslatorError(f"{path} is a folder: name a file.")
+    if not path.parent.is_dir():
+        raise TranslatorError(f"There is no folder {path.parent}: create it first.")
+    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+        raise TranslatorError(f"{path} cannot be written: no permission.")

@@ -1,0 +1,350 @@
+"""The decoder one token at a time: what a search runs, in the fewest and cheapest operations.
+
+`Transformer.decode` computes the same from all earlier tokens at once. Here
+
+- keys and values of earlier tokens are kept: each is written once, into a slot of its own, and not
+  moved when hypotheses change places; only the record of who sees which slot changes;
+- query, key and value of self-attention are one matrix product;
+- the keys and values of the source are computed once. For short sources they are even multiplied
+  with the projections: `(x Wq) k = x (Wq k)` and `(w v) Wo = w (v Wo)`;
+- weights are cast, and laid out for the processor, once.
+
+Letters as in translator/model.py: B sources, S their length, K hypotheses of each, R = B * K rows.
+"""
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from translator.model import DecoderLayer, Transformer, mask_bias
+from translator.tokenizer import BOS, PAD, UNK
+
+PRECISIONS = ("fp32", "bf16")
+NEVER = [PAD, UNK, BOS]  # what no translation holds
+GROUP = 128  # logits are filled up to a multiple of so many columns, see search.top_columns
+
+# Measured with benchmarks/decode.py.
+_FEW_ROWS = 8  # up to so many rows the plain layout of a big matrix is faster
+_BIG = 128 * 1024  # numbers in a matrix that is worth a layout of its own
+_CAST_FROM = 256  # d_model from which the layers too are faster in bfloat16
+
+
+class Linear:
+    """`x W^T + b` with the weights cast and laid out once; the result has the type of `x`.
+
+    On a CPU, oneDNN multiplies faster by a big matrix that it has laid out itself; but for a few
+    rows the plain one, laid out by columns, is faster still.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
+        self.bias = bias.to(dtype)
+        self.columns = weight.to(dtype).t()
+        self.packed: Tensor | None = None
+        if weight.device.type == "cpu" and weight.numel() >= _BIG and _can_pack():
+            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)
+            self.columns = self.columns.contiguous()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        given, dtype = x.dtype, self.bias.dtype
+        if given != dtype:
+            x = x.to(dtype)
+        if self.packed is None or len(x) <= _FEW_ROWS:
+            x = torch.addmm(self.bias, x, self.columns)
+        else:
+            x = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return x if given == dtype else x.to(given)
+
+
+@functools.cache
+def _can_pack() -> bool:
+    """Whether this PyTorch has oneDNN's layouts, which are not public but its compiler's own."""
+    operations = ("_reorder_linear_weight", "_linear_pointwise")
+    return torch.backends.mkldnn.is_available() and all(
+        hasattr(torch.ops.mkldnn, name) for name in operations
+    )
+
+
+class Norm:
+    """A layer norm without the cost of a module call."""
+
+    def __init__(self, norm: nn.LayerNorm):
+        self.arguments = (norm.normalized_shape, norm.weight, norm.bias, norm.eps)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return torch.layer_norm(x, *self.arguments)
+
+
+def _by_head(x: Tensor, n_heads: int) -> Tensor:
+    """`(B, N, D)` -> `(B * H, N, Dh)`."""
+    batch, length, d_model = x.shape
+    x = x.view(batch, length, n_heads, d_model // n_heads).transpose(1, 2)
+    return x.reshape(batch * n_heads, length, -1)
+
+
+class Slots:
+    """Keys and values of a layer's self-attention, slot after slot: `(2, B * H, room, Dh)`."""
+
+    def __init__(self) -> None:
+        self.room: Tensor | None = None
+
+    def append(self, new: Tensor, end: int) -> tuple[Tensor, Tensor]:
+        """Writes `new` `(2, B, H, K, Dh)` into the slots before `end`; `(B * H, end, Dh)` each."""
+        _, batch, n_heads, n_new, d_head = new.shape
+        start, room = end - n_new, self.room
+        if room is None or room.shape[2] < end:
+            self.room = new.new_empty(2, batch * n_heads, max(2 * end, 8 * n_new), d_head)
+            if room is not None:
+                self.room[:, :, :start] = room[:, :, :start]
+            room = self.room
+        room.view(2, batch, n_heads, -1, d_head).narrow(3, start, n_new).copy_(new)
+        key, value = room.narrow(2, 0, end).unbind(0)
+        return key, value
+
+    def keep(self, heads: Tensor) -> None:
+        """Keeps only the rows `heads` `(new B * H,)`."""
+        if self.room is not None:
+            self.room = self.room[:, heads]
+
+    def gather(self, slots: Tensor) -> None:
+        """Keeps only `slots` `(B * H, n)` of each row, in this order."""
+        assert self.room is not None
+        index = slots[None, :, :, None].expand(2, -1, -1, self.room.shape[3])
+        self.room = self.room.gather(2, index)
+
+
+@dataclass
+class Memory:
+    """What the cross-attention of a layer needs of the sources, computed once.
+
+    Keys and values are `(B * H, S, Dh)` and what is added to the scores, `bias`, `(B * H, 1, S)`;
+    if `joined` with the projections, `(B, D, H * S)`, `(B, H * S, D)` and `(B, 1, H * S)`.
+    """
+
+    key: Tensor
+    value: Tensor
+    bias: Tensor
+    joined: bool
+
+    def keep(self, sources: Tensor, heads: Tensor) -> None:
+        """Keeps only `sources` `(new B,)`, which are the rows `heads` `(new B * H,)`."""
+        rows = sources if self.joined else heads
+        self.key, self.value, self.bias = self.key[rows], self.value[rows], self.bias[rows]
+
+
+class Layer:
+    """One decoder layer."""
+
+    def __init__(self, layer: DecoderLayer, dtype: torch.dtype):
+        own, cross = layer.self_attention, layer.cross_attention
+        n_heads, d_model = own.n_heads, own.output.out_features
+        scale = (d_model // n_heads) ** -0.5  # of equation 1, put into the queries' projection
+        self.n_heads = n_heads
+        self.query_key_value = Linear(
+            torch.cat([own.query.weight * scale, own.key_value.weight]),
+            torch.cat([own.query.bias * scale, own.key_value.bias]),
+            dtype,
+        )
+        self.self_output = Linear(own.output.weight, own.output.bias, dtype)
+        self.cross_query = Linear(cross.query.weight * scale, cross.query.bias * scale, dtype)
+        self.cross_key_value = Linear(cross.key_value.weight, cross.key_value.bias, dtype)
+        self.cross_output = Linear(cross.output.weight, cross.output.bias, dtype)
+        inner, outer = (part for part in layer.feed_forward if isinstance(part, nn.Linear))
+        self.inner = Linear(inner.weight, inner.bias, dtype)
+        self.outer = Linear(outer.weight, outer.bias, dtype)
+        self.self_norm = Norm(layer.self_residual.norm)
+        self.cross_norm = Norm(layer.cross_residual.norm)
+        self.feed_forward_norm = Norm(layer.feed_forward_residual.norm)
+        self.pre = layer.self_residual.pre
+        # For `Memory`, head by head: (H, Dh, D), (H, Dh, 1) and (H, Dh, D)
+        self.join_query = (cross.query.weight * scale).view(n_heads, -1, d_model)
+        self.join_bias = (cross.query.bias * scale).view(n_heads, -1, 1)
+        self.join_output = cross.output.weight.t().contiguous().view(n_heads, -1, d_model)
+
+    def remember(self, memory: Tensor, src_mask: Tensor) -> Memory:
+        """Keys and values of the encoder's output `(B, S, D)`."""
+        batch, length, d_model = memory.shape
+        n_heads = self.n_heads
+        key, value = self.cross_key_value(memory.view(-1, d_model)).chunk(2, dim=1)
+        key, value = (_by_head(x.reshape(memory.shape), n_heads) for x in (key, value))
+        bias = mask_bias(src_mask, memory.dtype).expand(-1, n_heads, -1, -1)  # (B, H, 1, S)
+        if not n_heads * length <= (2 * d_model if batch == 1 else d_model // 2):
+            return Memory(key, value, bias.reshape(-1, 1, length), joined=False)
+
+        # All sources at once: (H, B * S, Dh) times (H, Dh, D)
+        key, value = (
+            x.view(batch, n_heads, length, -1).transpose(0, 1).reshape(n_heads, batch * length, -1)
+            for x in (key, value)
+        )
+        query_bias = (key @ self.join_bias).view(n_heads, batch, length).transpose(0, 1)
+        # The weights of a head sum to one, so each value may carry a share of the output's bias.
+        share = (self.cross_output.bias.to(value.dtype) / n_heads).expand(n_heads, 1, -1)
+        key = (key @ self.join_query).view(n_heads, batch, length, d_model)
+        value = torch.baddbmm(share, value, self.join_output)
+        value = value.view(n_heads, batch, length, d_model).transpose(0, 1)
+        return Memory(
+            key.permute(1, 3, 0, 2).reshape(batch, d_model, -1),
+            value.reshape(batch, -1, d_model),
+            (query_bias + bias[:, :, 0]).reshape(batch, 1, -1),
+            joined=True,
+        )
+
+    def __call__(
+        self, x: Tensor, batch: int, slots: Slots, end: int, visible: Tensor | None, memory: Memory
+    ) -> tuple[Tensor, Tensor]:
+        """`x` `(R, D)` -> `(R, D)`, and the cross-attention `(B, K, H, S)`."""
+        pre = self.pre
+        x = x + self._attend_past(self.self_norm(x) if pre else x, batch, slots, end, visible)
+        x = x if pre else self.self_norm(x)
+        x, weights = self._attend_source(x, self.cross_norm(x) if pre else x, batch, memory)
+        x = x if pre else self.cross_norm(x)
+        x = x + self.outer(self.inner(self.feed_forward_norm(x) if pre else x).relu_())
+        return x if pre else self.feed_forward_norm(x), weights
+
+    def _attend_past(
+        self, x: Tensor, batch: int, slots: Slots, end: int, visible: Tensor | None
+    ) -> Tensor:
+        rows, d_model = x.shape
+        joined = self.query_key_value(x).view(batch, rows // batch, 3, self.n_heads, -1)
+        joined = joined.permute(2, 0, 3, 1, 4)  # (3, B, H, K, Dh)
+        key, value = slots.append(joined[1:], end)
+        query = joined[0].reshape(len(key), rows // batch, -1)
+        key = key.transpose(1, 2)
+        scores = query @ key if visible is None else torch.baddbmm(visible, query, key)
+        heads = scores.softmax(2) @ value  # (B * H, K, Dh)
+        heads = heads.view(batch, self.n_heads, rows // batch, -1).transpose(1, 2)
+        return self.self_output(heads.reshape(rows, d_model))
+
+    def _attend_source(
+        self, x: Tensor, entered: Tensor, batch: int, memory: Memory
+    ) -> tuple[Tensor, Tensor]:
+        """`x` plus the cross-attention of `entered`, and its weights."""
+        rows, d_model = x.shape
+        n_heads, n_hypotheses = self.n_heads, rows // batch
+        if memory.joined:
+            query = entered.view(batch, n_hypotheses, d_model)
+            scores = torch.baddbmm(memory.bias, query, memory.key)
+            weights = scores.view(batch, n_hypotheses, n_heads, -1).softmax(3)
+            x = torch.baddbmm(x.view_as(query), weights.flatten(2), memory.value)
+            return x.view(rows, d_model), weights
+        query = _by_head(self.cross_query(entered).view(batch, n_hypotheses, d_model), n_heads)
+        weights = torch.baddbmm(memory.bias, query, memory.key.transpose(1, 2)).softmax(2)
+        heads = (weights @ memory.value).view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
+        weights = weights.view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
+        return x + self.cross_output(heads.reshape(rows, d_model)), weights
+
+
+@dataclass
+class State:
+    """Where a search stands; `IncrementalDecoder.start` makes one for a batch of sources."""
+
+    n_sources: int
+    n_heads: int
+    memories: list[Memory]  # one of each layer, as the slots
+    slots: list[Slots]
+    length: int = 0  # tokens decoded so far
+    n_slots: int = 0
+    compact_at: int = 32  # slots
+    # (B, K, slots): 0 where a slot is of the hypothesis' own past, else -inf; None: all are
+    visible: Tensor | None = None
+
+    def extend(self, n_hypotheses: int, like: Tensor) -> Tensor | None:
+        """A slot more for each hypothesis. Returns `visible` for each head: `(B * H, K, slots)`."""
+        self.length += 1
+        self.n_slots += n_hypotheses
+        if self.visible is None and n_hypotheses == 1:
+            return None
+        own = like.new_full((n_hypotheses, n_hypotheses), float("-inf")).fill_diagonal_(0.0)
+        own = own.expand(self.n_sources, -1, -1)
+        self.visible = own if self.visible is None else torch.cat([self.visible, own], dim=2)
+        return self.visible.repeat_interleave(self.n_heads, dim=0)
+
+    def reorder(self, parents: Tensor) -> None:
+        """Hypothesis k of source b is from now on the continuation of `parents[b, k]`."""
+        if self.visible is None:
+            if parents.shape[1] > 1:  # several children of what was the only hypothesis
+                self.visible = self.memories[0].value.new_zeros(*parents.shape, self.n_slots)
+            return
+        index = parents[:, :, None].expand(-1, -1, self.n_slots)
+        self.visible = self.visible.gather(1, index)
+        if self.n_slots >= self.compact_at:
+            self._compact(self.visible)
+
+    def _compact(self, visible: Tensor) -> None:
+        """Frees the slots that nobody sees any more: most hypotheses soon have no descendants."""
+        live = (visible == 0).any(dim=1)  # (B, slots)
+        n_live = int(live.sum(dim=1).max())
+        if n_live <= 0.7 * self.n_slots:
+            # Stable: the live ones stay in their order.
+            order = live.int().argsort(dim=1, descending=True, stable=True)[:, :n_live]
+            index = order[:, None, :].expand(-1, visible.shape[1], -1)
+            self.visible, self.n_slots = visible.gather(2, index), n_live
+            for slots in self.slots:
+                slots.gather(order.repeat_interleave(self.n_heads, dim=0))
+        self.compact_at = self.n_slots + 16
+
+    def keep(self, sources: Tensor) -> None:
+        """Keeps only these sources `(new B,)`."""
+        heads = torch.arange(self.n_sources * self.n_heads, device=sources.device)
+        heads = heads.view(self.n_sources, self.n_heads)[sources].flatten()
+        self.n_sources = len(sources)
+        if self.visible is not None:
+            self.visible = self.visible[sources]
+        for memory, slots in zip(self.memories, self.slots, strict=True):
+            memory.keep(sources, heads)
+            slots.keep(heads)
+
+
+class IncrementalDecoder:
+    """A model made ready for search: its weights joined, cast and laid out once.
+
+    Args:
+        model: in evaluation mode. Later changes of its weights are not seen.
+        precision: `bf16` multiplies matrices in bfloat16, where the processor does that faster;
+            sums, norms and attention stay in the type of the model.
+    """
+
+    def __init__(self, model: Transformer, precision: str = "fp32"):
+        self.model = model
+        weight = model.embedding.weight.detach()
+        dtype = torch.bfloat16 if precision == "bf16" else weight.dtype
+        in_layers = dtype if model.config.d_model >= _CAST_FROM else weight.dtype
+        self.layers = [Layer(layer, in_layers) for layer in model.decoder]  # type: ignore[arg-type]
+        last = model.decoder_norm
+        self.norm = Norm(last) if isinstance(last, nn.LayerNorm) else None
+        self.scale = math.sqrt(model.config.d_model)
+        fill = -len(weight) % GROUP
+        bias = weight.new_zeros(len(weight) + fill)
+        bias[NEVER] = float("-inf")
+        bias[len(weight) :] = float("-inf")
+        self.output = Linear(F.pad(weight, (0, 0, 0, fill)), bias, dtype)
+
+    def start(self, src: Tensor) -> State:
+        """Encodes sources `(B, S)`, closed with EOS, padded right."""
+        memory, src_mask = self.model.encode(src)
+        memories = [layer.remember(memory, src_mask) for layer in self.layers]
+        slots = [Slots() for _ in self.layers]
+        return State(len(src), self.model.config.n_heads, memories, slots)
+
+    def step(self, last: Tensor, state: State) -> tuple[Tensor, list[Tensor]]:
+        """Decodes the newest token of each hypothesis, `last` `(B, K)`.
+
+        Returns:
+            Logits `(B, K, V)` of the token after it, -inf for `NEVER` and for some columns more
+            that fill up V; and each layer's cross-attention `(B, K, H, S)`.
+        """
+        model, batch = self.model, len(last)
+        position = model.position(state.length, state.length + 1)
+        x = F.embedding(last.flatten(), model.embedding.weight)
+        x = torch.add(position, x, alpha=self.scale)  # (R, D)
+        visible = state.extend(last.shape[1], x)
+        all_weights = []
+        for layer, slots, memory in zip(self.layers, state.slots, state.memories, strict=True):
+            x, weights = layer(x, batch, slots, state.n_slots, visible, memory)
+            all_weights.append(weights)
+        if self.norm:
+            x = self.norm(x)
+        return self.output(x).view(batch, last.shape[1], -1), all_weights

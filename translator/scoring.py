@@ -1,0 +1,201 @@
+"""How likely a model finds translations that are given: per token, per sentence, in all.
+
+The distribution is the one that `translator.search` draws on, so that what a search returns and
+what is said of it here agree.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from translator.checkpoint import Model
+from translator.config import SearchConfig, TranslatorError
+from translator.data import pad_right, token_batches
+from translator.losses import CHUNK
+from translator.model import Transformer
+from translator.search import length_divisor
+from translator.text import STAND_IN, CopySpan, Source, TextCodec, normalise
+from translator.tokenizer import BOS, EOS, N_COPY, PAD, UNK
+
+NEVER = [PAD, UNK, BOS]  # what no translation holds: the search too gives these no probability
+
+
+@dataclass(frozen=True)
+class ScoredPair:
+    """What a model says of a translation. Logarithms are natural, EOS counts."""
+
+    pieces: list[str]  # of the translation, EOS last
+    log_probs: list[float]  # of each piece, given the source and the pieces before it
+    log_prob: float  # their sum
+    score: float  # normalised by length as a search does, without coverage
+    perplexity: float  # exp of minus their mean
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a model says of a corpus."""
+
+    log_prob: float
+    n_tokens: int  # target pieces, each sentence's EOS included
+    perplexity: float  # exp(-log_prob / n_tokens)
+
+
+@torch.inference_mode()
+def token_log_probs(model: Transformer, src: Tensor, tgt: Tensor) -> Tensor:
+    """Log-probabilities `(B, T)` of the pieces of given translations, 0 where they are padded.
+
+    A piece that no translation holds (PAD, UNK, BOS) has probability 0, and so its sentence: -inf.
+
+    Args:
+        model: in evaluation mode.
+        src: `(B, S)` ids, closed with EOS, padded right.
+        tgt: `(B, T)` ids, likewise.
+    """
+    memory, src_mask = model.encode(src)
+    tgt_in = torch.cat([torch.full_like(tgt[:, :1], BOS), tgt[:, :-1]], dim=1)
+    states, _ = model.decode_states(tgt_in, memory, src_mask)  # (B, T, D)
+    real = tgt != PAD
+    states, targets = states[real], tgt[real]  # (N, D), (N,)
+    found = torch.zeros(len(targets), device=tgt.device)
+    # A chunk at a time, for the logits of a large batch would be larger than all the rest.
+    for start in range(0, len(targets), CHUNK):
+        logits = model.project(states[start : start + CHUNK]).float()  # (N, V)
+        logits[:, NEVER] = float("-inf")
+        chunk = targets[start : start + CHUNK, None]
+        found[start : start + CHUNK] = logits.log_softmax(dim=-1).gather(1, chunk)[:, 0]
+    log_probs = torch.zeros(tgt.shape, device=tgt.device)
+    log_probs[real] = found
+    return log_probs
+
+
+def score_pairs(
+    model: Model, pairs: Sequence[tuple[str, str]], search: SearchConfig | None = None
+) -> list[ScoredPair]:
+    """Scores pairs of a source and its translation, each as a whole, however long it is.
+
+    What a pair gets does not depend on the others. Either side may be blank.
+
+    Args:
+        model: its weights may be on any device.
+        pairs: any text, in the order of the results.
+        search: length penalty and batch size; the model's own if there is none.
+    """
+    search = search or model.config.search
+    transformer = model.transformer.eval()
+    device = transformer.embedding.weight.device
+    codec = TextCodec(model.tokenizer)
+    sources = [codec.encode(normalise(src)) for src, _ in pairs]
+    src_rows = [[*source.ids, EOS] for source in sources]
+    tgt_rows = [
+        [*target_ids(codec, normalise(tgt), source), EOS]
+        for (_, tgt), source in zip(pairs, sources, strict=True)
+    ]
+    longer = [max(len(src), len(tgt)) for src, tgt in zip(src_rows, tgt_rows, strict=True)]
+    order = sorted(range(len(pairs)), key=longer.__getitem__)
+    found: dict[int, ScoredPair] = {}
+    for batch in token_batches([longer[i] for i in order], search.batch_tokens):
+        rows = [order[i] for i in batch]
+        src = pad_right([src_rows[i] for i in rows]).to(device)
+        tgt = pad_right([tgt_rows[i] for i in rows]).to(device)
+        for i, log_probs in zip(rows, token_log_probs(transformer, src, tgt).tolist(), strict=True):
+            length = len(tgt_rows[i])
+            log_prob = math.fsum(log_probs[:length])
+            found[i] = ScoredPair(
+                pieces=model.tokenizer.pieces(tgt_rows[i]),
+                log_probs=log_probs[:length],
+                log_prob=log_prob,
+                score=log_prob / length_divisor(length, search),
+                perplexity=_perplexity(log_prob, length),
+            )
+    return [found[i] for i in range(len(pairs))]
+
+
+def total(scored: Iterable[ScoredPair]) -> Total:
+    """The sum over a corpus.
+
+    Raises:
+        TranslatorError: the corpus is empty.
+    """
+    scored = list(scored)
+    if not scored:
+        raise TranslatorError("There are no lines to score.")
+    log_prob = math.fsum(pair.log_prob for pair in scored)
+    n_tokens = sum(len(pair.pieces) for pair in scored)
+    return Total(log_prob, n_tokens, _perplexity(log_prob, n_tokens))
+
+
+def _perplexity(log_prob: float, n_tokens: int) -> float:
+    try:
+        return math.exp(-log_prob / n_tokens)
+    except OverflowError:
+        return math.inf
+
+
+def target_ids(codec: TextCodec, text: str, source: Source) -> list[int]:
+    """A normalised translation of `source` -> its ids, as the model would have written them.
+
+    What `TextCodec.decode` would make of a placeholder becomes that placeholder again: each span
+    that the source carries over, where `text` has it, once. White space beside it is not the
+    model's to write. All else is spelt in pieces, and in bytes where the vocabulary ends.
+    """
+    tokenizer = codec.tokenizer
+    copies = source.copies[:N_COPY]  # there are no placeholders for more
+    masked, position = "", 0
+    stands_for: list[int | None] = []  # for each stand-in its placeholder; None for a user's own
+    for start, end, i in sorted(_copied_spans(text, copies)):
+        between = text[position:start]
+        stands_for += [*[None] * between.count(STAND_IN), tokenizer.copy_ids[i]]
+        # A word that touches the span is read, and written, as if it stood by itself.
+        glued = copies[i].glued_after and text[end : end + 1].isalnum()
+        masked += between + STAND_IN + (" " if glued else "")
+        position = end
+    masked += text[position:]
+    if not position:
+        return tokenizer.encode(masked)
+    space_and_bytes = tokenizer.encode(STAND_IN)
+    space, stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
+    left = iter([*stands_for, *[None] * text[position:].count(STAND_IN)])
+    ids: list[int] = []
+    for piece in tokenizer.encode(masked):
+        ids.append(piece)
+        if ids[-3:] == stand_in and (placeholder := next(left)) is not None:
+            del ids[-3:]
+            if space and ids[-1:] == space:
+                del ids[-1:]
+            ids.append(placeholder)
+    return ids
+
+
+def _copied_spans(text: str, copies: Sequence[CopySpan]) -> Iterator[tuple[int, int, int]]:
+    """Where the spans of a source stand in its translation: (start, end, which), apart.
+
+    Each at most once and long ones first, for a short one may be a part of them; then in the order
+    of the source. Parts of longer words are the last choice.
+    """
+    taken: dict[int, tuple[int, int]] = {}
+    longest_first = sorted(range(len(copies)), key=lambda i: -len(copies[i].text))
+    for inside_words in (False, True):
+        for i in longest_first:
+            if i in taken:
+                continue
+            for match in re.finditer(re.escape(copies[i].text), text):
+                start, end = match.span()
+                if any(start < e and s < end for s, e in taken.values()):
+                    continue
+                if inside_words or not _cuts_word(text, start, end, copies[i]):
+                    taken[i] = (start, end)
+                    yield start, end, i
+                    break
+
+
+def _cuts_word(text: str, start: int, end: int, span: CopySpan) -> bool:
+    """Whether `text` goes on with letters or digits where the source's word began or ended."""
+    before, first = text[start - 1 : start], text[start]
+    last, after = text[end - 1], text[end : end + 1]
+    return (span.space_before and before.isalnum() and first.isalnum()) or (
+        last.isalnum() and after.isalnum()
+    )
