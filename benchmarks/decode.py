@@ -6,21 +6,24 @@
     pip install 'small-nmt[bench]'         # the peers
 
 All have the same random weights, in the sizes of the presets and post-norm, since Marian knows no
-other. All translate the same batches of random ids with the same beam and length penalty, and
-write 16 pieces for each: EOS is forbidden before and compulsory behind. Ours takes the step to
-EOS and counts its probability; the peers stop short of it.
+other. All translate the same batches of random ids with the same beam and length penalty, in 16
+steps of the decoder: 16 pieces of each sentence, or for ours, which never ends without EOS and
+ranks with its probability, 15 and EOS.
 
-The first check is that outputs are the same. Beams of ours are also compared without EOS's
-probability, by which peers do not rank; what still differs must be a near tie: the table has how
-far apart the two are in log-probability. The second is the shipped model, which is pre-norm, with
-endings of its own choice. There CTranslate2 stops once K hypotheses are finished, ours only when
-the best live one, ended now and for nothing, would not be among them.
+First it is checked that outputs of 16 pieces are the same (ours takes a step more, to EOS).
+"Without EOS" compares with what ours would have chosen without that last probability; what still
+differs must be a near tie, and the table has the largest distance in log-probability. Then the
+shipped model, which is pre-norm, translates real text until it ends by itself. Beams may differ
+there: CTranslate2 stops once K hypotheses are finished, ours only when the best live one, ended
+now and for nothing, would not be among the best K. (With its `patience=2` CTranslate2 finds all of
+ours.)
 
 A setting is a process of its own, new for each preset and thread count, which loads once. Settings
-take turns, so that what else the machine does hits all alike. Speeds are medians over the rounds,
-ratios medians of ratios within rounds; of a peer the fastest setting counts, case by case. Peak
-memory is the most that was resident (VmHWM) over all cases, Python and libraries included. A case
-with batch 1 has an eighth of the sentences.
+take turns, so that what else the machine does hits all alike; but a busy machine makes several
+threads wait for each other, and their numbers worthless. Speeds are medians over the rounds, ratios
+medians of ratios within rounds; of a peer the fastest setting counts, case by case. Peak memory is
+the most that was ever resident (VmHWM), Python and libraries included. A case with batch 1 has a
+sixteenth of the sentences.
 
 Which settings of the peers were tried (Zen 4 with AVX-512):
 
@@ -31,7 +34,7 @@ Which settings of the peers were tried (Zen 4 with AVX-512):
 - CTranslate2 4.8: all batches are submitted at once. On AMD it takes AVX2 by itself; AVX-512
   (CT2_FORCE_CPU_ISA) is faster with int8, with float32 now and then: both are run. MKL
   (CT2_USE_MKL=1) was slower than its default there, in int8 ten times, and with packed matrices
-  too. Two threads: one batch at a time on both, or two batches on one each, are both run.
+  too. Two threads: one batch at a time on both (1x2), or two batches on one each (2x1).
 """
 
 import argparse
@@ -73,6 +76,8 @@ VOCAB_SIZES = {"base": 32000}  # of the presets; the others have 8000
 LENGTH = 16
 PAUSE = 0.25  # seconds: several threads may spin for as long after their work
 ROOT = Path(__file__).parents[1]
+# As `console.set_up_cpu`: freed memory stays with the process, which helps all who use PyTorch.
+KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 PACKAGES = {"marian": "transformers", "ctranslate2": "ctranslate2"}
 
 
@@ -120,6 +125,7 @@ class Worker:
         variables = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
         environment = {k: v for k, v in os.environ.items() if not k.startswith("CT2_")}
         environment |= dict.fromkeys(variables, str(threads)) | setting.environment
+        environment |= KEEP_MEMORY
         command = [sys.executable, peers.__file__, json.dumps(request | {**setting.options})]
         self.process = subprocess.Popen(
             command,
@@ -273,15 +279,21 @@ def check_shipped(folder: Path, chosen: Iterable[Setting]) -> None:
 
 def measure(workers: list[Worker], cases: dict[Case, Batches], rounds: int) -> Seconds:
     """Lets the workers translate in turn, after one batch of each case that does not count."""
+
+    def length(worker: Worker) -> int:
+        return LENGTH - (worker.setting.engine == "ours")  # and EOS
+
     for case in sorted(cases):  # memory grows to its peak
         for worker in workers:
-            worker.translate(cases[case][:1], case[1])
+            worker.translate(cases[case][:1], case[1], length(worker))
     seconds: Seconds = {case: [[] for _ in workers] for case in cases}
     for round_number in range(rounds):
         for case, batches in cases.items():
             for k in range(len(workers)):
                 i = (k + round_number) % len(workers)
-                seconds[case][i].append(workers[i].translate(batches, case[1])[0])
+                seconds[case][i].append(
+                    workers[i].translate(batches, case[1], length(workers[i]))[0]
+                )
     return seconds
 
 
@@ -334,7 +346,7 @@ def report(workers: list[Worker], cases: dict[Case, Batches], times: Seconds) ->
 
 def linearity(worker: Worker, rounds: int) -> None:
     """How the cost of ours grows with the length and with the number of sentences."""
-    cases = [(64, 10), (64, 20), (64, 40), (64, 80), (32, LENGTH), (128, LENGTH), (512, LENGTH)]
+    cases = [(32, 10), (32, 20), (32, 40), (32, 80), (64, LENGTH), (128, LENGTH), (256, LENGTH)]
     seconds: dict[tuple[int, int], list[float]] = {case: [] for case in cases}
     worker.translate([random_sentences(32)], 5)
     for _ in range(rounds):
@@ -347,6 +359,26 @@ def linearity(worker: Worker, rounds: int) -> None:
         rows.append([number, length, f"{each * 1e3:.2f}", f"{each / length * 1e6:.0f}"])
     print(f"\n### {worker.setting.family}, batch 32, beam 5: lengths, numbers of sentences\n")
     print_table(["sentences", "pieces (source, target)", "ms/sentence", "µs/piece"], rows)
+
+
+def quality(corpus: str, precisions: Sequence[str]) -> None:
+    """What the precisions of ours cost: BLEU of the shipped model on validation data."""
+    from data_prep.corpora import load_corpus
+    from translator.console import set_up_cpu
+    from translator.evaluate import evaluate_pairs
+    from translator.translate import Translator
+
+    set_up_cpu(threads=1)
+    pairs = load_corpus(corpus, "en", "de").splits["valid"]
+    rows = []
+    for precision in precisions:
+        translator = Translator.load(device="cpu", precision=precision)
+        result, _ = evaluate_pairs(translator, pairs, metrics=["bleu"])
+        bleu = result["scores"]["bleu"]
+        row = [precision, f"{bleu['score']:.2f}", result["sentences_per_second"], bleu["signature"]]
+        rows.append(row)
+    print(f"\n## The shipped model on {len(pairs)} validation pairs, one thread\n")
+    print_table(["precision", "BLEU", "sentences/s", "signature"], rows)
 
 
 def describe(arguments: argparse.Namespace) -> None:
@@ -374,9 +406,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, help="default: 1, with --full 1 2")
     parser.add_argument("--batches", nargs="+", type=int, help="default: 1 32, with --full 128")
     parser.add_argument("--beams", nargs="+", type=int, default=[1, 5])
-    parser.add_argument("--precisions", nargs="+", default=["fp32"], help="of ours")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help="of ours")
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--rounds", type=int, help="default: 3, with --full 5")
+    parser.add_argument("--bleu", metavar="CORPUS", help="of ours, on its validation data")
     arguments = parser.parse_args()
     full = arguments.full
     arguments.presets = arguments.presets or ["tiny", "small", "base"][: 3 if full else 2]
@@ -392,10 +425,11 @@ def run_preset(preset: str, arguments: argparse.Namespace, folder: Path) -> None
     chosen = settings(1, arguments.precisions, arguments.full)
     save_all(model, folder, chosen)
     fp32 = {s.family: s for s in chosen if s.family in ("HF fp32", "CT2 float32")}
-    print(f"\n## {preset}: identical outputs\n")
-    with running(fp32.values(), folder, 1) as workers:
-        check_forced(model, workers, arguments.beams)
-    few = sentences[: len(sentences) // 8 + 1]
+    if fp32:
+        print(f"\n## {preset}: identical outputs\n")
+        with running(fp32.values(), folder, 1) as workers:
+            check_forced(model, workers, arguments.beams)
+    few = sentences[: len(sentences) // 16 + 1]
     cases = {
         (batch, beam): cut(few if batch == 1 else sentences, batch)
         for batch, beam in itertools.product(arguments.batches, arguments.beams)
@@ -420,8 +454,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         if fp32:
             check_shipped(Path(folder) / "shipped", fp32[:1])
+        if arguments.bleu:
+            quality(arguments.bleu, arguments.precisions)
         for preset in arguments.presets:
             run_preset(preset, arguments, Path(folder) / preset)
+    print(f"\nLoad of the machine at the end: {os.getloadavg()[0]:.1f}")
 
 
 if __name__ == "__main__":

@@ -224,27 +224,22 @@ def search_config(beam_size: int, length: int | None, n_best: int = 1) -> Any:
     return SearchConfig(**config)
 
 
-def prepare(model: Transformer, precision: str) -> Any:
-    """What `beam_search` takes to run `model` at a precision."""
-    if precision != "fp32":
-        raise ValueError(f"there is no precision {precision} here")
-    return model
-
-
 def our_engine(folder: Path, threads: int, precision: str) -> Engine:
     """This project."""
     import torch
 
     from translator.config import ModelConfig
     from translator.data import pad_right
+    from translator.incremental import IncrementalDecoder
     from translator.model import Transformer
     from translator.search import beam_search
 
     torch.set_num_threads(threads)
     config = ModelConfig(**json.loads((folder / "ours" / "config.json").read_text()))
     transformer = Transformer(config).eval()
-    transformer.load_state_dict(torch.load(folder / "ours" / "weights.pt"), assign=True)
-    model = prepare(transformer, precision)
+    weights = torch.load(folder / "ours" / "weights.pt", mmap=True)
+    transformer.load_state_dict(weights, assign=True)
+    model = IncrementalDecoder(transformer, precision)
 
     def translate(batches: Batches, beam_size: int, length: int | None) -> Result:
         config = search_config(beam_size, length)

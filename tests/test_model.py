@@ -1,4 +1,4 @@
-"""The architecture: sizes, masks, positions, cache. All are equivalences over random weights."""
+"""The architecture: sizes, masks, positions. All are equivalences over random weights."""
 
 import math
 from dataclasses import replace
@@ -11,7 +11,6 @@ from torch.testing import assert_close
 
 from translator.config import PRESETS, ModelConfig
 from translator.model import (
-    DecoderCache,
     Dropout,
     MultiHeadAttention,
     Transformer,
@@ -21,7 +20,7 @@ from translator.model import (
 )
 from translator.tokenizer import BOS, EOS, PAD
 
-B, S, T, D, H, V, K = 3, 7, 5, 16, 2, 23, 4
+B, S, T, D, H, V = 3, 7, 5, 16, 2, 23
 NORMS = ["post", "pre"]
 
 
@@ -101,13 +100,11 @@ def test_positions_grow_beyond_the_first_table(make_model) -> None:
     assert len(model.positions) == 512
     memory, src_mask = model.encode(random_ids(1, S))
     tgt_in = random_ids(1, 516)
-    cache = DecoderCache()
-    first = model.decode(tgt_in[:, :510], memory, src_mask, cache)
-    steps = [model.decode(tgt_in[:, i : i + 1], memory, src_mask, cache) for i in range(510, 516)]
+    before = model.decode(tgt_in[:, :510], memory, src_mask)
+    whole = model.decode(tgt_in, memory, src_mask)
     assert len(model.positions) >= 516
     assert_close(model.positions, sinusoids(len(model.positions), D))
-    whole = make_model().decode(tgt_in, memory, src_mask)
-    assert_close(torch.cat([first, *steps], dim=1), whole, atol=1e-5, rtol=1e-4)
+    assert_close(whole[:, :510], before, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("masked, causal", [(False, False), (True, False), (False, True)])
@@ -170,56 +167,6 @@ def test_a_sentence_in_a_batch_is_as_alone(make_model) -> None:
         assert_close(together[row : row + 1], alone, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("norm", NORMS)
-@pytest.mark.parametrize("first", [1, 3])
-def test_cached_decoding_equals_uncached(make_model, norm: str, first: int) -> None:
-    model = make_model(norm=norm)
-    memory, src_mask = model.encode(padded_sources())
-    tgt_in = random_ids(B, T)
-    cache = DecoderCache()
-    steps = [model.decode(tgt_in[:, :first], memory, src_mask, cache)]
-    for i in range(first, T):
-        steps.append(model.decode(tgt_in[:, i : i + 1], memory, src_mask, cache))
-    assert cache.length == T
-    assert_close(
-        torch.cat(steps, dim=1), model.decode(tgt_in, memory, src_mask), atol=1e-5, rtol=1e-4
-    )
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_hypotheses_that_share_a_source_equal_copied_sources(make_model, norm: str) -> None:
-    """K hypotheses per source, cached, before and after a reorder that also drops a source."""
-    model = make_model(norm=norm)
-    src, tgt_in = padded_sources(), random_ids(B * K, T)
-    memory, src_mask = model.encode(src)
-    copied = model.encode(src.repeat_interleave(K, dim=0))
-    cache = DecoderCache()
-    for i in range(3):
-        step = model.decode(tgt_in[:, i : i + 1], memory, src_mask, cache)
-        whole = model.decode(tgt_in[:, : i + 1], *copied)
-        assert_close(step[:, 0], whole[:, -1], atol=1e-5, rtol=1e-4)
-
-    sources = torch.tensor([0, 2])
-    rows = torch.tensor([3, 0, 0, 2, 8, 11, 9, 8])  # of sources 0 and 2, some twice
-    cache.reorder(rows, sources)
-    tgt_in = torch.cat([tgt_in[rows, :3], random_ids(2 * K, 2, seed=2)], dim=1)
-    copied = model.encode(src[sources].repeat_interleave(K, dim=0))
-    for i in range(3, 5):
-        step = model.decode(tgt_in[:, i : i + 1], memory[sources], src_mask[sources], cache)
-        whole = model.decode(tgt_in[:, : i + 1], *copied)
-        assert_close(step[:, 0], whole[:, -1], atol=1e-5, rtol=1e-4)
-
-
-def test_reorder_without_sources_keeps_the_cross_attention(make_model) -> None:
-    model = make_model()
-    memory, src_mask = model.encode(padded_sources())
-    cache = DecoderCache()
-    model.decode(random_ids(B * K, 1), memory, src_mask, cache)
-    cross = [layer.cross_key for layer in cache.layers]
-    cache.reorder(torch.arange(B * K).flip(0))
-    assert all(a is layer.cross_key for a, layer in zip(cross, cache.layers, strict=True))
-
-
 def test_forward_is_decode_of_encode(make_model) -> None:
     model = make_model()
     src, tgt_in = padded_sources(), random_ids(B, T)
@@ -251,19 +198,11 @@ def test_shapes_are_as_the_comments_say(make_model) -> None:
     assert model.project(states).shape == (B, T, V)
     assert model(src, random_ids(B, T)).shape == (B, T, V)
 
-    cache = DecoderCache()
-    model.decode(random_ids(B * K, 1), memory, src_mask, cache)
-    logits = model.decode(random_ids(B * K, 1), memory, src_mask, cache)
-    assert logits.shape == (B * K, 1, V)
-    for layer in cache.layers:
-        assert layer.self_key.shape == layer.self_value.shape == (B * K, H, 2, D // H)
-        assert layer.cross_key.shape == layer.cross_value.shape == (B, H, S, D // H)
-
     attention = model.decoder[0].cross_attention
     key, value = attention.project(memory)
     assert key.shape == value.shape == (B, H, S, D // H)
-    folded, weights = attention(torch.randn(B * K, 1, D), key, value, src_mask, need_weights=True)
-    assert folded.shape == (B * K, 1, D) and weights.shape == (B, H, K * 1, S)
+    update, weights = attention(torch.randn(B, T, D), key, value, src_mask, need_weights=True)
+    assert update.shape == (B, T, D) and weights.shape == (B, H, T, S)
 
 
 @pytest.mark.parametrize("probability", [0.1, 0.3, 0.9])

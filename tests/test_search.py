@@ -1,137 +1,410 @@
-"""Beam search against what it should equal: greedy, exhaustive and forced decoding."""
+"""Search against what it should equal: greedy, exhaustive, plain and forced decoding.
+
+`reference` is beam search as its docstring tells it: one sentence, one loop, nothing kept.
+"""
 
 import itertools
-from dataclasses import replace
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 from translator.config import SearchConfig
 from translator.data import pad_right
+from translator.incremental import NEVER, IncrementalDecoder
 from translator.model import Transformer
-from translator.search import Hypothesis, beam_search
-from translator.tokenizer import BOS, EOS, PAD, UNK
+from translator.search import (
+    Hypothesis,
+    beam_search,
+    best_continuations,
+    length_divisor,
+    repeated,
+    sample,
+)
+from translator.tokenizer import BOS, EOS, PAD
 
-NEVER = [PAD, UNK, BOS]  # pieces that no translation holds
 SOURCES = [[5, 4, 6, 5, 4], [6], [4, 4, 5], [5, 6], [6, 5, 5, 4], [4]]
+PIECES = (4, 5, 6)  # all that there are beside the special ones
+
+Models = Sequence[Transformer]
 
 
 @pytest.fixture(scope="module", params=["post", "pre"])
-def model(request, make_model) -> Transformer:
-    """Vocabulary: the four special pieces and 4, 5, 6. Larger weights make it less undecided."""
-    model = make_model(seed=5, vocab_size=7, norm=request.param)
-    with torch.no_grad():
-        model.embedding.weight *= 1.5
-    return model
+def models(request, make_model) -> list[Transformer]:
+    """Vocabulary: the four special pieces and 4, 5, 6. Larger weights make them less undecided."""
+    several = [make_model(seed=seed, vocab_size=7, norm=request.param) for seed in (5, 6)]
+    for model in several:
+        with torch.no_grad():
+            model.embedding.weight *= 1.5
+    return several
 
 
-def source_batch(sources: list[list[int]]) -> Tensor:
+@pytest.fixture(scope="module")
+def model(models: Models) -> Transformer:
+    return models[0]
+
+
+def source_batch(sources: Sequence[Sequence[int]]) -> Tensor:
     return pad_right([[*ids, EOS] for ids in sources])
 
 
-@torch.inference_mode()
-def forced_log_prob(model: Transformer, source: list[int], ids: list[int]) -> float:
-    """Of `ids` and EOS after the source, without cache, among the pieces that may stand there."""
-    logits = model(source_batch([source]), torch.tensor([[BOS, *ids]]))[0]
-    logits[:, NEVER] = float("-inf")
-    return float(logits.log_softmax(dim=-1).gather(1, torch.tensor([[*ids, EOS]]).T).sum())
+def prefix_batch(prefixes: Sequence[Sequence[int]]) -> Tensor | None:
+    return pad_right(prefixes).long() if any(prefixes) else None
+
+
+# --- plain decoding -----------------------------------------------------------------------------
 
 
 @torch.inference_mode()
-def greedy(model: Transformer, source: list[int], limit: int) -> list[int]:
-    ids: list[int] = []
+def plain_log_probs(
+    models: Models, source: Sequence[int], rows: Sequence[Sequence[int]]
+) -> tuple[Tensor, Tensor]:
+    """Of each next piece `(len(rows), T + 1, V)`, the rows of like length T, without cache.
+
+    The mean of probabilities, if there are several models. And the attention that each piece of the
+    source got in all, `(len(rows), S)`.
+    """
+    src = source_batch([source] * len(rows))
+    tgt_in = torch.tensor([[BOS, *ids] for ids in rows])
+    probabilities, coverage = [], []
+    for model in models:
+        states, weights = model.decode_states(tgt_in, *model.encode(src), need_weights=True)
+        logits = model.project(states)
+        logits[..., NEVER] = float("-inf")
+        probabilities.append(logits.softmax(dim=-1))
+        coverage.append(torch.stack(weights).mean(dim=(0, 2)).sum(dim=1))  # (layers, B, H, T, S)
+    return torch.stack(probabilities).mean(dim=0).log(), torch.stack(coverage).mean(dim=0)
+
+
+def forced(
+    models: Models, source: Sequence[int], ids: Sequence[int], config: SearchConfig
+) -> Hypothesis:
+    """What a search should say of `ids`."""
+    log_probs, coverage = plain_log_probs(models, source, [ids])
+    log_prob = float(log_probs[0].gather(1, torch.tensor([[*ids, EOS]]).T).sum())
+    length = len(ids) + 1  # EOS counts
+    base = (5 + length) / 6 if config.length_rule == "gnmt" else length
+    missed = float(coverage[0].clamp(max=1).log().sum()) if config.coverage_penalty else 0.0
+    score = log_prob / base**config.length_penalty + config.coverage_penalty * missed
+    return Hypothesis(list(ids), log_prob, score)
+
+
+def greedy(
+    models: Models, source: Sequence[int], limit: int, prefix: Sequence[int] = ()
+) -> list[int]:
+    ids = list(prefix)
     while len(ids) < limit:
-        logits = model(source_batch([source]), torch.tensor([[BOS, *ids]]))[0, -1]
-        logits[NEVER] = float("-inf")
-        if (piece := int(logits.argmax())) == EOS:
+        piece = int(plain_log_probs(models, source, [ids])[0][0, -1].argmax())
+        if piece == EOS:
             break
         ids.append(piece)
     return ids
 
 
-def test_a_beam_of_one_is_greedy(model: Transformer) -> None:
-    config = SearchConfig(beam_size=1, max_ratio=2.0, max_extra=2)
-    found = beam_search(model, source_batch(SOURCES), config)
+def limit_of(source: Sequence[int], config: SearchConfig, prefix: Sequence[int] = ()) -> int:
+    """EOS counts as a piece of the source."""
+    return int(config.max_ratio * (len(source) + 1) + config.max_extra) + len(prefix)
+
+
+def allowed(ids: Sequence[int], config: SearchConfig, prefix: Sequence[int], limit: int) -> set:
+    """The pieces that may follow."""
+    if len(ids) < len(prefix):
+        return {prefix[len(ids)]}
+    if len(ids) >= limit:
+        return {EOS}
+    n = config.no_repeat_ngram
+    pieces = {*PIECES, EOS} if len(ids) >= config.min_length else set(PIECES)
+    return {piece for piece in pieces if not n or not repeats([*ids, piece], n, last_only=True)}
+
+
+def repeats(ids: Sequence[int], n: int, last_only: bool = False) -> bool:
+    """Whether an n-gram, or the last one, stands twice in `ids`."""
+    counts = Counter(tuple(ids[i : i + n]) for i in range(len(ids) - n + 1))
+    return counts[tuple(ids[-n:])] > 1 if last_only else max(counts.values(), default=0) > 1
+
+
+def reference(
+    models: Models,
+    source: Sequence[int],
+    config: SearchConfig,
+    prefix: Sequence[int] = (),
+    stops: bool = True,
+) -> list[Hypothesis]:
+    """Beam search as its docstring tells it, or one that never stops before the limit."""
+    width, limit = config.beam_size, limit_of(source, config, prefix)
+    live: list[tuple[float, list[int]]] = [(0.0, [])]
+    finished: list[Hypothesis] = []
+    for length in range(1, limit + 2):  # of what is ended now, with EOS
+        scores = plain_log_probs(models, source, [ids for _, ids in live])[0][:, -1].tolist()
+        children = []
+        for (log_prob, ids), row in zip(live, scores, strict=True):
+            pieces = sorted(allowed(ids, config, prefix, limit), key=lambda p: -row[p])  # noqa: B023
+            for rank, piece in enumerate(pieces):
+                total = log_prob + row[piece]
+                children.append((total - config.diversity * rank, total, ids, piece))
+        children = sorted(children, key=lambda child: -child[0])[: 2 * width]
+        for _, _, ids, piece in children[:width]:
+            if piece == EOS:
+                finished.append(forced(models, source, ids, config))
+        finished = sorted(finished, key=lambda h: -h.score)[:width]
+        live = [(total, [*ids, p]) for _, total, ids, p in children if p != EOS][:width]
+        if not live:
+            break
+        bounds = [max(log_prob for log_prob, _ in live) / length_divisor(length + 1, config)]
+        n_needed = width
+        if config.stopping == "exact":
+            bounds.append(bounds[0] * length_divisor(length + 1, config))
+            bounds[-1] /= length_divisor(limit + 1, config)
+            n_needed = config.n_best
+        if stops and len(finished) >= n_needed and finished[n_needed - 1].score >= max(bounds):
+            break
+    return finished[: config.n_best]
+
+
+# --- every feature ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Case:
+    """A search; the default is beam search with three hypotheses by one model."""
+
+    changes: dict
+    n_models: int = 1
+    prefixes: Sequence[Sequence[int]] = ((),) * len(SOURCES)  # one for each of `SOURCES`
+
+    @property
+    def config(self) -> SearchConfig:
+        defaults = {"beam_size": 3, "n_best": 3, "max_ratio": 1.0, "max_extra": 3}
+        return SearchConfig(**(defaults | self.changes))
+
+    @property
+    def run(self) -> Callable[..., list[list[Hypothesis]]]:
+        return sample if self.config.decode == "sample" else beam_search
+
+    def rows(self) -> Iterator[tuple[int, list[int], Sequence[int]]]:
+        """Number, source and prefix."""
+        for i, (source, prefix) in enumerate(zip(SOURCES, self.prefixes, strict=True)):
+            yield i, source, prefix
+
+    def search(self, models: Models, rows: Sequence[int] = range(len(SOURCES))):
+        """Searches for these of `SOURCES` in one batch."""
+        src = source_batch([SOURCES[i] for i in rows])
+        prefixes = prefix_batch([self.prefixes[i] for i in rows])
+        return self.run(models[: self.n_models], src, self.config, prefixes)
+
+
+PREFIXES = ([4, 4, 5], [], [6], [5, 5, 5, 5, 6, 6, 4, 5, 6, 4, 4, 4], [], [4])
+CASES = {
+    "plain": Case({}),
+    "greedy": Case({"beam_size": 1, "n_best": 1}),
+    "wide": Case({"beam_size": 8, "n_best": 8}),
+    "alpha": Case({"length_penalty": 0.4}),
+    "gnmt": Case({"length_rule": "gnmt", "length_penalty": 0.8}),
+    "coverage": Case({"coverage_penalty": 0.6}),
+    "diversity": Case({"diversity": 0.7}),
+    "no bigram twice": Case({"no_repeat_ngram": 2}),
+    "no trigram twice": Case({"no_repeat_ngram": 3, "min_length": 5}),
+    "minimum": Case({"min_length": 4}),
+    "prefixes": Case({}, prefixes=PREFIXES),
+    "ensemble": Case({}, n_models=2),
+    "all at once": Case(
+        {
+            "length_rule": "gnmt",
+            "coverage_penalty": 0.3,
+            "diversity": 0.2,
+            "no_repeat_ngram": 3,
+            "min_length": 2,
+        },
+        n_models=2,
+        prefixes=PREFIXES,
+    ),
+    "greedy, all at once": Case(
+        {"beam_size": 1, "n_best": 1, "no_repeat_ngram": 3, "min_length": 3},
+        n_models=2,
+        prefixes=PREFIXES,
+    ),
+    "samples": Case({"decode": "sample", "n_best": 6}),
+    "careful samples": Case(
+        {"decode": "sample", "n_best": 4, "temperature": 0.6, "top_k": 3, "top_p": 0.9}
+    ),
+    "samples, all at once": Case(
+        {
+            "decode": "sample",
+            "n_best": 4,
+            "length_rule": "gnmt",
+            "coverage_penalty": 0.3,
+            "no_repeat_ngram": 3,
+            "min_length": 2,
+        },
+        n_models=2,
+        prefixes=PREFIXES,
+    ),
+}
+BEAMS = {name: case for name, case in CASES.items() if case.run is beam_search}
+each_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+each_beam = pytest.mark.parametrize(
+    "case",
+    [case for case in BEAMS.values() if case.config.beam_size > 1],
+    ids=[name for name, case in BEAMS.items() if case.config.beam_size > 1],
+)
+
+
+def assert_same(found: Sequence[Hypothesis], expected: Sequence[Hypothesis]) -> None:
+    assert [h.ids for h in found] == [h.ids for h in expected]
+    for name in ("log_prob", "score"):
+        values = [getattr(h, name) for h in expected]
+        assert [getattr(h, name) for h in found] == pytest.approx(values, abs=1e-4), name
+
+
+@each_beam
+def test_a_batch_is_searched_as_the_plain_loop_does(models: Models, case: Case) -> None:
+    found = case.search(models)
+    for i, source, prefix in case.rows():
+        assert_same(found[i], reference(models[: case.n_models], source, case.config, prefix))
+
+
+@each_case
+def test_scores_are_those_of_forced_decoding(models: Models, case: Case) -> None:
+    """And of the model itself, whatever was forbidden or drawn."""
+    for source, hypotheses in zip(SOURCES, case.search(models), strict=True):
+        expected = [forced(models[: case.n_models], source, h.ids, case.config) for h in hypotheses]
+        assert_same(hypotheses, expected)
+
+
+@each_case
+def test_a_sentence_does_not_depend_on_its_batch(models: Models, case: Case) -> None:
+    """Nor on those that leave the batch earlier; the prefixes are of different lengths."""
+    together = case.search(models)
+    backward = case.search(models, range(len(SOURCES))[::-1])[::-1]
+    pairs = [h for i in range(0, len(SOURCES), 2) for h in case.search(models, [i, i + 1])]
+    for i, found in enumerate(together):
+        assert_same(case.search(models, [i])[0], found)
+        assert_same(backward[i], found)
+        assert_same(pairs[i], found)
+
+
+@each_case
+def test_what_holds_for_every_hypothesis(models: Models, case: Case) -> None:
+    config, n_models = case.config, case.n_models
+    found = case.search(models)
+    for i, source, prefix in case.rows():
+        scores = [h.score for h in found[i]]
+        assert len(found[i]) == config.n_best
+        assert scores == sorted(scores, reverse=True)
+        if config.decode == "beam":
+            assert len({tuple(h.ids) for h in found[i]}) == config.n_best
+        for hypothesis in found[i]:
+            ids = hypothesis.ids
+            assert set(ids) <= set(PIECES)
+            assert ids[: len(prefix)] == list(prefix)
+            limit = limit_of(source, config, prefix)
+            assert min(config.min_length, limit) <= len(ids) <= limit
+            if config.no_repeat_ngram:
+                for end in range(len(prefix) + 1, len(ids) + 1):
+                    assert not repeats(ids[:end], config.no_repeat_ngram, last_only=True)
+        assert n_models == 1 or found[i] != replace_models(case, models)[i]
+
+
+def replace_models(case: Case, models: Models) -> list[list[Hypothesis]]:
+    """What the first model says alone."""
+    return replace(case, n_models=1).search(models)
+
+
+# --- beam search --------------------------------------------------------------------------------
+
+
+def test_a_beam_of_one_is_greedy(models: Models) -> None:
+    """EOS ends it where it is the likeliest piece, even if going on would score better."""
+    config = SearchConfig(beam_size=1, length_penalty=2.0, max_ratio=1.0, max_extra=3)
+    found = beam_search(models[0], source_batch(SOURCES), config)
+    n_better = 0
     for source, (hypothesis,) in zip(SOURCES, found, strict=True):
-        assert hypothesis.ids == greedy(model, source, 2 * (len(source) + 1) + 2)
+        assert hypothesis.ids == greedy(models[:1], source, limit_of(source, config))
+        (longer,) = reference(models[:1], source, config, stops=False)
+        n_better += longer.score > hypothesis.score + 1e-3
+    assert n_better
 
 
+@pytest.mark.parametrize("length_rule", ["plain", "gnmt"])
 @pytest.mark.parametrize("alpha", [0.0, 0.6, 1.0, 2.0])
-def test_a_wide_beam_is_exhaustive_search(model: Transformer, alpha: float) -> None:
+def test_a_wide_beam_is_exhaustive_search(model: Transformer, alpha: float, length_rule) -> None:
     longest = 4
     everything = [
-        list(ids)
-        for length in range(longest + 1)
-        for ids in itertools.product((4, 5, 6), repeat=length)
+        ids for length in range(longest + 1) for ids in itertools.product(PIECES, repeat=length)
     ]
     config = SearchConfig(
         beam_size=len(everything),
         n_best=len(everything),
         length_penalty=alpha,
+        length_rule=length_rule,
         max_ratio=0.0,
         max_extra=longest,
     )
-    for source, found in zip(
-        SOURCES[:3], beam_search(model, source_batch(SOURCES[:3]), config), strict=True
-    ):
-        scores = {
-            tuple(ids): forced_log_prob(model, source, ids) / (len(ids) + 1) ** alpha
-            for ids in everything
-        }
-        assert {tuple(h.ids) for h in found} == scores.keys()
+    found = beam_search(model, source_batch(SOURCES[:2]), config)
+    for source, hypotheses in zip(SOURCES[:2], found, strict=True):
+        scores = {ids: forced([model], source, ids, config).score for ids in everything}
+        assert {tuple(h.ids) for h in hypotheses} == scores.keys()
         ordered = sorted(scores.values(), reverse=True)
-        assert [h.score for h in found] == pytest.approx(ordered, abs=1e-4)
-        assert tuple(found[0].ids) == max(scores, key=scores.__getitem__)
+        assert [h.score for h in hypotheses] == pytest.approx(ordered, abs=1e-4)
+        assert tuple(hypotheses[0].ids) == max(scores, key=scores.__getitem__)
 
 
-@pytest.mark.parametrize("beam_size", [1, 3, 5])
-def test_score_is_the_forced_log_prob_by_length(model: Transformer, beam_size: int) -> None:
-    config = SearchConfig(beam_size=beam_size, n_best=beam_size, length_penalty=0.7, max_extra=3)
-    for source, found in zip(
-        SOURCES, beam_search(model, source_batch(SOURCES), config), strict=True
-    ):
-        for hypothesis in found:
-            expected = forced_log_prob(model, source, hypothesis.ids)
-            assert hypothesis.log_prob == pytest.approx(expected, abs=1e-4)
-            length = len(hypothesis.ids) + 1  # EOS counts
-            assert hypothesis.score == pytest.approx(expected / length**0.7, abs=1e-4)
+STOPPING = [
+    Case({"beam_size": k, "n_best": n, "length_penalty": alpha, "length_rule": rule, **more})
+    for k, n in ((2, 1), (4, 1), (4, 4))
+    for alpha, rule in ((1.0, "plain"), (2.5, "plain"), (-0.5, "plain"), (1.5, "gnmt"))
+    for more in ({}, {"coverage_penalty": 0.3})
+]
 
 
-def same(one: list[Hypothesis], other: list[Hypothesis]) -> bool:
-    scores = [h.score for h in other]
-    return [h.ids for h in one] == [h.ids for h in other] and [
-        h.score for h in one
-    ] == pytest.approx(scores, abs=1e-4)
+@pytest.mark.parametrize("case", STOPPING)
+def test_exact_stopping_is_never_stopping(models: Models, case: Case) -> None:
+    """No hypothesis that a search to the limit would have found is better."""
+    case = replace(case, changes=case.changes | {"stopping": "exact"})
+    found = case.search(models)
+    for i, source, _ in case.rows():
+        if i < 3:
+            assert_same(found[i], reference(models[:1], source, case.config, stops=False))
 
 
-@pytest.mark.parametrize("beam_size", [1, 2, 5])
-def test_a_batch_gives_what_single_sentences_give(model: Transformer, beam_size: int) -> None:
-    config = SearchConfig(beam_size=beam_size, n_best=beam_size, max_ratio=1.5, max_extra=2)
-    together = beam_search(model, source_batch(SOURCES), config)
-    for source, found in zip(SOURCES, together, strict=True):
-        assert same(found, beam_search(model, source_batch([source]), config)[0])
+def test_exact_stopping_is_no_worse_than_fast_and_at_times_better(make_model) -> None:
+    n_better = 0
+    for seed in range(8):
+        model = make_model(seed=seed, vocab_size=7)
+        src = source_batch(SOURCES)
+        config = SearchConfig(beam_size=2, length_penalty=1.5, max_ratio=1.0, max_extra=8)
+        fast = beam_search(model, src, config)
+        exact = beam_search(model, src, replace(config, stopping="exact"))
+        for (one,), (other,) in zip(fast, exact, strict=True):
+            assert other.score >= one.score - 1e-5
+            n_better += other.score > one.score + 1e-3
+    assert n_better
 
 
 def test_output_is_in_the_order_of_the_input(model: Transformer) -> None:
-    config = SearchConfig(beam_size=3, max_extra=3)
-    forward = beam_search(model, source_batch(SOURCES), config)
-    backward = beam_search(model, source_batch(SOURCES[::-1]), config)
-    assert all(same(a, b) for a, b in zip(forward, backward[::-1], strict=True))
-    assert len({(tuple(found[0].ids), found[0].score) for found in forward}) > 1
+    found = CASES["plain"].search([model])
+    assert len({(tuple(h[0].ids), h[0].score) for h in found}) > 1
+    for i, (source, hypotheses) in enumerate(zip(SOURCES, found, strict=True)):
+        assert_same(hypotheses, CASES["plain"].search([model], [i])[0])
+        assert hypotheses[0].log_prob == pytest.approx(
+            forced([model], source, hypotheses[0].ids, CASES["plain"].config).log_prob, abs=1e-4
+        )
 
 
 @pytest.mark.parametrize("n_best", [1, 3, 6])
-def test_n_best_are_sorted_and_distinct(model: Transformer, n_best: int) -> None:
+def test_n_best_are_the_first_of_more(model: Transformer, n_best: int) -> None:
     config = SearchConfig(beam_size=6, n_best=n_best, max_extra=3)
     everything = beam_search(model, source_batch(SOURCES), replace(config, n_best=6))
     for found, six in zip(
         beam_search(model, source_batch(SOURCES), config), everything, strict=True
     ):
-        assert len(found) == n_best
-        assert len({tuple(h.ids) for h in found}) == n_best
-        assert [h.score for h in found] == sorted((h.score for h in found), reverse=True)
-        assert same(found, six[:n_best])
+        assert_same(found, six[:n_best])
 
 
 def test_hypotheses_hold_no_special_pieces(make_model) -> None:
@@ -140,25 +413,27 @@ def test_hypotheses_hold_no_special_pieces(make_model) -> None:
     with torch.no_grad():
         model.embedding.weight[PAD] = 5.0
         model.embedding.weight[BOS] = -5.0
-    config = SearchConfig(beam_size=4, n_best=4)
-    for found in beam_search(model, source_batch(SOURCES), config):
-        assert all(min(h.ids, default=4) > EOS for h in found)
+    src = source_batch(SOURCES)
+    for found in (
+        *beam_search(model, src, SearchConfig(beam_size=4, n_best=4)),
+        *beam_search(model, src, SearchConfig(beam_size=1)),
+        *sample(model, src, SearchConfig(decode="sample", n_best=4)),
+    ):
+        assert found and all(min(h.ids, default=4) > EOS for h in found)
 
 
 @pytest.mark.parametrize("max_ratio, max_extra", [(0.0, 0), (0.0, 3), (1.0, 0), (1.5, 2)])
-@pytest.mark.parametrize("beam_size", [1, 4])
-def test_the_length_limit_is_obeyed(make_model, beam_size: int, max_ratio, max_extra) -> None:
+@pytest.mark.parametrize("changes", [{"beam_size": 1}, {"beam_size": 4}, {"decode": "sample"}])
+def test_the_length_limit_is_obeyed(make_model, changes, max_ratio, max_extra) -> None:
     model = make_model(seed=1)
     with torch.no_grad():
         model.embedding.weight[EOS] = 0.0  # its logit is 0: it seldom ends by itself
-    config = SearchConfig(
-        beam_size=beam_size, n_best=beam_size, max_ratio=max_ratio, max_extra=max_extra
-    )
+    n_best = changes.get("beam_size", 4)
+    config = SearchConfig(n_best=n_best, max_ratio=max_ratio, max_extra=max_extra, **changes)
+    run = sample if config.decode == "sample" else beam_search
     reached = 0
-    for source, found in zip(
-        SOURCES, beam_search(model, source_batch(SOURCES), config), strict=True
-    ):
-        limit = int(max_ratio * (len(source) + 1) + max_extra)
+    for source, found in zip(SOURCES, run(model, source_batch(SOURCES), config), strict=True):
+        limit = limit_of(source, config)
         assert found and all(len(h.ids) <= limit for h in found)
         reached += any(len(h.ids) == limit for h in found)
     assert reached  # the limit was what ended some
@@ -173,3 +448,300 @@ def test_a_wider_beam_finds_no_worse_log_prob_than_greedy(model: Transformer) ->
         beam_search(model, batch, wide), beam_search(model, batch, narrow), strict=True
     ):
         assert best[0].log_prob >= first[0].log_prob - 1e-5
+
+
+def test_a_long_search_is_as_the_plain_loop(make_model) -> None:
+    """Long enough that what nobody sees any more is given up, and that sentences leave."""
+    model = make_model(seed=4, vocab_size=7)
+    with torch.no_grad():
+        model.embedding.weight[EOS] *= 0.3
+    config = SearchConfig(beam_size=4, n_best=4, max_ratio=5.0, max_extra=10, stopping="exact")
+    found = beam_search(model, source_batch(SOURCES[:3]), config)
+    assert max(len(h.ids) for h in found[0]) > 20
+    for source, hypotheses in zip(SOURCES[:3], found, strict=True):
+        assert_same(hypotheses, reference([model], source, config))
+
+
+# --- its features -------------------------------------------------------------------------------
+
+
+def test_a_length_rule_is_what_it_says() -> None:
+    plain, gnmt = SearchConfig(length_penalty=0.7), SearchConfig(length_rule="gnmt")
+    assert length_divisor(9, plain) == pytest.approx(9**0.7)
+    assert length_divisor(7, gnmt) == pytest.approx(2.0)
+    assert length_divisor(1, gnmt) == length_divisor(1, plain) == 1.0
+
+
+def test_a_coverage_penalty_makes_a_search_look_at_more_of_the_source(make_model) -> None:
+    """A strong one: what the best translations did not look at becomes less."""
+
+    def missed(config: SearchConfig) -> float:
+        total = 0.0
+        for seed in range(4):
+            model = make_model(seed=seed, vocab_size=7)
+            for source, (best,) in zip(
+                SOURCES, beam_search(model, source_batch(SOURCES), config), strict=True
+            ):
+                coverage = plain_log_probs([model], source, [best.ids])[1][0]
+                total -= float(coverage.clamp(max=1).log().sum())
+        return total
+
+    config = SearchConfig(beam_size=6, max_ratio=1.0, max_extra=3)
+    assert missed(replace(config, coverage_penalty=5.0)) < 0.7 * missed(config)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_n_grams_are_repeated_without_the_block_only(model: Transformer, n: int) -> None:
+    free = SearchConfig(beam_size=3, n_best=3, min_length=8, max_extra=12)
+    blocked = replace(free, no_repeat_ngram=n, min_length=3)
+    src = source_batch(SOURCES)
+    assert any(repeats(h.ids, n) for found in beam_search(model, src, free) for h in found)
+    for config in (
+        blocked,
+        replace(blocked, beam_size=1, n_best=1),
+        replace(blocked, decode="sample"),
+    ):
+        run = sample if config.decode == "sample" else beam_search
+        for found in run(model, src, config):
+            assert found and not any(repeats(h.ids, n) for h in found)
+
+
+@settings(max_examples=50)
+@given(ids=st.lists(st.sampled_from(PIECES), max_size=9), n=st.integers(1, 4))
+def test_repeated_names_the_pieces_that_would_repeat(ids: list[int], n: int) -> None:
+    tokens = torch.tensor([BOS, *ids])[None, None]
+    found = set(repeated(tokens, n).flatten().tolist()) - {PAD}
+    assert found & set(PIECES) == {p for p in PIECES if repeats([*ids, p], n, last_only=True)}
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="where a block of n-grams and a minimal length forbid every piece, no hypothesis is "
+    "left: a beam gives an empty list, sampling an IndexError, and greedy search never ends",
+)
+@pytest.mark.parametrize("decode", ["beam", "sample"])
+def test_a_dead_end_still_gives_a_translation(model: Transformer, decode: str) -> None:
+    """Three pieces, none of them twice, cannot be five."""
+    config = SearchConfig(decode=decode, no_repeat_ngram=1, min_length=5, max_extra=8)
+    run = sample if decode == "sample" else beam_search
+    assert all(run(model, source_batch(SOURCES), config))
+
+
+def test_a_prefix_longer_than_the_limit_is_the_translation(model: Transformer) -> None:
+    prefixes = [[4, 5, 6, 6], [], [5], [4, 4], [6] * 7, [5, 6]]
+    config = SearchConfig(beam_size=3, max_ratio=0.0, max_extra=0)
+    for run in (beam_search, sample):
+        found = run(model, source_batch(SOURCES), config, prefix_batch(prefixes))
+        assert [h[0].ids for h in found] == prefixes
+
+
+def test_without_pieces_a_prefix_is_none(model: Transformer) -> None:
+    case = CASES["plain"]
+    empty = torch.full((len(SOURCES), 3), PAD)
+    found = beam_search(model, source_batch(SOURCES), case.config, empty)
+    for one, other in zip(found, case.search([model]), strict=True):
+        assert_same(one, other)
+
+
+def test_what_greedy_search_would_say_as_a_prefix_changes_nothing(model: Transformer) -> None:
+    config = SearchConfig(beam_size=1, max_ratio=0.0, max_extra=6)
+    found = beam_search(model, source_batch(SOURCES), config)
+    prefixes = [h.ids[: i % 3] for i, (h,) in enumerate(found)]
+    again = beam_search(model, source_batch(SOURCES), config, prefix_batch(prefixes))
+    for source, (hypothesis,), prefix in zip(SOURCES, again, prefixes, strict=True):
+        limit = limit_of(source, config, prefix)
+        assert hypothesis.ids == greedy([model], source, limit, prefix)
+        assert hypothesis.ids[:6] == greedy([model], source, limit)[:6]
+
+
+def test_diversity_makes_the_n_best_more_varied(make_model) -> None:
+    def n_beginnings(diversity: float) -> int:
+        config = SearchConfig(beam_size=6, n_best=6, diversity=diversity, max_extra=6)
+        total = 0
+        for seed in range(4):
+            for found in beam_search(make_model(seed=seed), source_batch(SOURCES), config):
+                total += len({tuple(h.ids[:3]) for h in found})
+        return total
+
+    counts = [n_beginnings(diversity) for diversity in (0.0, 0.5, 2.0)]
+    assert counts == sorted(counts) and counts[0] < 0.9 * counts[-1]
+
+
+def test_endless_diversity_is_greedy_from_each_first_piece(make_model) -> None:
+    """No second child is ever as good as a first, except where there is no other hypothesis."""
+    model = make_model(seed=1)
+    with torch.no_grad():
+        model.embedding.weight[EOS] = -5.0  # its logit is so low that the limit ends all
+    config = SearchConfig(beam_size=4, n_best=4, diversity=1e4, max_ratio=0.0, max_extra=5)
+    for source, found in zip(
+        SOURCES, beam_search(model, source_batch(SOURCES), config), strict=True
+    ):
+        firsts = plain_log_probs([model], source, [[]])[0][0, 0].topk(4).indices.tolist()
+        expected = [greedy([model], source, 5, [first]) for first in firsts]
+        assert sorted(h.ids for h in found) == sorted(expected)
+
+
+# --- several models -----------------------------------------------------------------------------
+
+
+@each_case
+def test_an_ensemble_of_one_model_twice_is_that_model(models: Models, case: Case) -> None:
+    for found, expected in zip(
+        replace(case, n_models=3).search([models[0]] * 3),
+        replace(case, n_models=1).search(models),
+        strict=True,
+    ):
+        assert_same(found, expected)
+
+
+def test_an_ensemble_is_none_of_its_models(make_model) -> None:
+    """Nor does the order of the models count."""
+    one, other = (make_model(seed=seed) for seed in (1, 2))
+    src, config = source_batch(SOURCES), SearchConfig(max_extra=5)
+    first, second, both, turned = (
+        beam_search(chosen, src, config) for chosen in ([one], [other], [one, other], [other, one])
+    )
+    for a, b in zip(both, turned, strict=True):
+        assert_same(a, b)
+    assert [h[0].ids for h in both] != [h[0].ids for h in first]
+    assert [h[0].ids for h in both] != [h[0].ids for h in second]
+
+
+def test_models_of_different_sizes_can_work_together(make_model) -> None:
+    several = [
+        make_model(seed=1, vocab_size=7),
+        make_model(seed=2, vocab_size=7, d_model=24, n_heads=3, n_decoder_layers=1, norm="pre"),
+    ]
+    config = SearchConfig(beam_size=3, n_best=3, coverage_penalty=0.2, max_extra=2)
+    for source, found in zip(
+        SOURCES, beam_search(several, source_batch(SOURCES), config), strict=True
+    ):
+        assert_same(found, reference(several, source, config))
+
+
+def test_a_model_may_be_made_ready_beforehand(model: Transformer) -> None:
+    src, config = source_batch(SOURCES), CASES["plain"].config
+    decoder = IncrementalDecoder(model)
+    for _ in range(2):
+        assert beam_search(decoder, src, config) == beam_search([model], src, config)
+
+
+# --- sampling -----------------------------------------------------------------------------------
+
+
+def test_the_same_seed_gives_the_same_samples(model: Transformer) -> None:
+    case = CASES["samples"]
+    found = case.search([model])
+    assert case.search([model]) == found
+    torch.manual_seed(99)  # nor does other randomness count
+    assert case.search([model]) == found
+    twice = sample(model, source_batch([SOURCES[0]] * 2), case.config)
+    assert_same(twice[0], twice[1])
+    assert_same(twice[0], found[0])
+    wider = torch.nn.functional.pad(source_batch(SOURCES), (0, 5), value=PAD)
+    for one, other in zip(sample(model, wider, case.config), found, strict=True):
+        assert_same(one, other)
+
+
+def test_other_seeds_give_other_samples(model: Transformer) -> None:
+    config = SearchConfig(decode="sample", n_best=4, max_extra=8)
+    found = [
+        tuple(tuple(h.ids) for h in hypotheses)
+        for seed in range(6)
+        for hypotheses in sample(model, source_batch(SOURCES[:1]), replace(config, seed=seed))
+    ]
+    assert len(set(found)) == 6
+
+
+def test_samples_of_a_sentence_differ(make_model) -> None:
+    config = SearchConfig(decode="sample", n_best=20, max_extra=8)
+    for found in sample(make_model(), source_batch(SOURCES), config):
+        assert len(found) == 20
+        assert len({tuple(h.ids) for h in found}) > 10
+
+
+@pytest.mark.parametrize("careful", [{"temperature": 1e-4}, {"top_k": 1}, {"top_p": 1e-9}])
+def test_the_most_careful_samples_are_greedy(models: Models, careful) -> None:
+    config = SearchConfig(decode="sample", n_best=2, max_ratio=1.0, max_extra=3, **careful)
+    for source, found in zip(SOURCES, sample(models, source_batch(SOURCES), config), strict=True):
+        assert [h.ids for h in found] == [greedy(models, source, limit_of(source, config))] * 2
+
+
+N_SAMPLES = 4000
+
+
+def assert_frequencies(counts: Counter, expected: dict) -> None:
+    """Within five standard deviations."""
+    assert set(counts) <= {key for key, p in expected.items() if p > 0}
+    assert sum(expected.values()) == pytest.approx(1, abs=1e-4)
+    for key, p in expected.items():
+        spread = math.sqrt(N_SAMPLES * p * (1 - p))
+        assert counts[key] == pytest.approx(N_SAMPLES * p, abs=5 * spread + 1e-9), key
+
+
+def test_samples_are_as_frequent_as_they_are_likely(models: Models) -> None:
+    """Whole translations of at most two pieces."""
+    config = SearchConfig(decode="sample", n_best=N_SAMPLES, max_ratio=0.0, max_extra=2)
+    (found,) = sample(models, source_batch(SOURCES[:1]), config)
+    expected = {}
+    for ids in (ids for n in range(3) for ids in itertools.product(PIECES, repeat=n)):
+        log_probs = plain_log_probs(models, SOURCES[0], [ids])[0][0]
+        ended = [*ids, EOS] if len(ids) < 2 else ids  # at the limit EOS is certain
+        expected[ids] = math.exp(sum(float(log_probs[i, piece]) for i, piece in enumerate(ended)))
+    assert_frequencies(Counter(tuple(h.ids) for h in found), expected)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"temperature": 0.5}, {"temperature": 2.0}, {"top_k": 2}, {"top_p": 0.6}, {"top_p": 0.95}],
+    ids=str,
+)
+def test_first_pieces_are_as_frequent_as_the_settings_say(make_model, settings) -> None:
+    """A cut leaves the others in proportion; top_p counts at the temperature."""
+    model = make_model(seed=2, vocab_size=11)
+    settings = {"temperature": 0.8, **settings}
+    config = SearchConfig(
+        decode="sample", n_best=N_SAMPLES, min_length=1, max_ratio=0.0, max_extra=1, **settings
+    )
+    (found,) = sample(model, source_batch(SOURCES[:1]), config)
+    log_probs = plain_log_probs([model], SOURCES[0], [[]])[0][0, 0]
+    log_probs[EOS] = float("-inf")
+    values, pieces = (log_probs / config.temperature).softmax(dim=0).sort(descending=True)
+    n_kept = config.top_k or len(pieces)
+    within = [i for i in range(n_kept) if i == 0 or values[:i].sum() < config.top_p]
+    expected = {
+        int(pieces[i]): float(values[i] / values[within].sum()) for i in within if values[i] > 0
+    }
+    assert_frequencies(Counter(h.ids[0] for h in found), expected)
+
+
+# --- the best of many numbers -------------------------------------------------------------------
+
+
+@settings(max_examples=60)
+@given(
+    batch=st.integers(1, 5),
+    n_live=st.integers(1, 5),
+    width=st.sampled_from([7, 128, 200, 256, 1280, 2560]),
+    n=st.sampled_from([1, 2, 6, 10]),
+    n_values=st.sampled_from([2, 50, 10**6]),
+    n_dead=st.integers(0, 3),
+    seed=st.integers(0, 1000),
+)
+def test_best_continuations_are_topk(
+    batch: int, n_live: int, width: int, n: int, n_values: int, n_dead: int, seed: int
+) -> None:
+    """Ties may fall either way; dead hypotheses and forbidden pieces come last."""
+    random = torch.Generator().manual_seed(seed)
+    scores = -torch.randint(n_values, (batch, n_live, width), generator=random) / 7.0
+    scores[torch.rand(scores.shape, generator=random) < 0.1] = float("-inf")
+    log_probs = -torch.rand(batch, n_live, generator=random)
+    log_probs[:, n_live - min(n_dead, n_live - 1) :] = float("-inf")
+    sums = (scores + log_probs[:, :, None]).flatten(1)
+    n = min(n, sums.shape[1])
+    found, places = best_continuations(scores, log_probs, n)
+    assert torch.equal(found, sums.topk(n).values)
+    assert torch.equal(sums.gather(1, places), found)
+    for row, values in zip(places.tolist(), found.tolist(), strict=True):
+        real = [place for place, value in zip(row, values, strict=True) if value > float("-inf")]
+        assert len(set(real)) == len(real)

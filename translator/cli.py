@@ -31,7 +31,7 @@ from translator.console import (
     given,
     load,
     print_json,
-    set_threads,
+    set_up_cpu,
     wants_bar,
 )
 
@@ -116,7 +116,7 @@ def train(
     from translator.train import run_folder
     from translator.train import train as train_model
 
-    set_threads(threads)
+    set_up_cpu(threads)
     folder = run or run_folder(settings)
     info = train_model(
         settings,

@@ -20,15 +20,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translator.model import DecoderLayer, Transformer, mask_bias
+from translator.model import DecoderLayer, EncoderLayer, Transformer, mask_bias
 from translator.tokenizer import BOS, PAD, UNK
 
 PRECISIONS = ("fp32", "bf16")
 NEVER = [PAD, UNK, BOS]  # what no translation holds
-GROUP = 128  # logits are filled up to a multiple of so many columns, see search.top_columns
+GROUP = 128  # logits are filled up to a multiple of so many columns, see search.best_continuations
 
 # Measured with benchmarks/decode.py.
-_FEW_ROWS = 8  # up to so many rows the plain layout of a big matrix is faster
 _BIG = 128 * 1024  # numbers in a matrix that is worth a layout of its own
 _CAST_FROM = 256  # d_model from which the layers too are faster in bfloat16
 
@@ -36,23 +35,24 @@ _CAST_FROM = 256  # d_model from which the layers too are faster in bfloat16
 class Linear:
     """`x W^T + b` with the weights cast and laid out once; the result has the type of `x`.
 
-    On a CPU, oneDNN multiplies faster by a big matrix that it has laid out itself; but for a few
-    rows the plain one, laid out by columns, is faster still.
+    On a CPU, oneDNN multiplies by a big matrix up to twice as fast if it has laid it out itself.
+    For one row the plain matrix is as good, and a very big one better, if it is stored by columns.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, by_columns: bool = False):
         self.bias = bias.to(dtype)
         self.columns = weight.to(dtype).t()
         self.packed: Tensor | None = None
         if weight.device.type == "cpu" and weight.numel() >= _BIG and _can_pack():
             self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)
-            self.columns = self.columns.contiguous()
+            if by_columns:
+                self.columns = self.columns.contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
         given, dtype = x.dtype, self.bias.dtype
         if given != dtype:
             x = x.to(dtype)
-        if self.packed is None or len(x) <= _FEW_ROWS:
+        if self.packed is None or len(x) == 1:
             x = torch.addmm(self.bias, x, self.columns)
         else:
             x = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
@@ -83,6 +83,11 @@ def _by_head(x: Tensor, n_heads: int) -> Tensor:
     batch, length, d_model = x.shape
     x = x.view(batch, length, n_heads, d_model // n_heads).transpose(1, 2)
     return x.reshape(batch * n_heads, length, -1)
+
+
+def _scores(query: Tensor, key: Tensor, bias: Tensor | None) -> Tensor:
+    """`(B * H, K, Dh)` times `(B * H, Dh, S)`, plus a bias."""
+    return torch.bmm(query, key) if bias is None else torch.baddbmm(bias, query, key)
 
 
 class Slots:
@@ -120,59 +125,93 @@ class Slots:
 class Memory:
     """What the cross-attention of a layer needs of the sources, computed once.
 
-    Keys and values are `(B * H, S, Dh)` and what is added to the scores, `bias`, `(B * H, 1, S)`;
-    if `joined` with the projections, `(B, D, H * S)`, `(B, H * S, D)` and `(B, 1, H * S)`.
+    Keys are `(B * H, Dh, S)`, values `(B * H, S, Dh)`, and what is added to the scores, `bias`,
+    `(B * H, 1, S)` or nothing; if `joined` with the projections, `(B, D, H * S)`, `(B, H * S, D)`
+    and `(B, 1, H * S)`.
     """
 
     key: Tensor
     value: Tensor
-    bias: Tensor
+    bias: Tensor | None
     joined: bool
 
     def keep(self, sources: Tensor, heads: Tensor) -> None:
         """Keeps only `sources` `(new B,)`, which are the rows `heads` `(new B * H,)`."""
         rows = sources if self.joined else heads
-        self.key, self.value, self.bias = self.key[rows], self.value[rows], self.bias[rows]
+        self.key, self.value = self.key[rows], self.value[rows]
+        if self.bias is not None:
+            self.bias = self.bias[rows]
 
 
-class Layer:
-    """One decoder layer."""
+class _SelfAndFeedForward:
+    """What encoder and decoder layers have in common."""
 
-    def __init__(self, layer: DecoderLayer, dtype: torch.dtype):
-        own, cross = layer.self_attention, layer.cross_attention
-        n_heads, d_model = own.n_heads, own.output.out_features
-        scale = (d_model // n_heads) ** -0.5  # of equation 1, put into the queries' projection
-        self.n_heads = n_heads
+    def __init__(self, layer: EncoderLayer | DecoderLayer, dtype: torch.dtype):
+        own = layer.self_attention
+        self.n_heads = own.n_heads
+        # The scale of equation 1 is put into the projection of the queries.
+        self.scale = (own.output.out_features // own.n_heads) ** -0.5
         self.query_key_value = Linear(
-            torch.cat([own.query.weight * scale, own.key_value.weight]),
-            torch.cat([own.query.bias * scale, own.key_value.bias]),
+            torch.cat([own.query.weight * self.scale, own.key_value.weight]),
+            torch.cat([own.query.bias * self.scale, own.key_value.bias]),
             dtype,
         )
         self.self_output = Linear(own.output.weight, own.output.bias, dtype)
-        self.cross_query = Linear(cross.query.weight * scale, cross.query.bias * scale, dtype)
-        self.cross_key_value = Linear(cross.key_value.weight, cross.key_value.bias, dtype)
-        self.cross_output = Linear(cross.output.weight, cross.output.bias, dtype)
         inner, outer = (part for part in layer.feed_forward if isinstance(part, nn.Linear))
         self.inner = Linear(inner.weight, inner.bias, dtype)
         self.outer = Linear(outer.weight, outer.bias, dtype)
         self.self_norm = Norm(layer.self_residual.norm)
-        self.cross_norm = Norm(layer.cross_residual.norm)
         self.feed_forward_norm = Norm(layer.feed_forward_residual.norm)
         self.pre = layer.self_residual.pre
+
+    def feed_forward(self, x: Tensor) -> Tensor:
+        """The last sub-layer, with its residual connection and norm."""
+        x = x + self.outer(self.inner(self.feed_forward_norm(x) if self.pre else x).relu_())
+        return x if self.pre else self.feed_forward_norm(x)
+
+
+class SourceLayer(_SelfAndFeedForward):
+    """One encoder layer."""
+
+    def __call__(self, x: Tensor, batch: int, bias: Tensor | None) -> Tensor:
+        """`x` `(B * S, D)` -> the same; `bias` `(B, 1, 1, S)` is added to the scores."""
+        heads = self.query_key_value(self.self_norm(x) if self.pre else x)
+        heads = heads.view(batch, len(x) // batch, 3, self.n_heads, -1).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)  # (B, H, S, Dh)
+        update = F.scaled_dot_product_attention(query, key, value, bias, scale=1.0)
+        x = x + self.self_output(update.transpose(1, 2).reshape(x.shape))
+        return self.feed_forward(x if self.pre else self.self_norm(x))
+
+
+class Layer(_SelfAndFeedForward):
+    """One decoder layer."""
+
+    def __init__(self, layer: DecoderLayer, dtype: torch.dtype):
+        super().__init__(layer, dtype)
+        cross, n_heads, scale = layer.cross_attention, self.n_heads, self.scale
+        d_model = cross.output.out_features
+        self.cross_query = Linear(cross.query.weight * scale, cross.query.bias * scale, dtype)
+        self.cross_key_value = Linear(cross.key_value.weight, cross.key_value.bias, dtype)
+        self.cross_output = Linear(cross.output.weight, cross.output.bias, dtype)
+        self.cross_norm = Norm(layer.cross_residual.norm)
         # For `Memory`, head by head: (H, Dh, D), (H, Dh, 1) and (H, Dh, D)
         self.join_query = (cross.query.weight * scale).view(n_heads, -1, d_model)
         self.join_bias = (cross.query.bias * scale).view(n_heads, -1, 1)
         self.join_output = cross.output.weight.t().contiguous().view(n_heads, -1, d_model)
 
-    def remember(self, memory: Tensor, src_mask: Tensor) -> Memory:
-        """Keys and values of the encoder's output `(B, S, D)`."""
-        batch, length, d_model = memory.shape
-        n_heads = self.n_heads
-        key, value = self.cross_key_value(memory.view(-1, d_model)).chunk(2, dim=1)
-        key, value = (_by_head(x.reshape(memory.shape), n_heads) for x in (key, value))
-        bias = mask_bias(src_mask, memory.dtype).expand(-1, n_heads, -1, -1)  # (B, H, 1, S)
+    def remember(self, memory: Tensor, batch: int, src_bias: Tensor | None) -> Memory:
+        """Keys and values of the encoder's output `(B * S, D)`."""
+        d_model, n_heads = memory.shape[1], self.n_heads
+        length = len(memory) // batch
+        key, value = (
+            _by_head(part.reshape(batch, length, d_model), n_heads)
+            for part in self.cross_key_value(memory).chunk(2, dim=1)
+        )
+        bias = None
+        if src_bias is not None:
+            bias = src_bias.expand(-1, n_heads, -1, -1).reshape(-1, 1, length)  # (B * H, 1, S)
         if not n_heads * length <= (2 * d_model if batch == 1 else d_model // 2):
-            return Memory(key, value, bias.reshape(-1, 1, length), joined=False)
+            return Memory(key.transpose(1, 2).contiguous(), value, bias, joined=False)
 
         # All sources at once: (H, B * S, Dh) times (H, Dh, D)
         key, value = (
@@ -185,10 +224,12 @@ class Layer:
         key = (key @ self.join_query).view(n_heads, batch, length, d_model)
         value = torch.baddbmm(share, value, self.join_output)
         value = value.view(n_heads, batch, length, d_model).transpose(0, 1)
+        if bias is not None:
+            query_bias = query_bias + bias.view(batch, n_heads, length)
         return Memory(
             key.permute(1, 3, 0, 2).reshape(batch, d_model, -1),
             value.reshape(batch, -1, d_model),
-            (query_bias + bias[:, :, 0]).reshape(batch, 1, -1),
+            query_bias.reshape(batch, 1, -1),
             joined=True,
         )
 
@@ -200,9 +241,7 @@ class Layer:
         x = x + self._attend_past(self.self_norm(x) if pre else x, batch, slots, end, visible)
         x = x if pre else self.self_norm(x)
         x, weights = self._attend_source(x, self.cross_norm(x) if pre else x, batch, memory)
-        x = x if pre else self.cross_norm(x)
-        x = x + self.outer(self.inner(self.feed_forward_norm(x) if pre else x).relu_())
-        return x if pre else self.feed_forward_norm(x), weights
+        return self.feed_forward(x if pre else self.cross_norm(x)), weights
 
     def _attend_past(
         self, x: Tensor, batch: int, slots: Slots, end: int, visible: Tensor | None
@@ -212,9 +251,8 @@ class Layer:
         joined = joined.permute(2, 0, 3, 1, 4)  # (3, B, H, K, Dh)
         key, value = slots.append(joined[1:], end)
         query = joined[0].reshape(len(key), rows // batch, -1)
-        key = key.transpose(1, 2)
-        scores = query @ key if visible is None else torch.baddbmm(visible, query, key)
-        heads = scores.softmax(2) @ value  # (B * H, K, Dh)
+        weights = _scores(query, key.transpose(1, 2), visible).softmax(2)
+        heads = torch.bmm(weights, value)  # (B * H, K, Dh)
         heads = heads.view(batch, self.n_heads, rows // batch, -1).transpose(1, 2)
         return self.self_output(heads.reshape(rows, d_model))
 
@@ -226,13 +264,15 @@ class Layer:
         n_heads, n_hypotheses = self.n_heads, rows // batch
         if memory.joined:
             query = entered.view(batch, n_hypotheses, d_model)
-            scores = torch.baddbmm(memory.bias, query, memory.key)
+            scores = _scores(query, memory.key, memory.bias)
             weights = scores.view(batch, n_hypotheses, n_heads, -1).softmax(3)
             x = torch.baddbmm(x.view_as(query), weights.flatten(2), memory.value)
             return x.view(rows, d_model), weights
         query = _by_head(self.cross_query(entered).view(batch, n_hypotheses, d_model), n_heads)
-        weights = torch.baddbmm(memory.bias, query, memory.key.transpose(1, 2)).softmax(2)
-        heads = (weights @ memory.value).view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
+        weights = _scores(query, memory.key, memory.bias).softmax(2)
+        heads = (
+            torch.bmm(weights, memory.value).view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
+        )
         weights = weights.view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
         return x + self.cross_output(heads.reshape(rows, d_model)), weights
 
@@ -312,20 +352,34 @@ class IncrementalDecoder:
         weight = model.embedding.weight.detach()
         dtype = torch.bfloat16 if precision == "bf16" else weight.dtype
         in_layers = dtype if model.config.d_model >= _CAST_FROM else weight.dtype
+        self.encoder = [SourceLayer(layer, in_layers) for layer in model.encoder]  # type: ignore
         self.layers = [Layer(layer, in_layers) for layer in model.decoder]  # type: ignore[arg-type]
-        last = model.decoder_norm
-        self.norm = Norm(last) if isinstance(last, nn.LayerNorm) else None
+        self.encoder_norm, self.norm = (
+            Norm(norm) if isinstance(norm, nn.LayerNorm) else None
+            for norm in (model.encoder_norm, model.decoder_norm)
+        )
         self.scale = math.sqrt(model.config.d_model)
         fill = -len(weight) % GROUP
         bias = weight.new_zeros(len(weight) + fill)
         bias[NEVER] = float("-inf")
         bias[len(weight) :] = float("-inf")
-        self.output = Linear(F.pad(weight, (0, 0, 0, fill)), bias, dtype)
+        self.output = Linear(F.pad(weight, (0, 0, 0, fill)), bias, dtype, by_columns=True)
+
+    def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
+        rows = F.embedding(ids, self.model.embedding.weight)
+        return torch.add(positions, rows, alpha=self.scale)
 
     def start(self, src: Tensor) -> State:
         """Encodes sources `(B, S)`, closed with EOS, padded right."""
-        memory, src_mask = self.model.encode(src)
-        memories = [layer.remember(memory, src_mask) for layer in self.layers]
+        batch, length = src.shape
+        real = src != PAD
+        x = self._embed(src.flatten(), self.model.position(0, length).repeat(batch, 1))
+        bias = None if real.all() else mask_bias(real[:, None, None, :], x.dtype)
+        for layer in self.encoder:
+            x = layer(x, batch, bias)
+        if self.encoder_norm:
+            x = self.encoder_norm(x)
+        memories = [layer.remember(x, batch, bias) for layer in self.layers]
         slots = [Slots() for _ in self.layers]
         return State(len(src), self.model.config.n_heads, memories, slots)
 
@@ -336,10 +390,9 @@ class IncrementalDecoder:
             Logits `(B, K, V)` of the token after it, -inf for `NEVER` and for some columns more
             that fill up V; and each layer's cross-attention `(B, K, H, S)`.
         """
-        model, batch = self.model, len(last)
-        position = model.position(state.length, state.length + 1)
-        x = F.embedding(last.flatten(), model.embedding.weight)
-        x = torch.add(position, x, alpha=self.scale)  # (R, D)
+        batch = len(last)
+        position = self.model.position(state.length, state.length + 1)
+        x = self._embed(last.flatten(), position)  # (R, D)
         visible = state.extend(last.shape[1], x)
         all_weights = []
         for layer, slots, memory in zip(self.layers, state.slots, state.memories, strict=True):

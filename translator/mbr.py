@@ -58,9 +58,10 @@ def choose(
 def _chrf_matrix(texts: Sequence[str]) -> Tensor:
     """Sentence chrF (Popović 2015) of each text (row) against each as its reference (column).
 
-    Equal to sacreBLEU's `sentence_chrf`, which for 32 captions takes 330 ms: it counts the n-grams
-    of both sides anew for each pair. Counted once and compared in one matrix operation, this takes
-    TODO ms; by sacreBLEU's private functions, without the matrix, it would be 110 ms.
+    Equal to sacreBLEU's `sentence_chrf`, which counts the n-grams of both sides anew for each pair:
+    160 ms for 32 captions. Here each text's are counted once and all pairs compared in one matrix
+    operation: 12 ms. (Through sacreBLEU it would be 94 ms with a `CHRF(references=...)` for each
+    reference, which is public, and 44 ms with its private functions.)
     """
     dense = ["".join(text.split()) for text in texts]  # white space does not count
     size = (len(texts), len(texts))
@@ -98,8 +99,8 @@ def _count_matrix(rows: Sequence[Counter[str]]) -> Tensor:
 def _bleu_matrix(texts: Sequence[str]) -> Tensor:
     """Sentence BLEU (Papineni et al. 2002) of each text against each as its reference.
 
-    By one `BLEU` object, which remembers tokenisations: for 32 captions 65 ms; by `sentence_bleu`,
-    which makes an object for each pair, 270 ms.
+    By one `BLEU` object, which remembers tokenisations: 35 ms for 32 captions, where
+    `sentence_bleu`, which makes an object for each pair, takes 95 ms.
     """
     from sacrebleu.metrics import BLEU
 

@@ -15,13 +15,12 @@ from torch import Tensor
 from translator.checkpoint import Model
 from translator.config import SearchConfig, TranslatorError
 from translator.data import pad_right, token_batches
+from translator.incremental import NEVER
 from translator.losses import CHUNK
 from translator.model import Transformer
 from translator.search import length_divisor
 from translator.text import STAND_IN, CopySpan, Source, TextCodec, normalise
-from translator.tokenizer import BOS, EOS, N_COPY, PAD, UNK
-
-NEVER = [PAD, UNK, BOS]  # what no translation holds: the search too gives these no probability
+from translator.tokenizer import BOS, EOS, N_COPY, PAD
 
 
 @dataclass(frozen=True)

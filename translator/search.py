@@ -18,7 +18,6 @@ from translator.incremental import GROUP, IncrementalDecoder
 from translator.model import Transformer
 from translator.tokenizer import BOS, EOS, PAD
 
-_FEW_ROWS = 8  # up to which `topk` itself is faster
 _COMPACT = 0.75  # finished sentences leave once the batch is at most this full
 
 
@@ -43,22 +42,45 @@ def length_divisor(length: int, config: SearchConfig) -> float:
     return base**config.length_penalty
 
 
-def top_columns(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """`scores.topk(k)` for rows `(R, V)` of many columns: three times as fast on a CPU.
+def best_continuations(scores: Tensor, log_probs: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The n best sums of `scores` `(B, K, V)` and `log_probs` `(B, K)` of each sentence.
 
-    The k largest lie in the k groups of columns whose largest are largest, and finding the
-    largest of each group is cheap.
+    On a CPU `topk` is slow. But the n best lie in the n groups of columns whose best are best, and
+    the best of every group are found fast.
+
+    Returns:
+        The sums `(B, n)`, best first, and their places `k * V + v`.
     """
-    rows, width = scores.shape
-    n_groups = width // GROUP
-    if scores.device.type != "cpu" or width % GROUP or n_groups <= 2 * k or rows <= _FEW_ROWS:
-        return scores.topk(k)
-    groups = scores.view(rows, n_groups, GROUP)
-    best = groups.amax(dim=2).topk(k).indices  # (R, k)
-    flat = best + torch.arange(0, rows * n_groups, n_groups)[:, None]
-    found = groups.view(-1, GROUP).index_select(0, flat.flatten()).view(rows, k * GROUP)
-    values, places = found.topk(k)
-    return values, best.gather(1, places // GROUP) * GROUP + places % GROUP
+    batch, n_live, width = scores.shape
+    n_groups = n_live * width // GROUP
+    few = batch * n_live == 1 or n_groups <= 2 * n
+    if few or scores.device.type != "cpu" or width % GROUP:
+        sums = (scores + log_probs[:, :, None]).flatten(1)
+        return sums.topk(min(n, sums.shape[1]))
+    groups = scores.view(batch * n_groups, GROUP)
+    before = log_probs.repeat_interleave(width // GROUP, dim=1)  # (B, groups)
+    best = (groups.amax(dim=1).view(batch, n_groups) + before).topk(n).indices  # (B, n)
+    rows = best + torch.arange(0, batch * n_groups, n_groups)[:, None]
+    found = groups.index_select(0, rows.flatten()).view(batch, n, GROUP)
+    sums, places = (found + before.gather(1, best)[:, :, None]).flatten(1).topk(n)
+    return sums, best.gather(1, places // GROUP) * GROUP + places % GROUP
+
+
+def diverse_continuations(
+    scores: Tensor, log_probs: Tensor, n: int, diversity: float
+) -> tuple[Tensor, Tensor]:
+    """As `best_continuations`, but a hypothesis' children compete with it first.
+
+    Its second best child pays `diversity`, the third twice that (Li et al. 2016); the sums are
+    without what was paid.
+    """
+    n_each = min(n, scores.shape[2])
+    values, columns = scores.topk(n_each)  # (B, K, n)
+    sums = values + log_probs[:, :, None]
+    ranks = torch.arange(n_each, device=scores.device)
+    order = (sums - diversity * ranks).flatten(1).topk(min(n, sums[0].numel())).indices
+    places = columns + scores.shape[2] * torch.arange(sums.shape[1], device=sums.device)[:, None]
+    return sums.flatten(1).gather(1, order), places.flatten(1).gather(1, order)
 
 
 def repeated(tokens: Tensor, n: int) -> Tensor:
@@ -278,34 +300,29 @@ def beam_search(
     state = _Search(models, src, config, prefixes, n_start=1)
     beam_size = config.beam_size
     if beam_size == 1:
-        return _follow(state, lambda scores: top_columns(scores[:, 0], 1)[1])
+        return _follow(state, lambda scores: best_continuations(scores, state.log_probs, 1)[1])
     while True:
         scores = state.scores()
         at_limit = state.length >= state.limits
-        n_live = scores.shape[1]
-        # K + 1 of each hypothesis are enough: one of them may end it.
-        values, columns = top_columns(scores.flatten(0, 1), min(beam_size + 1, scores.shape[2]))
-        n_each = values.shape[1]
-        log_probs = (values.view(-1, n_live, n_each) + state.log_probs[:, :, None]).flatten(1)
-        keys = log_probs
-        if (
-            config.diversity
-        ):  # Li et al. 2016: a hypothesis' second child pays once, its third twice
-            ranks = torch.arange(n_each, device=src.device).repeat(n_live)
-            keys = log_probs - config.diversity * ranks
-        keys, order = keys.topk(min(2 * beam_size, n_live * n_each))  # (B, 2K), best first
-        log_probs, parents = log_probs.gather(1, order), order // n_each
-        pieces = columns.view(len(parents), -1).gather(1, order)
+        if config.diversity:
+            log_probs, places = diverse_continuations(
+                scores, state.log_probs, 2 * beam_size, config.diversity
+            )
+        else:
+            log_probs, places = best_continuations(scores, state.log_probs, 2 * beam_size)
+        parents, pieces = places // scores.shape[2], places % scores.shape[2]  # (B, 2K), best first
 
-        ends = (pieces == EOS) & (keys > float("-inf"))
+        ends = (pieces == EOS) & (log_probs > float("-inf"))
         if ends[:, :beam_size].any():
             ended = parents[:, :beam_size]
             final = state.final_scores(log_probs[:, :beam_size], ended)
             final = final.masked_fill(~ends[:, :beam_size], float("-inf"))
             state.finished.add(final, log_probs[:, :beam_size], _pick(state.tokens, ended))
-        keys = keys.masked_fill(ends, float("-inf"))
-        keys, order = keys.topk(min(beam_size, keys.shape[1]))
-        dead = keys == float("-inf")
+
+        # The best K that do not end, in order: a stable sort moves the others to the back.
+        dead = ends | (log_probs == float("-inf"))
+        order = dead.int().argsort(dim=1, stable=True)[:, :beam_size]
+        dead = dead.gather(1, order)
         log_probs = log_probs.gather(1, order).masked_fill(dead, float("-inf"))
         pieces = pieces.gather(1, order).masked_fill(dead, PAD)
         state.advance(parents.gather(1, order), pieces, log_probs)
