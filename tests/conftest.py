@@ -13,7 +13,7 @@ import hypothesis.configuration
 import pytest
 import torch
 
-from translator.checkpoint import Model
+from translator.checkpoint import Model, save_model
 from translator.config import Config, DataConfig, ModelConfig, SearchConfig, TrainConfig
 from translator.model import Transformer
 from translator.text import normalise
@@ -137,6 +137,26 @@ def random_model(tiny_config: Config, tokenizer: Tokenizer) -> Model:
     config = replace(tiny_config, model=replace(tiny_config.model, vocab_size=tokenizer.vocab_size))
     torch.manual_seed(3)
     return Model(Transformer(config.model).eval(), tokenizer, config)
+
+
+@pytest.fixture(scope="session")
+def model_folder(random_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`random_model` as a MODEL folder."""
+    folder = tmp_path_factory.mktemp("model")
+    weights = random_model.transformer.state_dict()
+    save_model(folder, weights, random_model.tokenizer, random_model.config, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_options() -> list[str]:
+    """What makes `translator train` as small as `tiny_config`."""
+    settings = [
+        *("model.d_model=16", "model.d_ff=32", "model.n_heads=2", "model.n_encoder_layers=1"),
+        *("model.n_decoder_layers=1", "data.vocab_size=400", "train.max_tokens=300"),
+        "search.max_extra=4",
+    ]
+    return [part for setting in settings for part in ("--set", setting)]
 
 
 @pytest.fixture(scope="session")

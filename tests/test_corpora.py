@@ -12,6 +12,7 @@ import pytest
 from data_prep.corpora import (
     Corpus,
     HubCorpus,
+    iterate_lines,
     load_corpus,
     load_folder,
     load_hub,
@@ -83,6 +84,17 @@ def test_bytes_that_are_no_utf8_name_file_and_line(tmp_path: Path, gz: bool) -> 
     path.write_bytes(gzip.compress(data) if gz else data)
     with pytest.raises(TranslatorError, match=rf"{path}, line 3: not UTF-8"):
         read_lines(path)
+
+
+@pytest.mark.parametrize("name", ["bad.de", "bad.de.gz"])
+def test_lines_are_read_one_by_one(tmp_path: Path, name: str) -> None:
+    """Those before a broken one are given out first."""
+    data = b"eins\n\nzwei\r\ndrei \xfc\nvier\n"
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith("gz") else data)
+    lines = iterate_lines(tmp_path / name)
+    assert [next(lines) for _ in range(3)] == ["eins", "", "zwei\r"]
+    with pytest.raises(TranslatorError, match=r"bad\.de.*, line 4: not UTF-8"):
+        next(lines)
 
 
 @pytest.mark.parametrize("kept", [0, 5, 30])

@@ -113,10 +113,21 @@ def test_pairs_are_translated_and_scored(random_model, text_pairs) -> None:
     search = translator.search_config(beam_size=1, length_penalty=0.5)
     sources, references = map(list, zip(*text_pairs[:7], strict=True))
     result, lines = evaluate_pairs(translator, text_pairs[:7], search, METRICS)
-    assert lines == [found.text for found in translator.translate_lines(sources, search)]
+    found = translator.translate_lines(sources, search, split="never", guard=False)
+    assert lines == [translation.text for translation in found]
     assert result["sentences"] == 7
     assert result["scores"] == score(lines, [references], METRICS)
     assert result["search"] == {"beam_size": 1, "length_penalty": 0.5}
+
+
+def test_lines_are_not_split_and_nothing_is_mended(random_model, text_pairs) -> None:
+    """The score is the model's: it reads each line as it was trained to."""
+    translator = Translator(random_model)
+    sources = [" ".join(src for src, _ in text_pairs[:3]), "The dog " * 40, ""]
+    _, lines = evaluate_pairs(translator, [(source, "ein Hund") for source in sources])
+    for line, source in zip(lines, sources, strict=True):
+        (found,) = translator.translate_lines([source], split="never", guard=False)
+        assert line == found.text and len(found.segments) == bool(source)
 
 
 def test_finished_hypotheses_need_no_model(hypotheses, references) -> None:

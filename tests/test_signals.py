@@ -6,45 +6,34 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from translator.checkpoint import load_model, step_folders
 
-SMALL = [
-    *("--set", "model.d_model=16", "--set", "model.d_ff=32", "--set", "model.n_heads=2"),
-    *("--set", "model.n_encoder_layers=1", "--set", "model.n_decoder_layers=1"),
-    *(
-        "--set",
-        "data.vocab_size=400",
-        "--set",
-        "train.max_tokens=300",
-        "--set",
-        "search.max_extra=4",
-    ),
-    *("--set", "train.validate_every=20", "--set", "train.log_every=1", "--threads", "1"),
-]
+Start = Callable[[Path, int], "subprocess.Popen[str]"]
 
 
-def _start(corpus: Path, run: Path, env: dict[str, str], steps: int) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "translator",
-        "train",
-        "--data",
-        str(corpus),
-        "--run",
-        str(run),
-    ]
-    return subprocess.Popen(
-        [*command, "--steps", str(steps), *SMALL],
-        env=env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(
+    corpus_folder: Path, subprocess_environment: dict[str, str], tiny_options: list[str]
+) -> Start:
+    """Trains in a run folder for so many steps, in a process of its own."""
+    command = [sys.executable, "-m", "translator", "train", "--data", str(corpus_folder)]
+    options = ["--set", "train.validate_every=20", "--set", "train.log_every=1", "--threads", "1"]
+
+    def call(run: Path, steps: int) -> "subprocess.Popen[str]":
+        return subprocess.Popen(
+            [*command, "--run", str(run), "--steps", str(steps), *tiny_options, *options],
+            env=subprocess_environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return call
 
 
 def _wait_for_step(run: Path, step: int, process: "subprocess.Popen[str]") -> None:
@@ -64,16 +53,12 @@ def _losses(run: Path) -> list[tuple[int, float]]:
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_run_ends_as_one_that_was_not(
-    number: signal.Signals,
-    corpus_folder: Path,
-    subprocess_environment: dict[str, str],
-    tmp_path: Path,
+    number: signal.Signals, start: Start, tmp_path: Path
 ) -> None:
-    env = subprocess_environment
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert _start(corpus_folder, whole, env, 60).wait() == 0
+    assert start(whole, 60).wait() == 0
 
-    process = _start(corpus_folder, stopped, env, 60)
+    process = start(stopped, 60)
     _wait_for_step(stopped, 25, process)
     os.kill(process.pid, number)
     _, errors = process.communicate()
@@ -86,7 +71,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     load_model(stopped)  # an unfinished run can be used
     assert step_folders(stopped)
 
-    again = _start(corpus_folder, stopped, env, 60)
+    again = start(stopped, 60)
     _, errors = again.communicate()
     assert again.returncode == 0, errors
     assert "Going on from step" in errors

@@ -172,9 +172,9 @@ def translate(
     candidates_from: Annotated[
         str | None,
         typer.Option(
-            show_default="sample",
+            show_default="beam",
             rich_help_panel=_MBR,
-            help="sample, or beam: the n-best of a beam that wide.",
+            help="beam: the n-best of a beam that wide; or sample.",
         ),
     ] = None,
     utility: Annotated[

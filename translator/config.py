@@ -100,7 +100,7 @@ class SearchConfig:
     top_k: int = 0  # samples are drawn from the likeliest k pieces; 0 = all
     top_p: float = 1.0  # ... and from the likeliest that reach this probability together
     candidates: int = 32  # among which "mbr" chooses
-    candidates_from: str = "sample"  # or "beam"
+    candidates_from: str = "beam"  # or "sample"
     utility: str = "chrf"  # by which "mbr" compares them; or "bleu"
     seed: int = 1
     batch_tokens: int = 2048  # padded source pieces in a batch
@@ -129,7 +129,7 @@ _CHOICES = {
     "decode": ("beam", "sample", "mbr"),
     "length_rule": ("plain", "gnmt"),
     "stopping": ("fast", "exact"),
-    "candidates_from": ("sample", "beam"),
+    "candidates_from": ("beam", "sample"),
     "utility": ("chrf", "bleu"),
 }
 

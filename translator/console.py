@@ -220,6 +220,8 @@ def check_writable(path: Path | None) -> None:
         return
     if path.is_dir():
         raise TranslatorError(f"{path} is a folder: name a file.")
+    if path.exists() and not path.is_file():  # a file would take the place of /dev/null
+        raise TranslatorError(f"{path} is no ordinary file: name another, or use standard output.")
     if not path.parent.is_dir():
         raise TranslatorError(f"There is no folder {path.parent}: create it first.")
     if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):

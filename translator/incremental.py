@@ -342,7 +342,7 @@ class IncrementalDecoder:
     """A model made ready for search: its weights joined, cast and laid out once.
 
     Args:
-        model: in evaluation mode. Later changes of its weights are not seen.
+        model: in evaluation mode. After a change of its weights, this is to be made anew.
         precision: `bf16` multiplies matrices in bfloat16, where the processor does that faster;
             sums, norms and attention stay in the type of the model.
     """

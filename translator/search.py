@@ -225,6 +225,8 @@ class _Search:
             scores.scatter_(2, repeated(self.tokens, config.no_repeat_ngram), float("-inf"))
         if length < config.min_length:
             scores[:, :, EOS] = float("-inf")
+            stuck = scores.amax(dim=2) == float("-inf")  # every piece is blocked
+            scores[:, :, EOS] = torch.where(stuck, end, scores[:, :, EOS])
         if length >= self.first_limit:
             at_limit = length >= self.limits
             scores[at_limit] = float("-inf")
@@ -395,11 +397,24 @@ def _uniforms(src: Tensor, limits: Tensor, config: SearchConfig) -> Tensor:
 
 def _draw(scores: Tensor, randoms: Tensor, config: SearchConfig) -> Tensor:
     """A piece `(B, K)` for each row of `scores` `(B, K, V)`, by a number in [0, 1) `(B, K)`."""
-    n_kept = min(config.top_k or scores.shape[2], scores.shape[2])
-    values, pieces = scores.topk(n_kept)  # likeliest first
-    cumulative = (values / config.temperature).softmax(dim=2).cumsum(dim=2)
-    # The likeliest piece stays in any case: before it the sum is 0.
-    n_inside = (cumulative[:, :, :-1] < config.top_p).sum(dim=2, keepdim=True)
-    total = cumulative.gather(2, n_inside)
-    place = (cumulative <= randoms[:, :, None] * total).sum(dim=2, keepdim=True)
-    return pieces.gather(2, place.minimum(n_inside))[:, :, 0]
+    probabilities = (scores / config.temperature).softmax(dim=2)
+    pieces = None
+    if config.top_k or config.top_p < 1:
+        width = scores.shape[2]
+        values, pieces = probabilities.topk(min(config.top_k or _NUCLEUS, width))  # likeliest first
+        if not config.top_k and (values.sum(dim=2) < config.top_p).any():
+            values, pieces = probabilities.sort(dim=2, descending=True)
+        elif config.top_k:
+            values = values / values.sum(dim=2, keepdim=True)
+        # Inside are those before whom the sum is below top_p, so the likeliest in any case.
+        outside = values.cumsum(dim=2) - values >= config.top_p
+        probabilities = values.masked_fill(outside, 0.0)
+    cumulative = probabilities.cumsum(dim=2)
+    place = torch.searchsorted(cumulative, randoms[:, :, None] * cumulative[:, :, -1:], right=True)
+    # A product that rounding made as large as the whole sum belongs to the last that has a share.
+    last = (cumulative < cumulative[:, :, -1:]).sum(dim=2, keepdim=True)
+    place = place.minimum(last)
+    return (place if pieces is None else pieces.gather(2, place))[:, :, 0]
+
+
+_NUCLEUS = 256  # pieces that nearly always hold the probability top_p

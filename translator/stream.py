@@ -147,7 +147,7 @@ def _job_key(
     """A hash of what a job's output depends on (lines, models, search, form), and its lines."""
     weights = [m.folder and read_description(m.folder)["sha256"] for m in translator.models]
     example = render(Translation("s", "t", -1.0, [("t", -1.0)]))
-    digest = hashlib.sha256(repr((weights, options, example)).encode())
+    digest = hashlib.sha256(repr((weights, translator.precision, options, example)).encode())
     total = 0
     for line in lines:
         digest.update(f"{line}\n".encode())

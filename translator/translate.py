@@ -107,6 +107,7 @@ class Translator:
         self.models = [models] if isinstance(models, Model) else list(models)
         self.model = self.models[0]
         self.device = device or torch.device("cpu")
+        self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
         self.show_bar = False  # over the batches of a call that has several
         if precision not in PRECISIONS:
@@ -274,7 +275,7 @@ class Translator:
             if any(units[i].prefix for i in rows):
                 prefixes = pad_right([units[i].prefix for i in rows]).long().to(self.device)
             for i, hypotheses in zip(rows, self._decode(src, search, prefixes), strict=True):
-                completed = [self._complete(units[i].source, h) for h in hypotheses]
+                completed = [self._complete(units[i], h) for h in hypotheses]
                 found[i] = self._choose(units[i], completed, search)
         return found
 
@@ -302,8 +303,9 @@ class Translator:
         ranked = mbr.choose(texts, weights, search.utility)
         return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
 
-    def _complete(self, source: Source, hypothesis: Hypothesis) -> Hypothesis:
+    def _complete(self, unit: _Unit, hypothesis: Hypothesis) -> Hypothesis:
         """Puts placeholders that the model left out where it looked at them most."""
+        source = unit.source
         missing = self.codec.missing(hypothesis.ids, source)
         if not missing:
             return hypothesis
@@ -313,9 +315,9 @@ class Translator:
         places = []
         for placeholder in missing:
             column = weights[: len(ids), source.ids.index(placeholder)]
-            place = int(column.argmax()) + 1 if ids else 0
+            place = max(int(column.argmax()) + 1, len(unit.prefix)) if ids else 0
             while place < len(ids) and not starts[ids[place]]:
-                place += 1  # not inside a word
+                place += 1  # not inside a word, nor the prefix
             places.append((place, placeholder))
         completed = list(ids)
         for place, placeholder in sorted(places, reverse=True):  # from the right: places hold
@@ -323,7 +325,8 @@ class Translator:
         return replace(hypothesis, ids=completed)
 
     def _segment(self, unit: _Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
-        n_best = [(self.codec.decode(h.ids, unit.source), h.score) for h in hypotheses]
+        # The white space around a segment is the line's, and not the model's to add to.
+        n_best = [(self.codec.decode(h.ids, unit.source).strip(), h.score) for h in hypotheses]
         text, score = n_best[0]
         alignment = None
         if alignments:
