@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from translator.config import TranslatorError
 from translator.console import (
     BatchTokens,
     BeamSize,
@@ -232,7 +233,8 @@ def translate(
     for path in (output, attention):
         check_writable(path)
     translator = load(model, src, tgt, device, threads, given(context, "src", "tgt"), precision)
-    search = translator.search_config(
+    search = _search_config(
+        translator,
         decode=decode,
         beam_size=beam_size,
         n_best=n_best,
@@ -277,6 +279,13 @@ def translate(
         sys.stdout.write(render(found))
         if lines.live:
             sys.stdout.flush()
+
+
+def _search_config(translator: "Translator", **given: Any) -> "SearchConfig":
+    try:
+        return translator.search_config(**given)
+    except TranslatorError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 class _Lines:
@@ -400,8 +409,11 @@ def score(
     translator = load(
         [model] if model else None, src, tgt, device, threads, given(context, "src", "tgt")
     )
-    search = translator.search_config(
-        length_penalty=length_penalty, length_rule=length_rule, batch_tokens=batch_tokens
+    search = _search_config(
+        translator,
+        length_penalty=length_penalty,
+        length_rule=length_rule,
+        batch_tokens=batch_tokens,
     )
     found = translator.score(pairs, search)
     summary = total(found)

@@ -186,8 +186,11 @@ def load(
     precision: str = "fp32",
 ) -> "Translator":
     """Loads a model or an ensemble; `wanted`: the languages were given and must be the model's."""
+    from translator.incremental import PRECISIONS
     from translator.translate import Translator
 
+    if precision not in PRECISIONS:
+        raise typer.BadParameter(f"--precision is one of {', '.join(PRECISIONS)}, not {precision}")
     set_up_cpu(threads)
     translator = Translator.load(
         models or None, src=src, tgt=tgt, device=device, precision=precision

@@ -20,7 +20,6 @@ from translator.tokenizer import BOS, EOS, PAD
 
 _COMPACT = 0.75  # finished sentences leave once the batch is at most this full
 
-
 Models = Transformer | IncrementalDecoder | Sequence[Transformer | IncrementalDecoder]
 
 
@@ -30,7 +29,7 @@ class Hypothesis:
 
     ids: list[int]
     log_prob: float  # natural logarithm, EOS included
-    score: float  # by which hypotheses are ranked, see `normalise`
+    score: float  # by which hypotheses are ranked: normalised by length
 
 
 def length_divisor(length: int, config: SearchConfig) -> float:

@@ -266,7 +266,11 @@ class Translator:
         order = sorted(range(len(units)), key=lambda i: len(units[i].source.ids))
         lengths = [len(units[i].source.ids) + 1 for i in order]
         found: list[list[Hypothesis]] = [[] for _ in units]
-        batches = token_batches(lengths, search.batch_tokens)
+        n_each = {"beam": search.beam_size, "sample": search.n_best, "mbr": search.candidates}
+        # Many hypotheses of each make smaller batches, so that memory stays bounded.
+        batches = token_batches(
+            lengths, max(search.batch_tokens * 8 // max(n_each[search.decode], 8), 1)
+        )
         shown = self.show_bar and len(batches) > 1
         for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
             rows = [order[i] for i in batch]
