@@ -3,8 +3,12 @@
 By the shipped model, for real text: neither batches, nor order, nor threads change a piece.
 """
 
+import itertools
 import random
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import torch
@@ -87,3 +91,56 @@ def test_the_number_of_threads_does_not_count(
     translator: Translator, sources, expected: list[Hypothesis], two_threads: None
 ) -> None:
     assert_same(search(translator, sources, 64), expected)
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+# `getrusage` would also count what this process has, of which the other is forked.
+MEASURED = """
+import sys
+from translator.cli import app
+try:
+    app(sys.argv[1:])
+finally:
+    status = dict(line.split(":") for line in open("/proc/self/status"))
+    print(status["VmHWM"].split()[0], file=sys.stderr)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("way", ["file to file", "file to pipe", "pipe to pipe"])
+def test_more_lines_need_no_more_memory(
+    way: str,
+    model_folder: Path,
+    subprocess_environment: dict[str, str],
+    text_pairs: list[tuple[str, str]],
+    tmp_path: Path,
+) -> None:
+    """Ten times as many, each written as JSON; to keep them all would take 40 MiB."""
+
+    def peak(n_lines: int) -> float:
+        """In MiB."""
+        lines = [f"{src} {i}" for i, (src, _) in zip(range(n_lines), itertools.cycle(text_pairs))]
+        source, output = tmp_path / f"{n_lines}.en", tmp_path / f"{n_lines}.de"
+        source.write_text("".join(line + "\n" for line in lines))
+        options = ["--beam-size", "1", "--no-guard", "--json", "--threads", "1", "--quiet"]
+        if way != "pipe to pipe":
+            options += ["--input", str(source)]
+        if way == "file to file":
+            options += ["--output", str(output)]
+        with open(source) as standard_input:
+            done = subprocess.run(
+                [sys.executable, "-c", MEASURED, "translate", *options],
+                env={**subprocess_environment, "TRANSLATOR_MODEL": str(model_folder)},
+                stdin=standard_input,
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+        written = output.read_text() if way == "file to file" else done.stdout
+        assert written.count("\n") == n_lines
+        return int(done.stderr.split()[-1]) / 1024
+
+    few, many = peak(2000), peak(20_000)
+    print(few, many)
+    assert many < few + 10

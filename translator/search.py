@@ -227,9 +227,9 @@ class _Search:
             stuck = scores.amax(dim=2) == float("-inf")  # every piece is blocked
             scores[:, :, EOS] = torch.where(stuck, end, scores[:, :, EOS])
         if length >= self.first_limit:
-            at_limit = length >= self.limits
-            scores[at_limit] = float("-inf")
-            scores[at_limit, :, EOS] = end[at_limit]
+            at_limit = (length >= self.limits)[:, None]
+            scores.masked_fill_(at_limit[:, :, None], float("-inf"))
+            scores[:, :, EOS] = torch.where(at_limit, end, scores[:, :, EOS])
         return scores if forced is None else torch.where(forced == PAD, scores, kept)
 
     def final_scores(self, log_probs: Tensor, parents: Tensor) -> Tensor:
