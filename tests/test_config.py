@@ -67,6 +67,22 @@ def test_unknown_key_is_an_error_that_names_it(section: str) -> None:
         "search.n_best=6",
         "search.beam_size=0",
         "search.batch_tokens=0",
+        "search.decode=guess",
+        "search.length_rule=long",
+        "search.stopping=never",
+        "search.candidates_from=air",
+        "search.utility=comet",
+        "search.candidates=0",
+        "search.max_pieces=0",
+        "search.temperature=0",
+        "search.temperature=nan",
+        "search.top_p=0",
+        "search.top_p=1.1",
+        "search.top_k=-1",
+        "search.min_length=-1",
+        "search.no_repeat_ngram=-2",
+        "search.diversity=-0.1",
+        "search.coverage_penalty=-1",
         "no_section.key=1",
         "preset.key=1",
         "train=1",
@@ -86,6 +102,11 @@ def test_overrides_are_judged_together() -> None:
         config = load_config(overrides=ordered)
         assert (config.model.n_heads, config.model.d_model) == (6, 96)
         assert (config.search.n_best, config.search.beam_size) == (9, 9)
+
+
+def test_samples_need_no_beam() -> None:
+    config = load_config(overrides=["search.decode=sample", "search.n_best=9"])
+    assert (config.search.n_best, config.search.beam_size) == (9, 5)
 
 
 def test_no_heads_is_an_error() -> None:

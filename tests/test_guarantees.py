@@ -108,7 +108,7 @@ finally:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-@pytest.mark.parametrize("way", ["file to file", "file to pipe", "pipe to pipe"])
+@pytest.mark.parametrize("way", ["file to file", "pipe to pipe"])
 def test_more_lines_need_no_more_memory(
     way: str,
     model_folder: Path,
@@ -116,7 +116,7 @@ def test_more_lines_need_no_more_memory(
     text_pairs: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
-    """Ten times as many, each written as JSON; to keep them all would take 40 MiB."""
+    """Ten times as many, each written as JSON; to keep them all would take 30 MiB."""
 
     def peak(n_lines: int) -> float:
         """In MiB."""
@@ -141,6 +141,4 @@ def test_more_lines_need_no_more_memory(
         assert written.count("\n") == n_lines
         return int(done.stderr.split()[-1]) / 1024
 
-    few, many = peak(2000), peak(20_000)
-    print(few, many)
-    assert many < few + 10
+    assert peak(20_000) < peak(2000) + 10

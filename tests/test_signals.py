@@ -1,4 +1,4 @@
-"""A real process, really stopped."""
+"""Real processes, really stopped."""
 
 import json
 import os
@@ -78,3 +78,46 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     assert _losses(stopped) == _losses(whole)
     weights = [(run / "model.safetensors").read_bytes() for run in (whole, stopped)]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_translation_ends_as_one_that_was_not(
+    number: signal.Signals,
+    model_folder: Path,
+    subprocess_environment: dict[str, str],
+    tmp_path: Path,
+) -> None:
+    lines = [f"The dog runs {i} times. A man sleeps." for i in range(3000)]
+    (tmp_path / "in.en").write_text("".join(line + "\n" for line in lines))
+
+    def begin(output: Path) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "translator", "translate", "--threads", "1", "--no-guard"]
+        return subprocess.Popen(
+            [*command, "--input", str(tmp_path / "in.en"), "--output", str(output)],
+            env={**subprocess_environment, "TRANSLATOR_MODEL": str(model_folder)},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    whole, stopped = tmp_path / "whole.de", tmp_path / "stopped.de"
+    assert begin(whole).wait() == 0
+
+    process = begin(stopped)
+    note = tmp_path / "stopped.de.partial.json"
+    while process.poll() is None and not note.exists():
+        time.sleep(0.01)
+    os.kill(process.pid, number)
+    _, errors = process.communicate()
+    assert not stopped.exists()
+    if number == signal.SIGINT:
+        assert process.returncode == 130
+        assert "of 3000 lines are done; the same command goes on from there." in errors
+        assert len(errors.splitlines()) == 1
+
+    again = begin(stopped)
+    _, errors = again.communicate()
+    assert again.returncode == 0 and "Going on after the" in errors
+    assert stopped.read_bytes() == whole.read_bytes()
+    names = ["in.en", "stopped.de", "whole.de"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from strategies import ANY_LINE
 
 from translator import stream
 from translator.checkpoint import Model
@@ -48,17 +49,8 @@ def test_blocks_hold_no_more_than_they_need() -> None:
 
 # --- lines as they come -------------------------------------------------------------------------
 
-# Whatever else ends a line somewhere does not here.
-LINE = st.text(
-    st.one_of(
-        st.characters(exclude_categories=["Cs"], exclude_characters="\n"),
-        st.sampled_from("\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029\x00"),
-    ),
-    max_size=12,
-)
 
-
-@given(lines=st.lists(LINE, max_size=8), cuts=st.lists(st.integers(1, 200), max_size=8))
+@given(lines=st.lists(ANY_LINE, max_size=8), cuts=st.lists(st.integers(1, 200), max_size=8))
 def test_lines_do_not_depend_on_how_the_bytes_come(lines: list[str], cuts: list[int]) -> None:
     """Not even if a character is torn apart."""
     data = "".join(line + "\n" for line in lines).encode()

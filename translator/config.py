@@ -115,13 +115,17 @@ class SearchConfig:
             raise TranslatorError(
                 f"n-best ({self.n_best}) must lie between 1 and the beam size ({self.beam_size})."
             )
-        if not (self.temperature > 0 and 0 < self.top_p <= 1):
-            raise TranslatorError("temperature must be above 0, and top-p in (0, 1].")
+        if not (0 < self.temperature <= 100 and 0 < self.top_p <= 1):
+            raise TranslatorError("temperature must be in (0, 100], and top-p in (0, 1].")
+        if not (abs(self.length_penalty) <= 10 and self.coverage_penalty <= 10):
+            raise TranslatorError(
+                "length_penalty must be in [-10, 10], coverage_penalty in [0, 10]."
+            )
         for name in ("beam_size", "batch_tokens", "max_pieces", "candidates"):
             if getattr(self, name) < 1:
                 raise TranslatorError(f"{name} must be at least 1.")
         for name in ("no_repeat_ngram", "top_k", "min_length", "diversity", "coverage_penalty"):
-            if getattr(self, name) < 0:
+            if not getattr(self, name) >= 0:
                 raise TranslatorError(f"{name} must not be negative.")
 
 
