@@ -7,7 +7,7 @@ import itertools
 import random
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ import torch
 
 from data_prep.corpora import load_corpus
 from translator.data import pad_right
-from translator.search import Hypothesis, beam_search
+from translator.search import Hypothesis, beam_search, sample
 from translator.text import normalise
 from translator.tokenizer import EOS
 from translator.translate import Translator
@@ -37,13 +37,19 @@ def sources(real_corpus, translator: Translator) -> list[list[int]]:
     return [translator.codec.encode(line).ids for line in lines]
 
 
-def search(translator: Translator, sources: Sequence[Sequence[int]], size: int) -> list[Hypothesis]:
+def search(
+    translator: Translator,
+    sources: Sequence[Sequence[int]],
+    size: int,
+    run: Callable[..., list[list[Hypothesis]]] = beam_search,
+    **settings: object,
+) -> list[Hypothesis]:
     """The best hypothesis of each, by a beam of 5 in batches of so many."""
-    config = translator.search_config(beam_size=5, n_best=1)
+    config = translator.search_config(**{"beam_size": 5, "n_best": 1, **settings})
     found = []
     for start in range(0, len(sources), size):
         src = pad_right([[*ids, EOS] for ids in sources[start : start + size]])
-        found += [hypotheses[0] for hypotheses in beam_search(translator._decoders, src, config)]
+        found += [hypotheses[0] for hypotheses in run(translator._decoders, src, config)]
     return found
 
 
@@ -91,6 +97,16 @@ def test_the_number_of_threads_does_not_count(
     translator: Translator, sources, expected: list[Hypothesis], two_threads: None
 ) -> None:
     assert_same(search(translator, sources, 64), expected)
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="a number drawn falls between other pieces when the sums of all before them differ in "
+    "the last digit: in batches of 1 and of 64, one piece of 4,000",
+)
+def test_the_size_of_a_batch_does_not_count_for_samples(translator: Translator, sources) -> None:
+    found = [search(translator, sources, size, sample, decode="sample") for size in (7, 64)]
+    assert_same(*found)
 
 
 # --- memory -------------------------------------------------------------------------------------

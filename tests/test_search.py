@@ -3,6 +3,7 @@
 `reference` is beam search as its docstring tells it: one sentence, one loop, nothing kept.
 """
 
+import copy
 import functools
 import itertools
 import math
@@ -610,12 +611,13 @@ def test_repeated_names_the_pieces_that_would_repeat(ids: list[int], n: int) -> 
     assert found & set(PIECES) == {p for p in PIECES if repeats([*ids, p], n, last_only=True)}
 
 
-@pytest.mark.parametrize("decode", ["beam", "sample"])
-def test_a_dead_end_still_gives_a_translation(model: Model, decode: str) -> None:
-    """Three pieces, none of them twice, cannot be five."""
-    config = SearchConfig(decode=decode, no_repeat_ngram=1, min_length=5, max_extra=8)
-    run = sample if decode == "sample" else beam_search
-    assert all(run(model, source_batch(SOURCES), config))
+@pytest.mark.parametrize("changes", [{"beam_size": 1}, {"beam_size": 4}, {"decode": "sample"}])
+def test_a_dead_end_still_gives_a_translation(model: Model, changes) -> None:
+    """Three pieces, none of them twice, cannot be five: it ends where nothing may follow."""
+    config = SearchConfig(no_repeat_ngram=1, min_length=5, max_extra=8, **changes)
+    run = sample if config.decode == "sample" else beam_search
+    for (hypothesis,) in run(model, source_batch(SOURCES), config):
+        assert sorted(hypothesis.ids) == list(PIECES)
 
 
 def test_a_prefix_longer_than_the_limit_is_the_translation(model: Model) -> None:
@@ -708,6 +710,40 @@ def test_models_of_different_sizes_can_work_together(make_model) -> None:
         SOURCES, beam_search(several, source_batch(SOURCES), config), strict=True
     ):
         assert_same(found, reference(several, source, config))
+
+
+@pytest.mark.parametrize("sizes", [{}, {"d_model": 128, "d_ff": 512, "n_heads": 4}])
+def test_a_wide_vocabulary(lively_model, sizes) -> None:
+    """Many columns and big matrices have ways of their own, if there are enough rows."""
+    model = lively_model(3, vocab_size=1300, **sizes)
+    random = torch.Generator().manual_seed(1)
+    sources = [torch.randint(4, 1300, (n,), generator=random).tolist() for n in (9, 2, 5, 7, 1)]
+    for config in (
+        SearchConfig(beam_size=4, n_best=4, max_extra=4),
+        SearchConfig(beam_size=4, n_best=4, max_extra=4, diversity=0.3, no_repeat_ngram=1),
+        SearchConfig(beam_size=1, max_extra=4),
+        SearchConfig(decode="sample", n_best=4, max_extra=4),
+        SearchConfig(decode="sample", n_best=4, max_extra=4, top_p=0.8),
+        SearchConfig(decode="sample", n_best=4, max_extra=4, top_k=300, temperature=2.0),
+    ):
+        run = sample if config.decode == "sample" else beam_search
+        together = run(model, source_batch(sources), config)
+        for source, found in zip(sources, together, strict=True):
+            if config.decode == "beam":
+                assert_same(run(model, source_batch([source]), config)[0], found)
+            assert_same(found, [forced([model], source, h.ids, config) for h in found])
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@each_case
+def test_a_gpu_finds_the_same(lively_model, case: Case) -> None:
+    here = [lively_model(seed) for seed in (6, 4)]
+    there = [copy.deepcopy(model).cuda() for model in here][: case.n_models]
+    prefixes = prefix_batch(case.prefixes)
+    prefixes = None if prefixes is None else prefixes.cuda()
+    found = case.run(there, source_batch(SOURCES).cuda(), case.config, prefixes)
+    for one, other in zip(found, case.search(here), strict=True):
+        assert_same(one, other)
 
 
 def test_a_model_may_be_made_ready_beforehand(lively_model) -> None:
