@@ -28,13 +28,13 @@ sixteenth of the sentences.
 What was tried for ours, on the same machine (`tiny`, batch 32, beam 5, unless said otherwise; parts
 of a step are timed by profile_decode.py):
 
-- kept: self-attention slots that are written once and never reordered, with a mask (0.5 against
-  0.34 ms a layer for reordering and appending); a mask-driven compaction of those slots; oneDNN's
-  own layout of big matrices (vocabulary product 4.2 -> 3.3 ms, at 32 rows 1.4 -> 0.8); the best
-  continuations from the largest of every 128 columns (2.0 -> 0.4 ms); cross-attention joined with its
-  projections for single sentences and wide models (22 -> 13 us a layer, `small` 0.9 -> 0.4 ms);
-  freed memory kept by the process (page faults were up to a quarter of the time); a lean encoder
-  without module calls (batch 1: 2.0 -> 1.5 ms a sentence).
+- kept: self-attention slots that are written once and never reordered, with a mask (0.34 against
+  0.5 ms a layer for reordering and appending), and a compaction of those slots; oneDNN's own layout
+  of big matrices (vocabulary product 4.2 -> 3.3 ms, at 32 rows 1.4 -> 0.8); the best continuations
+  from the largest of every 128 columns (2.0 -> 0.4 ms); cross-attention joined with its projections
+  for single sentences and wide models (22 -> 13 us a layer, `small` 0.9 -> 0.4 ms); freed memory
+  kept by the process (page faults were up to a quarter of the time); a lean encoder without module
+  calls (batch 1: 2.0 -> 1.5 ms a sentence).
 - no gain: PyTorch's fused attention against plain products (level); heads as one block-diagonal
   product (slower); all of `tiny` in bf16 (its matrices are too small, only the vocabulary's pays);
   logsumexp in place of log_softmax (slower); smaller batches for the sake of the cache (slower).
