@@ -36,7 +36,7 @@ class Linear:
     """`x W^T + b` with the weights cast and laid out once; the result has the type of `x`.
 
     On a CPU, oneDNN multiplies by a big matrix up to twice as fast if it has laid it out itself.
-    For one row the plain matrix is as good, and a very big one better, if it is stored by columns.
+    For one row in fp32 the plain matrix is better, a very big one if it is stored by columns.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, by_columns: bool = False):
@@ -45,14 +45,14 @@ class Linear:
         self.packed: Tensor | None = None
         if weight.device.type == "cpu" and weight.numel() >= _BIG and _can_pack():
             self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)
-            if by_columns:
+            if by_columns and dtype == torch.float32:
                 self.columns = self.columns.contiguous()
 
     def __call__(self, x: Tensor) -> Tensor:
         given, dtype = x.dtype, self.bias.dtype
         if given != dtype:
             x = x.to(dtype)
-        if self.packed is None or len(x) == 1:
+        if self.packed is None or (len(x) == 1 and dtype == torch.float32):
             x = torch.addmm(self.bias, x, self.columns)
         else:
             x = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
