@@ -585,7 +585,7 @@ def test_an_attention_map_for_each_segment(translator: Translator, long_text: st
             assert found.src_pieces == translator.model.tokenizer.pieces(ids)
 
 
-# --- guards -------------------------------------------------------------------------------------
+# --- whatever a model says -----------------------------------------------------------------------
 
 
 class Says:
@@ -621,6 +621,19 @@ class Says:
 SOURCE = "The dog runs here and the man sleeps"
 GOOD = "Der Hund läuft hier"
 LOOP = "Hund Hund Hund Hund Hund Hund"
+
+
+def test_white_space_that_the_model_adds_is_dropped(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That around a sentence is the line's."""
+    model = Says(translator, monkeypatch, first=[f"  {GOOD} ", " \x1c "])
+    search = translator.search_config(n_best=2)
+    asked = unit(translator, SOURCE)
+    ((said_first, _),) = model.search([asked], search)
+    assert translator.codec.decode(said_first.ids, asked.source).endswith(" ")
+    found = model.translate(f" {SOURCE}\t", search=search)
+    assert [text for text, _ in found.n_best] == [f" {GOOD}\t", " \t"]
 
 
 def test_a_faulty_translation_is_searched_again_by_a_wider_beam(
@@ -696,7 +709,7 @@ def test_without_a_guard_and_for_samples_faults_stay(
     assert len(model.asked) == 1
 
 
-@pytest.mark.parametrize("n_best", [1, 2, 3])
+@pytest.mark.parametrize("n_best", [1, 2, 3, 4])
 def test_a_mended_sentence_has_as_many_translations(
     translator: Translator, monkeypatch: pytest.MonkeyPatch, n_best: int
 ) -> None:
