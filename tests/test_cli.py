@@ -1,12 +1,14 @@
 """The command line's contract: what goes where, exit codes, and one line for every failure."""
 
 import functools
+import gzip
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -147,6 +149,32 @@ def test_texts_stdin_and_files_agree(run: Run, tmp_path: Path) -> None:
     assert run("translate", "--input", tmp_path / "in.txt", "--output", output).stdout == ""
     assert output.read_text(encoding="utf-8") == expected
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.txt", "out.txt"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+@pytest.mark.parametrize("options", [[], ["--output"]])
+def test_an_input_that_can_be_read_only_once(run: Run, tmp_path: Path, options: list[str]) -> None:
+    """As from a shell's `<(...)`."""
+    text = "The dog runs.\nThe man eats.\n"
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=[text], daemon=True)
+    writer.start()
+    files = [*options, *(tmp_path / "out" for _ in options)]
+    result = run("translate", "--no-guard", "--input", tmp_path / "pipe", *files)
+    assert result.exit_code == 0
+    found = (tmp_path / "out").read_text() if options else result.stdout
+    assert found == run("translate", "--no-guard", stdin=text).stdout
+
+
+def test_an_input_that_is_compressed_or_is_the_output_too(run: Run, tmp_path: Path) -> None:
+    text = "The dog runs.\nThe man eats.\n"
+    expected = run("translate", "--no-guard", stdin=text).stdout
+    (tmp_path / "in.gz").write_bytes(gzip.compress(text.encode()))
+    assert run("translate", "--no-guard", "--input", tmp_path / "in.gz").stdout == expected
+    (tmp_path / "both").write_text(text)
+    command = ["translate", "--no-guard", "--input", tmp_path / "both", "--output"]
+    assert run(*command, tmp_path / "both").exit_code == 0
+    assert (tmp_path / "both").read_text() == expected
 
 
 def test_any_text_comes_back_line_by_line(run: Run) -> None:
@@ -607,6 +635,9 @@ def test_numbers_beyond_reason_are_wrong_usage(run: Run, args: list[str]) -> Non
 
 
 def test_a_missing_input_file(run: Run, tmp_path: Path) -> None:
+    assert_one_line(run("translate", "--input", tmp_path), tmp_path)
+    output = ["--output", tmp_path / "out"]
+    assert_one_line(run("translate", "--input", tmp_path / "no.txt", *output), "no.txt")
     assert_one_line(run("translate", "--input", tmp_path / "no.txt"), "no.txt")
 
 

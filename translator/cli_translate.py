@@ -232,6 +232,8 @@ def translate(
         raise typer.BadParameter("--alignments goes with one translation per line, or with --json")
     for path in (output, attention):
         check_writable(path)
+    # For a few sentences several threads only get in each other's way.
+    threads = threads or (1 if text else 0)
     translator = load(model, src, tgt, device, threads, given(context, "src", "tgt"), precision)
     search = _search_config(
         translator,
@@ -316,8 +318,9 @@ class _Lines:
         return stream.blocks_as_they_come(sys.stdin.buffer, "Standard input")
 
     def again(self) -> "Iterable[str]":
-        """What can be gone through twice: standard input is read to its end first."""
-        return list(self) if self.live else self
+        """What can be gone through twice: a pipe is read to its end first."""
+        pipe = self.live or (self.file and not self.file.is_file())
+        return list(self) if pipe else self
 
 
 def _prompted() -> Iterator[str]:

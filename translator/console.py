@@ -31,7 +31,7 @@ app = typer.Typer(
 F = TypeVar("F", bound=Callable[..., None])
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the best there is.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = one per core.")]
+Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = one per core, for TEXT one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No logs, warnings or progress.")]
 Progress = Annotated[
