@@ -785,3 +785,32 @@ def test_no_two_ways_to_say_something_are_mixed_up(translator: Translator) -> No
         (scored,) = translator.score([(SENTENCES[0], text)], search)
         assert found.text == text
         assert found.score == pytest.approx(scored.score, abs=1e-4)
+
+
+def test_attention_is_of_the_translation_that_the_same_options_give(translator: Translator) -> None:
+    line = "The dog runs. The man eats."
+    assert len(translator.attention(line)) == 2
+    (whole,) = translator.attention(line, split="long")
+    (single,) = translator.attention("The dog runs.", prefix="Der Hund")
+    found = translator.translate_lines(["The dog runs."], prefix="Der Hund", guard=False)[0]
+    assert "".join(single.tgt_pieces[:-1]).replace("\u2581", " ").strip() == found.text
+    assert len(whole.src_pieces) > len(single.src_pieces)
+
+
+def test_a_safer_way_without_fault_ends_the_search(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line, tried = "The dog runs here.", []
+    faulty = iter([["loop"], ["loop"], []])  # of the translation, and of the first two ways
+    ways = translator._safer_ways
+
+    def counted(*args: object) -> object:
+        for way in ways(*args):  # type: ignore[arg-type]
+            tried.append(way[0])
+            yield way
+
+    monkeypatch.setattr(translator, "_faults", lambda unit, segment: next(faulty))
+    monkeypatch.setattr(translator, "_safer_ways", counted)
+    ((segment,),) = [found.segments for found in translator.translate_lines([line])]
+    assert tried == ["wider beam"] * 2
+    assert segment.repair is not None and segment.repair.left == []

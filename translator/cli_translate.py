@@ -83,7 +83,12 @@ def translate(
     ] = "beam",
     beam_size: BeamSize = None,
     n_best: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_SEARCH, help="Translations per line, one a line.")
+        int,
+        typer.Option(
+            min=1,
+            rich_help_panel=_SEARCH,
+            help="Translations per line, one a line; fewer where there are no more.",
+        ),
     ] = 1,
     length_penalty: LengthPenalty = None,
     length_rule: LengthRule = None,
@@ -266,11 +271,12 @@ def translate(
     def render(found: "Translation") -> str:
         return _as_json(found, n_best) if json_ else _as_text(found, scores)
 
-    lines = _Lines(text, input_)
+    lines = _Lines(text or None, input_)
     bar = wants_bar(quiet, progress)
     if attention:
         lines = _Lines([*lines])  # gone through twice
-        _draw(translator, lines, attention, attention_view, search)
+        chosen = {key: options[key] for key in ("search", "split", "prefix")}
+        _draw(translator, lines, attention, attention_view, **chosen)
     if output:
         from translator.stream import translate_to_file
 
@@ -295,10 +301,10 @@ class _Lines:
 
     def __init__(self, text: list[str] | None, file: Path | None = None):
         self.text, self.file = text, file
-        self.live = not text and not file  # someone may wait for each answer
+        self.live = text is None and file is None  # someone may wait for each answer
 
     def __iter__(self) -> Iterator[str]:
-        if self.text:
+        if self.text is not None:
             yield from (line for argument in self.text for line in argument.split("\n"))
         elif self.file:
             from data_prep.corpora import iterate_lines
@@ -365,11 +371,11 @@ def _as_json(found: "Translation", n_best: int) -> str:
 
 
 def _draw(
-    translator: "Translator", lines: Iterable[str], path: Path, view: str, search: "SearchConfig"
+    translator: "Translator", lines: Iterable[str], path: Path, view: str, **options: Any
 ) -> None:
     from translator.visualize import draw_attention
 
-    maps = [found for line in lines for found in translator.attention(line, search)]
+    maps = [found for line in lines for found in translator.attention(line, **options)]
     for i, found in enumerate(maps, start=1):
         target = path if len(maps) == 1 else path.with_suffix(f".{i}{path.suffix}")
         draw_attention(found, target, view)

@@ -195,12 +195,8 @@ class Translator:
         Raises:
             TranslatorError: an unknown way to split.
         """
-        if split not in SPLITS:
-            raise TranslatorError(f'Unknown split "{split}"; there are: {", ".join(SPLITS)}.')
         search = search or self.model.config.search
-        units = [u for i, line in enumerate(lines) for u in self._units(i, line, search, split)]
-        if prefix:
-            units = list(self._with_prefix(units, normalise(prefix)))
+        units = self._all_units(lines, search, split, prefix)
         by_line: dict[int, list[tuple[_Unit, Segment]]] = {}
         for unit, hypotheses in zip(units, self._search(units, search), strict=True):
             segment = self._segment(unit, hypotheses, alignments)
@@ -253,13 +249,20 @@ class Translator:
             part = normalise(part)
             yield _Unit(line, part, self.codec.encode(part), [], space)
 
-    def _with_prefix(self, units: Iterable[_Unit], prefix: str) -> Iterator[_Unit]:
-        """Puts the prefix before the first segment of each line."""
-        line = None
-        for unit in units:
-            first, line = unit.line != line, unit.line
-            ids = target_ids(self.codec, prefix, unit.source) if first else []
-            yield replace(unit, prefix=ids)
+    def _all_units(
+        self, lines: Sequence[str], search: SearchConfig, split: str, prefix: str
+    ) -> list[_Unit]:
+        """The segments of all lines; the prefix stands before the first of each line."""
+        if split not in SPLITS:
+            raise TranslatorError(f'Unknown split "{split}"; there are: {", ".join(SPLITS)}.')
+        found = []
+        for i, line in enumerate(lines):
+            units = list(self._units(i, line, search, split))
+            if prefix and units:
+                ids = target_ids(self.codec, normalise(prefix), units[0].source)
+                units[0] = replace(units[0], prefix=ids)
+            found += units
+        return found
 
     def _search(self, units: Sequence[_Unit], search: SearchConfig) -> list[list[Hypothesis]]:
         """Hypotheses of each unit, in batches of like length, in the given order."""
@@ -352,29 +355,37 @@ class Translator:
         search: SearchConfig,
         alignments: bool,
     ) -> Segment:
-        """Tries safer ways; the first with the fewest faults wins, the translation itself too."""
+        """Tries safer ways until one has no fault; the first with the fewest wins."""
+        best, by, left = segment, "nothing", found
+        for name, way in self._safer_ways(unit, search, alignments):
+            faults = self._faults(unit, way)
+            if len(faults) < len(left):
+                best, by, left = way, name, faults
+            if not faults:
+                break
+        return replace(best, repair=Repair(found, by, left))
+
+    def _safer_ways(
+        self, unit: _Unit, search: SearchConfig, alignments: bool
+    ) -> Iterator[tuple[str, Segment]]:
+        """The n-best of a wider beam that repeats no n-gram; then the text in two parts."""
         width = 2 * max(search.beam_size, 5)
         safer = replace(
             search, decode="beam", beam_size=width, n_best=width, no_repeat_ngram=_SAFE_NGRAM
         )
         (hypotheses,) = self._search([unit], safer)
-        ways = [("nothing", segment)]
         for i in range(len(hypotheses)):
             reordered = [hypotheses[i], *hypotheses[:i], *hypotheses[i + 1 :]][: search.n_best]
-            ways.append(("wider beam", self._segment(unit, reordered, alignments)))
-        if " " in unit.text and not unit.prefix:
-            # At a clause mark near the middle, or at any white space.
-            cut = split_long(unit.text, lambda part: part != unit.text)
-            parts = [_Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
-            pairs = zip(parts, self._search(parts, safer), strict=True)
-            joined = _join(unit.text, [(u, self._segment(u, h, alignments)) for u, h in pairs])
-            n_best = joined.n_best[: search.n_best]
-            split = Segment(unit.text, joined.text, joined.score, n_best, joined.alignment)
-            ways.append(("split", split))
-        left = [self._faults(unit, way) for _, way in ways]
-        best = min(range(len(ways)), key=lambda i: len(left[i]))
-        by, chosen = ways[best]
-        return replace(chosen, repair=Repair(found, by, left[best]))
+            yield "wider beam", self._segment(unit, reordered, alignments)
+        if " " not in unit.text or unit.prefix:
+            return
+        # At a clause mark near the middle, or at any white space.
+        cut = split_long(unit.text, lambda part: part != unit.text)
+        parts = [_Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
+        pairs = zip(parts, self._search(parts, safer), strict=True)
+        joined = _join(unit.text, [(u, self._segment(u, h, alignments)) for u, h in pairs])
+        n_best = joined.n_best[: search.n_best]
+        yield "split", Segment(unit.text, joined.text, joined.score, n_best, joined.alignment)
 
     @torch.inference_mode()
     def _attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
@@ -390,10 +401,16 @@ class Translator:
             layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
         return torch.cat(layers).cpu()
 
-    def attention(self, line: str, search: SearchConfig | None = None) -> list[AttentionMap]:
+    def attention(
+        self,
+        line: str,
+        search: SearchConfig | None = None,
+        split: str = "sentences",
+        prefix: str = "",
+    ) -> list[AttentionMap]:
         """Translates a line and says, for each of its segments, where each piece looked."""
         search = search or self.model.config.search
-        units = list(self._units(0, line, search, "sentences"))
+        units = self._all_units([line], search, split, prefix)
         pieces = self.model.tokenizer.pieces
         maps = []
         for unit, hypotheses in zip(units, self._search(units, search), strict=True):
