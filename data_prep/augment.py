@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from data_prep.segment import SegmentSampler
+from translator.config import DataConfig
 from translator.data import IdPair, derive_seed
 from translator.tokenizer import N_COPY, Tokenizer
 
@@ -139,3 +141,47 @@ class CopyNoise:
                         src_start, tgt_start = before_src[0], before_tgt[0]
                 edits.append(((src_start, src_end), (tgt_start, tgt_end)))
         return edits
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training pair anew in every epoch, a pure function.
+
+    It gets placeholders, or else is cut into other pieces; then the direction's tag leads its
+    source. The second half of the pairs goes the other way where there are two `tags`.
+    """
+
+    tokenizer: Tokenizer
+    noise: CopyNoise | None
+    segments: SegmentSampler | None
+    tags: Sequence[int]
+    n_forward: int
+
+    def __call__(self, pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
+        found = self.noise(pair, index, epoch, seed) if self.noise else pair
+        if self.segments is not None and found is pair:
+            rng = random.Random(derive_seed(seed, "segments", epoch, index))
+            src, tgt = (self.segments(self.tokenizer.decode(side), rng) for side in pair)
+            found = src, tgt
+        if self.tags:
+            return [self.tags[index >= self.n_forward], *found[0]], found[1]
+        return found
+
+
+def build_augmentation(
+    config: DataConfig, pairs: Sequence[IdPair], tokenizer: Tokenizer
+) -> Augmentation | None:
+    """What the settings ask for; None if nothing. Anchors are learnt from the first 100,000."""
+    noise = segments = None
+    if config.copy_rate > 0:
+        anchors = word_anchors(pairs[:100_000], tokenizer)
+        noise = CopyNoise(anchors, tokenizer.copy_ids, config.copy_rate)
+    if config.unigram_alpha > 0:
+        segments = SegmentSampler(tokenizer, alpha=config.unigram_alpha)
+    elif config.bpe_dropout > 0:
+        segments = SegmentSampler(tokenizer, bpe_dropout=config.bpe_dropout)
+    tags = [tokenizer.tag(t) for t in (config.tgt, config.src)] if config.bidirectional else []
+    if not (noise or segments or tags):
+        return None
+    n_forward = len(pairs) // 2 if config.bidirectional else len(pairs)
+    return Augmentation(tokenizer, noise, segments, tags, n_forward)

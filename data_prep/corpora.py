@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import os
 import queue
 import random
@@ -251,6 +252,25 @@ def _hold_out(corpus: Corpus, seed: int) -> None:
     corpus.notes.append(
         f"{corpus.name} has no validation data: {count} training pairs are held out for it."
     )
+
+
+def split_mixture(text: str) -> list[tuple[str, float]]:
+    """Corpora and their weights: "A:1.0,B:3.0" are two, a text without a comma is one."""
+    if "," not in text or Path(text).is_dir():
+        return [(text, 1.0)]
+    parts = []
+    for part in text.split(","):
+        name, colon, number = part.strip().rpartition(":")
+        try:
+            weight = float(number)
+        except ValueError:
+            weight = math.nan
+        if not (name and colon and 0 < weight < 1000):
+            raise TranslatorError(
+                f'"{part}" is no corpus with its weight: several are written as "A:1.0,B:3.0".'
+            )
+        parts.append((name, weight))
+    return parts
 
 
 def load_corpus(name: str, src: str, tgt: str, seed: int = 1) -> Corpus:

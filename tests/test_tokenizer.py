@@ -9,12 +9,23 @@ from translator.tokenizer import (
     BOS,
     COPY_PIECES,
     EOS,
+    MODEL_TYPES,
     N_COPY,
     PAD,
     RESERVED_PIECES,
     UNK,
     Tokenizer,
 )
+
+
+@pytest.fixture(scope="session", params=MODEL_TYPES)
+def tokenizer(request, tokenizer: Tokenizer, text_pairs) -> Tokenizer:
+    """Every test of this file runs with both types."""
+    if request.param == "unigram":
+        return tokenizer
+    lines = (line for pair in text_pairs for line in pair)
+    return Tokenizer.train(lines, 400, model_type=request.param)
+
 
 # Any text but the noncharacter that stands for a literal U+2581.
 ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\U0010fffe"))
@@ -83,15 +94,58 @@ def test_control_ids_are_dropped_when_decoding(tokenizer: Tokenizer) -> None:
 
 def test_training_is_deterministic(tokenizer: Tokenizer, text_pairs) -> None:
     lines = [line for pair in text_pairs for line in pair]
-    again = Tokenizer.train(lines, 400)
+    kind = tokenizer.model_type
+    again = Tokenizer.train(lines, 400, model_type=kind)
     assert again.model_bytes == tokenizer.model_bytes
-    assert Tokenizer.train(lines[:100], 400).model_bytes != tokenizer.model_bytes
+    fewer = Tokenizer.train(lines[:100], 400, model_type=kind)
+    assert fewer.model_bytes != tokenizer.model_bytes
+    sampled = Tokenizer.train(lines, 400, sample=100, model_type=kind)
+    assert sampled.model_bytes == fewer.model_bytes
 
 
-def test_only_the_first_lines_are_sampled(text_pairs) -> None:
+def test_model_type(text_pairs) -> None:
     lines = [line for pair in text_pairs for line in pair]
-    sampled = Tokenizer.train(lines, 400, sample=100)
-    assert sampled.model_bytes == Tokenizer.train(lines[:100], 400).model_bytes
+    for kind in MODEL_TYPES:
+        assert Tokenizer.train(lines, 400, model_type=kind).model_type == kind
+    assert Tokenizer.train(lines, 400).model_type == "unigram"
+    with pytest.raises(TranslatorError, match='"unigram" or "bpe"'):
+        Tokenizer.train(lines, 400, model_type="word")
+
+
+def test_bpe_merges_frequent_pairs_first() -> None:
+    lines = ["abab abab abab", "cd cd", "efg"] * 4
+    tokenizer = Tokenizer.train(lines, 320, model_type="bpe")
+    assert tokenizer.score(tokenizer.text_pieces["ab"]) == 0
+    assert tokenizer.score(tokenizer.text_pieces["cd"]) < -1
+
+
+def test_text_pieces_are_all_pieces_that_text_is_cut_into(tokenizer: Tokenizer) -> None:
+    pieces = tokenizer.text_pieces
+    assert tokenizer.pieces(pieces.values()) == list(pieces)
+    assert len(pieces) == tokenizer.vocab_size - 4 - len(RESERVED_PIECES) - 256
+    ids = tokenizer.encode("The dog runs slowly.")
+    assert set(ids) <= set(pieces.values())
+    assert all(tokenizer.score(i) <= 0 for i in pieces.values())
+
+
+@pytest.mark.parametrize("character", ["é", "漢", "👍", "\x00"])
+def test_bytes_spell_a_character(tokenizer: Tokenizer, character: str) -> None:
+    assert character not in tokenizer.alphabet
+    ids = tokenizer.byte_ids(character)
+    assert [*tokenizer.encode("a"), *ids] == tokenizer.encode("a" + character)
+    assert tokenizer.decode(ids) == character
+
+
+@given(text=ANY_TEXT)
+def test_words_are_encoded_one_by_one(tokenizer: Tokenizer, text: str) -> None:
+    pieces = tokenizer.pieces(tokenizer.encode(text))
+    assert not any("\u2581" in piece[1:] for piece in pieces)
+    words = [tokenizer.marked(word) for word in text.split(" ")] if text else []
+    assert sum(piece.startswith("\u2581") for piece in pieces) == len(words)
+
+
+def test_no_piece_reaches_into_the_next_word(tokenizer: Tokenizer) -> None:
+    assert not any("\u2581" in piece[1:] for piece in tokenizer.text_pieces)
 
 
 def test_alphabet_is_what_text_pieces_spell(tokenizer: Tokenizer, text_pairs) -> None:

@@ -1,7 +1,8 @@
 """Models and training states on disk: written whole or not at all, verified when read.
 
 A MODEL is a folder with `model.safetensors`, `tokenizer.model` and `config.json`, which holds the
-SHA-256 of the other two. A training state adds `training.safetensors` and `training.json`.
+SHA-256 of the other two. A training state adds `training.safetensors` and `training.json`, which
+holds the SHA-256 of all the others and of itself.
 """
 
 import contextlib
@@ -11,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from translator.config import (
     differences,
     from_dict,
     to_dict,
-    write_json,
 )
+from translator.metrics import read_metrics, series
 from translator.model import Transformer
 from translator.tokenizer import Tokenizer
 
@@ -37,8 +38,11 @@ log = logging.getLogger("translator")
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"
 STATE_TENSORS, STATE = "training.safetensors", "training.json"
+NO_DIGEST = "0" * 64  # stands in `training.json` while its own digest is taken
 # Between a run and its continuation.
-MAY_DIFFER = ("train.steps", "train.log_every", "train.keep_checkpoints")
+MAY_DIFFER = tuple(
+    f"train.{name}" for name in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")
+)
 
 
 @dataclass
@@ -50,6 +54,12 @@ class Model:
     config: Config
     info: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+
+    @property
+    def directions(self) -> list[tuple[str, str]]:
+        """The (source, target) languages that it knows, its first one first."""
+        data = self.config.data
+        return [(data.src, data.tgt), (data.tgt, data.src)][: 1 + data.bidirectional]
 
 
 def _sha256(data: bytes) -> str:
@@ -90,22 +100,29 @@ def save_model(
     tokenizer: Tokenizer,
     config: Config,
     info: Mapping[str, Any],
-) -> None:
-    """Writes a MODEL into `folder`; `config.json` comes last and vouches for the rest."""
+) -> dict[str, str]:
+    """Writes a MODEL into `folder`; `config.json` comes last and vouches for the rest.
+
+    Returns:
+        The SHA-256 of each of the three files, by name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     data = serialise_safetensors(tensors)
     _write(folder / TOKENIZER, tokenizer.model_bytes)
     _write(folder / WEIGHTS, data)
+    digests = {WEIGHTS: _sha256(data), TOKENIZER: _sha256(tokenizer.model_bytes)}
     description = {
         "format_version": FORMAT_VERSION,
         "direction": {"src": config.data.src, "tgt": config.data.tgt},
         **info,
         "config": to_dict(config),
-        "sha256": {WEIGHTS: _sha256(data), TOKENIZER: _sha256(tokenizer.model_bytes)},
+        "sha256": digests,
     }
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    _write(folder / CONFIG, text.encode())
+    text = (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
+    _write(folder / CONFIG, text)
+    _sync_folder(folder)
+    return {**digests, CONFIG: _sha256(text)}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -177,6 +194,10 @@ class TrainingState:
     window_norm: float = 0.0
     window_tokens: int = 0
     window_updates: int = 0
+    left_out: int = 0  # updates whose gradient was not finite or far too long
+    failures: int = 0  # of them, those in a row up to now
+    fallbacks: int = 0  # to an earlier checkpoint, after too many in a row
+    rate_scale: float = 1.0  # of the learning rate, halved by each fall back
 
 
 def step_folders(run: Path) -> list[Path]:
@@ -184,7 +205,8 @@ def step_folders(run: Path) -> list[Path]:
     steps = run / "steps"
     if not steps.is_dir():
         return []
-    return sorted((p for p in steps.iterdir() if p.name.isdigit()), key=lambda p: int(p.name))
+    folders = (p for p in steps.iterdir() if p.name.isdecimal() and p.is_dir())
+    return sorted(folders, key=lambda p: int(p.name))
 
 
 def best_step(run: Path) -> Path:
@@ -209,25 +231,110 @@ def save_checkpoint(
     optimizer: Mapping[str, Tensor],
     state: TrainingState,
 ) -> Path:
-    """Writes `steps/STEP`: into a temporary folder, fsynced, then renamed."""
-    final = run / "steps" / str(state.step)
-    temporary = run / "steps" / f".{state.step}.tmp"
-    shutil.rmtree(temporary, ignore_errors=True)
-    save_model(temporary, weights, tokenizer, config, {**info, "best_step": state.best_step})
-    data = serialise_safetensors({k: v.detach().cpu().contiguous() for k, v in optimizer.items()})
-    _write(temporary / STATE_TENSORS, data)
-    write_json(temporary / STATE, {**vars(state), "sha256": _sha256(data)})
-    shutil.rmtree(final, ignore_errors=True)
-    os.replace(temporary, final)
-    _sync_folder(final.parent)
+    """Writes `steps/STEP`: into a hidden folder, fsynced, read back and verified, then renamed.
+
+    Raises:
+        TranslatorError: the disk is full or read-only, or gives back something else. Nothing of
+            the checkpoint is left then, and the older ones are as they were.
+    """
+    steps = run / "steps"
+    final, temporary = steps / str(state.step), steps / f".{state.step}.tmp"
+    for leftover in steps.glob(".*.tmp"):  # of a session that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        info = {**info, "best_step": state.best_step}
+        digests = save_model(temporary, weights, tokenizer, config, info)
+        tensors = {name: t.detach().cpu().contiguous() for name, t in optimizer.items()}
+        data = serialise_safetensors(tensors)
+        _write(temporary / STATE_TENSORS, data)
+        digests[STATE_TENSORS] = _sha256(data)
+        _write(temporary / STATE, _state_text(state, digests))
+        _sync_folder(temporary)
+        _forget(temporary)
+        verify_checkpoint(temporary)
+        _discard(final)
+        os.replace(temporary, final)
+    except (OSError, TranslatorError) as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
+        raise TranslatorError(
+            f"{final} cannot be saved: {reason}. See to the disk; the same command then goes on "
+            "from the last checkpoint."
+        ) from None
+    for folder in (steps, run):
+        _sync_folder(folder)
     return final
+
+
+def _discard(folder: Path) -> None:
+    """Removes a checkpoint: first out of sight, so that a kill leaves no half of it as a whole."""
+    if folder.exists():
+        hidden = folder.with_name(f".{folder.name}.old.tmp")
+        shutil.rmtree(hidden, ignore_errors=True)
+        os.replace(folder, hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def _sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):  # some systems cannot sync a folder
         handle = os.open(folder, os.O_RDONLY)
-        os.fsync(handle)
-        os.close(handle)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _forget(folder: Path) -> None:
+    """Lets the next read of the files come from the disk instead of memory, where that can be."""
+    if hasattr(os, "posix_fadvise"):
+        for path in folder.iterdir():
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def _file_sha256(path: Path) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _state_text(state: TrainingState, digests: Mapping[str, str]) -> bytes:
+    """`training.json`; its own digest is that of its bytes with zeros in the digest's place."""
+    values = {"state": vars(state), "sha256": digests, "own_sha256": NO_DIGEST}
+    text = (json.dumps(values, indent=2) + "\n").encode()
+    return text.replace(NO_DIGEST.encode(), _sha256(text).encode())
+
+
+def verify_checkpoint(folder: Path) -> TrainingState:
+    """Reads all of a checkpoint that can be resumed from; returns its counters.
+
+    Raises:
+        TranslatorError: a file is missing or damaged, even by one bit; the message names it.
+    """
+    data = _read(folder / STATE, None)
+    try:
+        values = json.loads(data)
+        if isinstance(values["sha256"], str):  # as it was written first: nothing guards the rest
+            digests = {STATE_TENSORS: values.pop("sha256")}
+        else:
+            own, digests = values["own_sha256"], values["sha256"]
+            if _sha256(data.replace(own.encode(), NO_DIGEST.encode())) != own:
+                raise ValueError
+            values = values["state"]
+        unknown = values.keys() - {f.name for f in fields(TrainingState)}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise TranslatorError(f"{folder / STATE} is damaged.") from None
+    if unknown:
+        raise TranslatorError(
+            f"{folder / STATE} is of a later version of this program, with "
+            f"{', '.join(sorted(unknown))}: update it."
+        )
+    for name, digest in digests.items():
+        if _file_sha256(folder / name) != digest:
+            raise TranslatorError(f"{folder / name} is damaged (its SHA-256 is wrong).")
+    return TrainingState(**values)  # what an older version did not know has its default
 
 
 def load_checkpoint(folder: Path) -> tuple[Model, dict[str, Tensor], TrainingState]:
@@ -236,19 +343,14 @@ def load_checkpoint(folder: Path) -> tuple[Model, dict[str, Tensor], TrainingSta
     Raises:
         TranslatorError: a part is missing or damaged.
     """
-    model = load_model(folder)
-    try:
-        values = json.loads(_read(folder / STATE, None))
-        digest = values.pop("sha256")
-        state = TrainingState(**values)
-    except (ValueError, KeyError, TypeError):
-        raise TranslatorError(f"{folder / STATE} is damaged.") from None
-    return model, _parse(folder / STATE_TENSORS, digest), state
+    state = verify_checkpoint(folder)
+    return load_model(folder), _parse(folder / STATE_TENSORS, None), state
 
 
 def resume_candidates(run: Path) -> Iterator[Path]:
-    """The checkpoints a run can go on from, newest first."""
-    return (p for p in reversed(step_folders(run)) if (p / STATE).exists())
+    """The checkpoints a run can go on from, newest first; damage shows when they are loaded."""
+    parts = (STATE, STATE_TENSORS)
+    return (p for p in reversed(step_folders(run)) if any((p / part).exists() for part in parts))
 
 
 def regular_steps(run: Path, every: int) -> list[Path]:
@@ -261,14 +363,31 @@ def regular_steps(run: Path, every: int) -> list[Path]:
 
 
 def rotate(run: Path, every: int, keep: int, best: int) -> None:
-    """Keeps the last `keep` regular checkpoints and the best; two of them can be resumed from."""
-    kept = regular_steps(run, every)[-keep:]
+    """Keeps the last `keep` regular checkpoints and the best; two of them can be resumed from.
+
+    The newest two are never touched, so a kill in here costs nothing.
+    """
+    regular = regular_steps(run, every)
+    resumable = regular[-2:]
+    kept = [*regular[-keep:], *resumable]
     for folder in step_folders(run):
         if folder not in kept and folder.name != str(best):
-            shutil.rmtree(folder)
-        elif folder not in kept[-2:]:
+            _discard(folder)
+        elif folder not in resumable:
             for name in (STATE, STATE_TENSORS):
                 (folder / name).unlink(missing_ok=True)
+
+
+def set_aside(run: Path, step: int) -> None:
+    """Renames the checkpoints after `step` to `N.damaged`, when a run goes on from there.
+
+    As the newest they would count for `rotate`, and what is saved before them would go.
+    """
+    for folder in step_folders(run):
+        if int(folder.name) > step:
+            target = folder.with_name(f"{folder.name}.damaged")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(folder, target)
 
 
 def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
@@ -279,6 +398,92 @@ def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
         for name, weight in _parse(folder / WEIGHTS, digest).items():
             total[name] = total[name] + weight.double() if name in total else weight.double()
     return {name: (weight / len(folders)).float() for name, weight in total.items()}
+
+
+def average_models(folders: Sequence[Path], output: Path) -> None:
+    """Writes the mean of several MODELs as a new MODEL, in fp32 (Vaswani et al., section 6.1).
+
+    Its `config.json` says what it was made from.
+
+    Args:
+        folders: MODELs with one architecture, direction and tokenizer.
+        output: a folder that is not there yet, or is empty.
+
+    Raises:
+        TranslatorError: the models differ (the message says in what), one is damaged, or `output`
+            holds something.
+    """
+    if not folders:
+        raise TranslatorError("There is nothing to average: name two models or more.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise TranslatorError(f"{output} is not empty: name a new folder for the average.")
+    first = load_model(folders[0])
+    parts: list[Path] = []
+    for folder in folders:
+        model = load_model(folder)
+        changes = differences(_trained_as(first.config), _trained_as(model.config))
+        if model.tokenizer.model_bytes != first.tokenizer.model_bytes:
+            changes.append("another tokenizer")
+        if changes:
+            raise TranslatorError(
+                f"{folder} cannot be averaged with {folders[0]}: {'; '.join(changes)}."
+            )
+        assert model.folder is not None
+        if model.folder in parts:
+            raise TranslatorError(f"{model.folder} is named twice; each model counts once.")
+        parts.append(model.folder)
+    steps = [read_description(part).get("step") for part in parts]
+    info = {"preset": first.config.preset, "data": first.info.get("data", {})}
+    info["training"] = {
+        "weights": f"average of {_names(parts)}",
+        "averaged": [{"folder": str(p), "step": n} for p, n in zip(parts, steps, strict=True)],
+    }
+    save_model(output, average_weights(parts), first.tokenizer, first.config, info)
+
+
+def _trained_as(config: Config) -> Config:
+    """The settings that weights to be averaged must share, all others at their defaults."""
+    directions = {name: getattr(config.data, name) for name in ("src", "tgt", "bidirectional")}
+    return Config(
+        model=replace(config.model, dropout=0.0), data=replace(Config().data, **directions)
+    )
+
+
+def _names(folders: Sequence[Path]) -> str:
+    if len(folders) > 1 and len({folder.parent for folder in folders}) == 1:
+        return f"{', '.join(f.name for f in folders)} in {folders[0].parent}"
+    return ", ".join(map(str, folders))
+
+
+def choose_steps(run: Path, last: int | None = None, best: int | None = None) -> list[Path]:
+    """The checkpoints of a run that are to be averaged, oldest first.
+
+    Args:
+        run: the run's folder.
+        last: so many of the newest regular checkpoints, or:
+        best: so many of those with the highest validation BLEU.
+
+    Raises:
+        TranslatorError: the run has fewer on disk, or not one of `last` and `best` is given.
+    """
+    wanted = best if last is None else last
+    if wanted is None or wanted < 1 or (last is not None and best is not None):
+        raise TranslatorError("Say how many checkpoints: the last N or the best N, N at least 1.")
+    description = read_run(run)
+    if description is None or not step_folders(run):
+        raise TranslatorError(f"{run} has no checkpoints: name the folder of a run.")
+    if last is not None:
+        every = from_dict(description["config"]).train.checkpoint_every
+        chosen, kind = regular_steps(run, every), "regular checkpoints"
+    else:
+        bleu = dict(series(read_metrics(run), "valid_bleu"))
+        known = [folder for folder in step_folders(run) if int(folder.name) in bleu]
+        # Of equals the older comes last, and so is chosen: it was the best step first.
+        chosen = sorted(known, key=lambda p: (bleu[int(p.name)], -int(p.name)))
+        kind = "validated checkpoints"
+    if len(chosen) < wanted:
+        raise TranslatorError(f"{run} has {len(chosen)} {kind} on disk, not {wanted}.")
+    return sorted(chosen[-wanted:], key=lambda p: int(p.name))
 
 
 def is_whole(folder: Path) -> bool:

@@ -199,7 +199,7 @@ def evaluate(
     if not hypotheses:
         models = [model] if model else None
         translator = load(models, src, tgt, device, threads, wanted, precision)
-        src, tgt = translator.model.config.data.src, translator.model.config.data.tgt
+        src, tgt = translator.src, translator.tgt
     test_sets = read_test_sets(data, split, src, tgt, source, reference or [], hypotheses)
     if output and len(test_sets) > 1:
         raise TranslatorError(f"--output needs one split, not {', '.join(test_sets)}: use --split.")
@@ -243,7 +243,8 @@ def info(
         return
     config, training = description["config"], description.get("training", {})
     direction = description["direction"]
-    print(f"{folder}\n{direction['src']} -> {direction['tgt']}, preset {config['preset']}")
+    arrow = "<->" if config["data"].get("bidirectional") else "->"
+    print(f"{folder}\n{direction['src']} {arrow} {direction['tgt']}, preset {config['preset']}")
     sizes = ", ".join(f"{key} {value}" for key, value in config["model"].items())
     print(
         f"{description['parameters']:,} parameters, {description['bytes'] / 2**20:.1f} MiB; {sizes}"

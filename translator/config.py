@@ -17,6 +17,11 @@ class TranslatorError(Exception):
     """A failure that the user can mend: one line that says what is wrong and what to do."""
 
 
+def _one_of(name: str, value: str, known: Iterable[str]) -> None:
+    if value not in known:
+        raise TranslatorError(f'{name} must be one of {", ".join(known)}, not "{value}".')
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The architecture (Vaswani et al. 2017, table 3). `dropout` is a probability."""
@@ -55,6 +60,21 @@ class DataConfig:
     copy_rate: float = (
         0.1  # share of the pairs that get copy placeholders, see data_prep/augment.py
     )
+    bidirectional: bool = False  # learn both directions, each source led by a tag: <2de> or <2en>
+    vocab_type: str = "unigram"  # or "bpe"
+    unigram_alpha: float = 0.0  # sampled segmentations, data_prep/segment.py; 0 = off, else 0.1-0.5
+    bpe_dropout: float = 0.0  # the same for "bpe": the share of merges left out; 0 = off, else 0.1
+
+    def __post_init__(self) -> None:
+        _one_of("data.vocab_type", self.vocab_type, ("unigram", "bpe"))
+        if self.unigram_alpha and self.vocab_type != "unigram":
+            raise TranslatorError('data.unigram_alpha needs data.vocab_type="unigram".')
+        if self.bpe_dropout and self.vocab_type != "bpe":
+            raise TranslatorError('data.bpe_dropout needs data.vocab_type="bpe".')
+        if not (self.unigram_alpha >= 0 and 0 <= self.bpe_dropout < 1):
+            raise TranslatorError(
+                "data.unigram_alpha must not be negative, data.bpe_dropout be in [0, 1)."
+            )
 
 
 @dataclass(frozen=True)
@@ -62,22 +82,60 @@ class TrainConfig:
     """How the weights are found. A step is one update of the weights."""
 
     steps: int = 12000
-    max_tokens: int = 2048  # padded tokens of the longer side in a micro-batch
+    max_tokens: int = 2048  # padded tokens of the longer side in a micro-batch, all ranks together
     accum_steps: int = 1  # micro-batches in an update
+    precision: str = "auto"  # "fp32", "bf16" in products, or "auto": bf16 where it is fast
+    compile: bool = False  # compile the model (torch.compile); batches then have few fixed shapes
+    workers: int = -1  # processes that make batches ahead; -1 is 0 on a CPU and 4 beside a GPU
+    optimizer: str = "adam"  # "adamw", or "muon" for the matrices of the layers beside it
     peak_lr: float = 2e-3
+    schedule: str = "inverse-sqrt"  # after the warm-up; or "cosine", "constant"
     warmup_steps: int = 1000
     cooldown: float = 0.4  # share of the steps, at the end, in which the rate falls to zero
     cooldown_dropout: float = 0.1  # where dropout falls to meanwhile, if it is higher
     beta1: float = 0.9
     beta2: float = 0.98
+    weight_decay: float = 0.0  # decoupled, for "adamw" and "muon"
+    muon_lr: float = 0.02  # its own peak rate
+    ema_decay: float = 0.0  # of a moving average of the weights, which is what is kept; 0 = off
     label_smoothing: float = 0.1
+    word_dropout: float = 0.0  # share of the tokens that the model does not see
+    r_drop: float = 0.0  # weight of the divergence between two passes; 0 = off, the paper has 5
+    simcut: float = 0.0  # weight of the divergence from a cut input; 0 = off, the paper has 3
+    simcut_rate: float = 0.05  # share of the tokens that are cut there
     clip_norm: float = 1.0
+    skip_norm: float = 20.0  # an update with a gradient so many times as long as usual is left out
     seed: int = 1
+    init_from: str = ""  # a MODEL to start from
     log_every: int = 50
     validate_every: int = 500
     checkpoint_every: int = 500
     keep_checkpoints: int = 8  # the last ones, which are averaged at the end
     patience: int = 12  # validations without a better BLEU before the run ends
+    tensorboard: bool = False  # write event files too
+
+    def __post_init__(self) -> None:
+        _one_of("train.precision", self.precision, ("auto", "fp32", "bf16"))
+        _one_of("train.optimizer", self.optimizer, ("adam", "adamw", "muon"))
+        _one_of("train.schedule", self.schedule, ("inverse-sqrt", "cosine", "constant"))
+        if self.weight_decay and self.optimizer == "adam":
+            raise TranslatorError('train.weight_decay needs train.optimizer="adamw" or "muon".')
+        if self.r_drop and self.simcut:
+            raise TranslatorError("train.r_drop and train.simcut exclude each other: choose one.")
+        for name in ("max_tokens", "accum_steps", "log_every", "validate_every", "patience"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("steps", "checkpoint_every", "keep_checkpoints"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("peak_lr", "muon_lr", "clip_norm"):
+            self._require(name, getattr(self, name) > 0, "above 0")
+        for name in ("warmup_steps", "weight_decay", "r_drop", "simcut", "skip_norm"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
+        for name in ("ema_decay", "word_dropout", "simcut_rate", "label_smoothing"):
+            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
+
+    def _require(self, name: str, right: bool, what: str) -> None:
+        if not right:
+            raise TranslatorError(f"train.{name} must be {what}, not {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -108,9 +166,7 @@ class SearchConfig:
 
     def __post_init__(self) -> None:
         for name, known in _CHOICES.items():
-            if getattr(self, name) not in known:
-                given = getattr(self, name)
-                raise TranslatorError(f'{name} must be one of {", ".join(known)}, not "{given}".')
+            _one_of(name, getattr(self, name), known)
         if self.n_best < 1 or (self.decode == "beam" and self.n_best > self.beam_size):
             raise TranslatorError(
                 f"n-best ({self.n_best}) must lie between 1 and the beam size ({self.beam_size})."

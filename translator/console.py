@@ -195,11 +195,9 @@ def load(
     translator = Translator.load(
         models or None, src=src, tgt=tgt, device=device, precision=precision
     )
-    data = translator.model.config.data
-    if wanted and (src, tgt) != (data.src, data.tgt):
-        raise TranslatorError(
-            f"{translator.model.folder} translates {data.src}-{data.tgt}, not {src}-{tgt}."
-        )
+    if wanted and (src, tgt) != (translator.src, translator.tgt):
+        known = ", ".join("-".join(direction) for direction in translator.model.directions)
+        raise TranslatorError(f"{translator.model.folder} translates {known}, not {src}-{tgt}.")
     if device == "auto" and translator.device.type != "cpu":
         logging.getLogger("translator").info("Using %s.", translator.device)
     return translator

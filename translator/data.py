@@ -1,15 +1,24 @@
 """Pairs of ids -> batches, in an order that is a pure function of seed and epoch."""
 
 import hashlib
+import signal
+from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
 from translator.tokenizer import BOS, EOS, PAD
 
 IdPair = tuple[list[int], list[int]]  # source and target ids, without BOS and EOS
+Position = tuple[int, int]  # epoch, and index of a batch in it
+# (pair, the pair's index, epoch, seed) -> the pair as it is to be learnt from in this epoch.
+Augment = Callable[[IdPair, int, int, int], IdPair]
+
+# The lengths that batches of fixed shapes are padded to: never more than a third is padding.
+SHAPES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
@@ -19,15 +28,33 @@ class Batch:
     src: Tensor  # (B, S)
     tgt_in: Tensor  # (B, T)
     tgt_out: Tensor  # (B, T)
+    positions: Tensor  # (N,), the places of the real target tokens in `tgt_out.flatten()`
 
     @property
     def n_tokens(self) -> int:
         """Real target tokens, EOS included."""
-        return int((self.tgt_out != PAD).sum())
+        return len(self.positions)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(*(change(t) for t in (self.src, self.tgt_in, self.tgt_out, self.positions)))
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`."""
-        return Batch(self.src.to(device), self.tgt_in.to(device), self.tgt_out.to(device))
+        """The same batch on `device`; from pinned memory without waiting."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in pinned memory, for copies to a GPU beside its work."""
+        return self._map(Tensor.pin_memory)
+
+    def split(self, n_parts: int) -> list["Batch"]:
+        """At most `n_parts` batches with the rows of this one."""
+        sizes = [len(part) for part in torch.arange(len(self.src)).tensor_split(n_parts)]
+        rows = (t.split(sizes) for t in (self.src, self.tgt_in, self.tgt_out))
+        return [_batch(*parts) for parts in zip(*rows, strict=True) if len(parts[0])]
+
+
+def _batch(src: Tensor, tgt_in: Tensor, tgt_out: Tensor) -> Batch:
+    return Batch(src, tgt_in, tgt_out, (tgt_out != PAD).flatten().nonzero().flatten())
 
 
 def derive_seed(*parts: int | str) -> int:
@@ -36,18 +63,22 @@ def derive_seed(*parts: int | str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def pad_right(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Lists of ids -> `(B, longest)`, filled up with PAD."""
-    length = max(map(len, rows))
+def pad_right(rows: Sequence[Sequence[int]], length: int = 0) -> Tensor:
+    """Lists of ids -> `(B, longest or length)`, filled up with PAD."""
+    length = max(length, *map(len, rows))
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
 
 
-def collate(pairs: Sequence[IdPair]) -> Batch:
-    """Pairs of ids -> a batch; EOS closes the source, BOS opens and EOS closes the target."""
-    return Batch(
-        src=pad_right([[*src, EOS] for src, _ in pairs]),
-        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs]),
-        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs]),
+def collate(pairs: Sequence[IdPair], n_rows: int = 0, length: int = 0) -> Batch:
+    """Pairs of ids -> a batch; EOS closes the source, BOS opens and EOS closes the target.
+
+    Filled up, if need be, to `n_rows` rows without target tokens and to `length` on both sides.
+    """
+    fill = max(n_rows, 1) - len(pairs)
+    return _batch(
+        src=pad_right([[*src, EOS] for src, _ in pairs] + [[EOS]] * fill, length),
+        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs] + [[BOS]] * fill, length),
+        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs] + [[PAD]] * fill, length),
     )
 
 
@@ -67,63 +98,151 @@ def token_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     return batches
 
 
+def fixed_length(length: int) -> int:
+    """The least of `SHAPES` that holds `length`; beyond them, a multiple of the longest."""
+    longest = SHAPES[-1]
+    if length > longest:
+        return -(-length // longest) * longest
+    return SHAPES[bisect_left(SHAPES, length)]
+
+
 class BatchSampler:
     """Token-bucket batches of a corpus: like lengths together, batches in random order.
 
-    `epoch(e)` depends on the lengths, the seed and e alone, so any position can be returned to.
+    `epoch(e)` depends on the lengths, the weights, the seed and e alone, so any position can be
+    returned to.
+
+    Args:
+        pairs: the corpus.
+        max_tokens: padded tokens of the longer side in a batch.
+        seed: of the order.
+        weights: how often each pair comes in an epoch; 0.5 is every other epoch, at random.
+        fixed_shapes: count lengths as `fixed_length`, so that few shapes of batches occur.
     """
-
-    def __init__(self, pairs: Sequence[IdPair], max_tokens: int, seed: int):
-        # EOS or BOS makes each side one longer; the longer side decides about padding.
-        self.src_lengths = torch.tensor([len(src) + 1 for src, _ in pairs])
-        self.tgt_lengths = torch.tensor([len(tgt) + 1 for _, tgt in pairs])
-        self.max_tokens = max_tokens
-        self.seed = seed
-
-    def epoch(self, epoch: int) -> list[list[int]]:
-        """The batches of an epoch, as lists of indices into the corpus."""
-        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-        order = torch.randperm(len(self.tgt_lengths), generator=generator)
-        # Stable sorts keep the random order among pairs of equal lengths.
-        order = order[self.src_lengths[order].argsort(stable=True)]
-        order = order[self.tgt_lengths[order].argsort(stable=True)]
-        longer = torch.maximum(self.src_lengths, self.tgt_lengths)[order].tolist()
-        batches = token_batches(longer, self.max_tokens)
-        shuffled = torch.randperm(len(batches), generator=generator).tolist()
-        indices = order.tolist()
-        return [[indices[i] for i in batches[b]] for b in shuffled]
-
-
-class Loader:
-    """Endless training batches from a position (epoch, index of the batch in it) on."""
 
     def __init__(
         self,
         pairs: Sequence[IdPair],
         max_tokens: int,
         seed: int,
-        augment: Callable[[IdPair, int, int, int], IdPair] | None = None,
+        weights: Tensor | None = None,
+        fixed_shapes: bool = False,
     ):
-        """`augment(pair, pair's index, epoch, seed)` changes a pair anew in each epoch."""
-        self.pairs = pairs
-        self.sampler = BatchSampler(pairs, max_tokens, seed)
+        # EOS or BOS makes each side one longer; the longer side decides about padding.
+        self.src_lengths = torch.tensor([len(src) + 1 for src, _ in pairs])
+        self.tgt_lengths = torch.tensor([len(tgt) + 1 for _, tgt in pairs])
+        self.max_tokens = max_tokens
         self.seed = seed
-        self.augment = augment
+        self.weights = weights
+        self.fixed_shapes = fixed_shapes
 
-    def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch, tuple[int, int]]]:
-        """Yields each batch with the position that follows it."""
+    def epoch(self, epoch: int) -> list[list[int]]:
+        """The batches of an epoch, as lists of indices into the corpus."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
+        n = len(self.tgt_lengths)
+        order = torch.randperm(n, generator=generator)
+        if self.weights is not None:
+            times = (self.weights + torch.rand(n, generator=generator)).floor().long()
+            order = order.repeat_interleave(times[order])
+        # Stable sorts keep the random order among pairs of equal lengths.
+        order = order[self.src_lengths[order].argsort(stable=True)]
+        order = order[self.tgt_lengths[order].argsort(stable=True)]
+        longer = torch.maximum(self.src_lengths, self.tgt_lengths)[order].tolist()
+        if self.fixed_shapes:
+            longer = [fixed_length(length) for length in longer]
+        batches = token_batches(longer, self.max_tokens)
+        shuffled = torch.randperm(len(batches), generator=generator).tolist()
+        indices = order.tolist()
+        return [[indices[i] for i in batches[b]] for b in shuffled]
+
+
+@dataclass(frozen=True)
+class _Loading(Dataset[tuple[Batch, Position]]):
+    """Makes one batch; runs in the main process or in a worker."""
+
+    pairs: Sequence[IdPair]
+    max_tokens: int
+    seed: int
+    augment: Augment | None
+    fixed_shapes: bool
+    rank: int
+    world_size: int
+
+    def __getitem__(self, key: tuple[list[int], int, Position]) -> tuple[Batch, Position]:
+        indices, epoch, after = key
+        pairs = [self.pairs[i] for i in indices]
+        longest = max(max(map(len, pair)) + 1 for pair in pairs)
+        mine = slice(self.rank, None, self.world_size)
+        pairs = pairs[mine]
+        if self.augment is not None:
+            pairs = [
+                self.augment(pair, i, epoch, self.seed)
+                for pair, i in zip(pairs, indices[mine], strict=True)
+            ]
+            longest = max(longest, *(max(map(len, pair)) + 1 for pair in pairs), 1)
+        if not self.fixed_shapes:
+            return collate(pairs), after
+        length = fixed_length(longest)
+        n_rows = max(self.max_tokens // length // self.world_size, len(pairs))
+        return collate(pairs, n_rows, length), after
+
+
+def _keep_out_of_signals(_worker: int) -> None:
+    """The main process decides what a Ctrl-C means."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+class Loader:
+    """Endless training batches from a position (epoch, index of the batch in it) on.
+
+    Args:
+        pairs: the corpus.
+        sampler: which pairs stand together in a batch.
+        augment: changes a pair anew in each epoch; a pure function.
+        rank, world_size: of each batch, this process gets every `world_size`-th row.
+        workers: processes that make batches ahead of time; 0 makes them when they are asked for.
+        pin_memory: for a GPU.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[IdPair],
+        sampler: BatchSampler,
+        augment: Augment | None = None,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int = 0,
+        pin_memory: bool = False,
+    ):
+        s = sampler
+        self.sampler = sampler
+        self.loading = _Loading(
+            pairs, s.max_tokens, s.seed, augment, s.fixed_shapes, rank, world_size
+        )
+        self.workers = workers
+        self.pin_memory = pin_memory
+
+    def _keys(self, epoch: int, index: int) -> Iterator[tuple[list[int], int, Position]]:
         while True:
             order = self.sampler.epoch(epoch)
             for i in range(index, len(order)):
                 after = (epoch, i + 1) if i + 1 < len(order) else (epoch + 1, 0)
-                yield self._load(order[i], epoch), after
+                yield order[i], epoch, after
             epoch, index = epoch + 1, 0
 
-    def _load(self, indices: list[int], epoch: int) -> Batch:
-        pairs = [self.pairs[i] for i in indices]
-        if self.augment is not None:
-            pairs = [
-                self.augment(pair, i, epoch, self.seed)
-                for pair, i in zip(pairs, indices, strict=True)
-            ]
-        return collate(pairs)
+    def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch, Position]]:
+        """Yields each batch with the position that follows it."""
+        keys = self._keys(epoch, index)
+        if not self.workers and not self.pin_memory:
+            yield from map(self.loading.__getitem__, keys)
+            return
+        yield from DataLoader(
+            self.loading,
+            batch_size=None,
+            sampler=keys,
+            num_workers=self.workers,
+            pin_memory=self.pin_memory,
+            prefetch_factor=4 if self.workers else None,
+            worker_init_fn=_keep_out_of_signals,
+        )

@@ -78,7 +78,8 @@ class MultiHeadAttention(nn.Module):
         """
         query = self._heads(self.query(x))  # (B, H, T, Dh)
         weights = None
-        if need_weights:
+        # On a CPU plain products are faster than the fused kernel, whose gradient in bf16 is slow.
+        if need_weights or x.device.type == "cpu":
             if causal:
                 mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             weights = attention_weights(query, key, mask)
@@ -89,27 +90,38 @@ class MultiHeadAttention(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout (Srivastava et al. 2014) whose probability is rounded to 1/256.
+    """Dropout (Srivastava et al. 2014) whose probability is rounded to 1/256 on a CPU.
 
-    One random byte decides about one number. Eight of them come from one 64-bit draw, which on a
-    CPU costs a tenth of the draws that `nn.Dropout` makes.
+    There one random byte decides about one number. Eight of them come from one 64-bit draw, which
+    costs a tenth of the draws that `nn.Dropout` makes.
     """
 
     def __init__(self, probability: float):
         super().__init__()
+        # A tensor, so that a compiled layer need not be compiled anew for another rate.
+        self.rate: Tensor
+        self.register_buffer("rate", torch.tensor(probability), persistent=False)
         self.set_probability(probability)
 
     def set_probability(self, probability: float) -> None:
         """Changes the rate from now on."""
+        self.rate.fill_(probability)
         self.threshold = min(round(probability * 256), 255)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.threshold == 0:
+        if not self.training:
             return x
-        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+        if x.device.type != "cpu":
+            keep = torch.rand_like(x) >= self.rate
+            return x * keep / (1 - self.rate)
+        if self.threshold == 0:
+            return x
+        words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64)
         words.random_(-(2**63), None)  # all 64 bits
-        keep = words.view(torch.uint8)[: x.numel()].view(x.shape) >= self.threshold
-        return x * (keep * (256 / (256 - self.threshold))).to(x.dtype)
+        draws = words.view(torch.uint8)[: x.numel()].view(x.shape)
+        # 1 where the draw is at least the threshold, else 0: much faster than a comparison.
+        keep = draws.clamp(self.threshold - 1, self.threshold).sub_(self.threshold - 1)
+        return x * keep.to(x.dtype) * (256 / (256 - self.threshold))
 
 
 class FeedForward(nn.Sequential):
@@ -245,9 +257,13 @@ class Transformer(nn.Module):
         scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
         return self.dropout(scaled + self.position(0, ids.shape[1]))
 
-    def encode(self, src: Tensor) -> tuple[Tensor, Tensor]:
-        """`src` `(B, S)`, padded right -> `memory` `(B, S, D)` and `src_mask` `(B, 1, 1, S)`."""
-        src_mask = (src != PAD)[:, None, None, :]
+    def encode(self, src: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`src` `(B, S)`, padded right -> `memory` `(B, S, D)` and `src_mask` `(B, 1, 1, S)`.
+
+        The mask is that of all but PAD unless another is given.
+        """
+        if src_mask is None:
+            src_mask = (src != PAD)[:, None, None, :]
         x = self._embed(src)
         for layer in self.encoder:
             x = layer(x, src_mask)

@@ -72,7 +72,10 @@ def token_log_probs(model: Transformer, src: Tensor, tgt: Tensor) -> Tensor:
 
 
 def score_pairs(
-    model: Model, pairs: Sequence[tuple[str, str]], search: SearchConfig | None = None
+    model: Model,
+    pairs: Sequence[tuple[str, str]],
+    search: SearchConfig | None = None,
+    tag: Sequence[int] = (),
 ) -> list[ScoredPair]:
     """Scores pairs of a source and its translation, each as a whole, however long it is.
 
@@ -82,13 +85,14 @@ def score_pairs(
         model: its weights may be on any device.
         pairs: any text, in the order of the results.
         search: length penalty and batch size; the model's own if there is none.
+        tag: what leads each source, for a model that knows both directions.
     """
     search = search or model.config.search
     transformer = model.transformer.eval()
     device = transformer.embedding.weight.device
     codec = TextCodec(model.tokenizer)
     sources = [codec.encode(normalise(src)) for src, _ in pairs]
-    src_rows = [[*source.ids, EOS] for source in sources]
+    src_rows = [[*tag, *source.ids, EOS] for source in sources]
     tgt_rows = [
         [*target_ids(codec, normalise(tgt), source), EOS]
         for (_, tgt), source in zip(pairs, sources, strict=True)

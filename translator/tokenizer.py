@@ -6,11 +6,13 @@ no user can type his way into one of them.
 
 import io
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from pathlib import Path
 
 from translator.config import TranslatorError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
+MODEL_TYPES = ("unigram", "bpe")
 N_COPY = 16  # placeholders for spans that are carried over as they are
 COPY_PIECES = tuple(f"<copy_{i}>" for i in range(N_COPY))
 RESERVED_PIECES = ("<bt>", "<2en>", "<2de>", *COPY_PIECES, *(f"<spare_{i}>" for i in range(16)))
@@ -40,17 +42,18 @@ class Tokenizer:
             [PAD, BOS, EOS, *(self._processor.PieceToId(piece) for piece in RESERVED_PIECES)]
         )
         pieces = [self._processor.IdToPiece(i) for i in range(self.vocab_size)]
-        normal = [
-            piece
+        # The pieces that text is cut into, each with its id; bytes stand for all other characters.
+        self.text_pieces = {
+            piece: i
             for i, piece in enumerate(pieces)
             if i not in self._control and i != UNK and not self._processor.IsByte(i)
-        ]
+        }
         # For each id: does it begin a new word, is it a punctuation mark?
         self.starts_word = [piece.startswith(_SPACE_MARK) for piece in pieces]
         letters = [piece.lstrip(_SPACE_MARK) for piece in pieces]
         self.is_mark = [bool(text) and not any(map(str.isalnum, text)) for text in letters]
         # The characters that text pieces are made of; all others are spelt in bytes.
-        self.alphabet = frozenset("".join(normal)) - {_SPACE_MARK} | {" "}
+        self.alphabet = frozenset("".join(self.text_pieces)) - {_SPACE_MARK} | {" "}
 
     @classmethod
     def load(cls, path: Path) -> "Tokenizer":
@@ -58,19 +61,35 @@ class Tokenizer:
         return cls(path.read_bytes())
 
     @classmethod
-    def train(cls, lines: Iterable[str], vocab_size: int, sample: int = 1_000_000) -> "Tokenizer":
-        """Trains a unigram model on at most the first `sample` lines of both languages.
+    def train(
+        cls,
+        lines: Iterable[str],
+        vocab_size: int,
+        sample: int = 1_000_000,
+        model_type: str = "unigram",
+    ) -> "Tokenizer":
+        """Trains a model on at most the first `sample` lines of both languages.
 
         The result is a function of the lines alone: the thread count, on which SentencePiece
         depends, is fixed. A corpus too small for `vocab_size` pieces gets fewer.
 
+        Args:
+            lines: the text.
+            vocab_size: pieces, the special, reserved and byte pieces included.
+            sample: lines to read.
+            model_type: "unigram" (Kudo 2018) or "bpe" (Sennrich et al. 2016).
+
         Raises:
-            TranslatorError: there is nothing to learn from.
+            TranslatorError: there is nothing to learn from, or no such type.
         """
         import itertools
 
         import sentencepiece
 
+        if model_type not in MODEL_TYPES:
+            raise TranslatorError(
+                f'The tokenizer\'s type must be "unigram" or "bpe", not "{model_type}".'
+            )
         buffer = io.BytesIO()
         text = (line.replace(_SPACE_MARK, _ESCAPE) for line in itertools.islice(lines, sample))
         try:
@@ -79,7 +98,7 @@ class Tokenizer:
                 model_writer=buffer,
                 vocab_size=vocab_size,
                 hard_vocab_limit=False,
-                model_type="unigram",
+                model_type=model_type,
                 character_coverage=0.99999,  # rarer characters are bytes
                 byte_fallback=True,
                 normalization_rule_name="identity",
@@ -98,9 +117,47 @@ class Tokenizer:
             raise TranslatorError(f"No tokenizer could be trained: {reason}") from None
         return cls(buffer.getvalue())
 
+    @cached_property
+    def model_type(self) -> str:
+        """The type that it was trained as: "unigram" or "bpe"."""
+        try:  # only a unigram model can list the n best segmentations
+            self._processor.NBestEncodeAsIds("a", 1)
+        except RuntimeError:
+            return "bpe"
+        return "unigram"
+
+    def tag(self, language: str) -> int:
+        """The piece that asks for a target language (Johnson et al. 2017).
+
+        Raises:
+            TranslatorError: no piece is reserved for it.
+        """
+        piece = f"<2{language}>"
+        if piece not in RESERVED_PIECES:
+            raise TranslatorError(
+                f"Both directions in one model are for en and de, not {language}."
+            )
+        return self._processor.PieceToId(piece)
+
     def encode(self, text: str) -> list[int]:
         """`text` as ids, without BOS or EOS. No text gives a control symbol."""
         return self._processor.EncodeAsIds(text.replace(_SPACE_MARK, _ESCAPE))
+
+    def marked(self, word: str) -> str:
+        """A word as the pieces spell it: its mark in front, a literal mark in it escaped.
+
+        Words are what single spaces part. No piece reaches over the end of one: the ids of a
+        non-empty text are those of its words, one after the other.
+        """
+        return _SPACE_MARK + word.replace(_SPACE_MARK, _ESCAPE)
+
+    def score(self, i: int) -> float:
+        """A text piece's log-probability (unigram) or how early it is merged (bpe: 0, -1, ...)."""
+        return self._processor.GetScore(i)
+
+    def byte_ids(self, character: str) -> tuple[int, ...]:
+        """How a character is spelt that no text piece has: its UTF-8 bytes."""
+        return tuple(self._processor.PieceToId(f"<0x{byte:02X}>") for byte in character.encode())
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; control symbols are dropped. `decode(encode(text)) == text`."""

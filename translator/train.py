@@ -1,10 +1,11 @@
-"""Training: one update, the loop around it, validation, resume, and the end of a run."""
+"""Training: the loop around the updates, validation, resume, and the end of a run."""
 
 import logging
 import math
+import platform
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,82 +14,35 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
-from data_prep.augment import CopyNoise, word_anchors
+from data_prep.augment import build_augmentation
 from data_prep.prepare import prepare_data
-from translator.card import model_card
 from translator.checkpoint import (
     FORMAT_VERSION,
-    Model,
     TrainingState,
-    average_weights,
     check_same_run,
-    is_whole,
     load_checkpoint,
     load_model,
     move_aside,
     read_run,
-    regular_steps,
     resume_candidates,
     rotate,
     save_checkpoint,
-    save_model,
 )
-from translator.config import (
-    Config,
-    SearchConfig,
-    TranslatorError,
-    to_dict,
-    write_json,
-)
-from translator.data import Batch, Loader, derive_seed
-from translator.evaluate import evaluate_pairs
-from translator.losses import loss_sums, validation_loss
+from translator.config import Config, TranslatorError, to_dict, write_json
+from translator.data import Batch, BatchSampler, Loader, Position, derive_seed
+from translator.distributed import Ranks, process_group
+from translator.finish import Judge
 from translator.metrics import MetricsLog, Speed, duration
 from translator.model import Transformer, count_parameters
 from translator.models import pick_device
-from translator.optim import (
-    build_optimizer,
-    dropout_rate,
-    learning_rate,
-    optimizer_tensors,
-    restore_optimizer,
-)
+from translator.optim import learning_rate
 from translator.tokenizer import Tokenizer
-from translator.translate import Translator
+from translator.update import Updater
 
 log = logging.getLogger("translator")
 
-
-def update(
-    model: Transformer,
-    optimizer: torch.optim.Optimizer,
-    batches: Sequence[Batch],
-    rate: float,
-    label_smoothing: float,
-    clip_norm: float,
-) -> tuple[float, float, int]:
-    """One step: gradients of all micro-batches, divided by all their real target tokens.
-
-    Returns:
-        Sum of `-log p` over the target tokens, gradient norm before clipping, target tokens.
-    """
-    n_tokens = sum(batch.n_tokens for batch in batches)
-    nll_total = 0.0
-    optimizer.zero_grad(set_to_none=True)
-    for batch in batches:
-        loss_sum, nll_sum = loss_sums(model, batch, label_smoothing)
-        (loss_sum / n_tokens).backward()
-        nll_total += float(nll_sum)
-    norm = float(torch.nn.utils.clip_grad_norm_(model.parameters(), clip_norm))
-    if not math.isfinite(norm):
-        raise TranslatorError(
-            "The loss is no longer a number. Start anew (--fresh) with a lower rate (--set "
-            "train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
-        )
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    return nll_total, norm, n_tokens
+FAILURES = 5  # updates left out in a row before the run falls back
+FALLBACKS = 3  # falls back before it gives up
 
 
 class Interrupted(KeyboardInterrupt):
@@ -121,26 +75,73 @@ def _stop_signals() -> Iterator[list[int]]:
 class Run:
     """A training run in a folder."""
 
-    def __init__(self, config: Config, folder: Path, device: torch.device, show_bar: bool = False):
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        device: torch.device,
+        show_bar: bool = False,
+        ranks: Ranks | None = None,
+    ):
         self.folder = folder
-        self.device = device
-        self.show_bar = show_bar
+        self.ranks = ranks or Ranks()
+        self.device = self.ranks.device(device)
+        self.show_bar = show_bar and self.ranks.first
         self.state = TrainingState()
-        self.metrics = MetricsLog(folder / "metrics.jsonl")
+        if not self.ranks.first:
+            self.ranks.wait()  # until the first has made the folder
         earlier = read_run(folder)
-        tokenizer = Tokenizer.load(folder / "tokenizer.model") if earlier else None
+        base = load_model(Path(config.train.init_from)) if config.train.init_from else None
+        tokenizer = base.tokenizer if base else None
+        if earlier:
+            tokenizer = Tokenizer.load(folder / "tokenizer.model")
         self.data = prepare_data(config, tokenizer)
         model = replace(config.model, vocab_size=self.data.tokenizer.vocab_size)
         self.config = replace(config, model=model)
+        if base:
+            check_sizes(base.config, self.config)
+        self.start = base.transformer.state_dict() if base else None
         if earlier:
             check_same_run(folder, earlier, self.config, self.data.fingerprint)
-        torch.manual_seed(derive_seed(config.train.seed, "init"))
-        self.model = Transformer(model).to(device)
-        self.optimizer = build_optimizer(self.model, config.train)
+        tensorboard = folder / "tensorboard" if config.train.tensorboard else None
+        self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
+        self.judge = Judge(self.data, self.config, self.device)
+        self.model, self.updater = self._new()
+        if not earlier:
+            self._begin()
+        elif self.ranks.first and (
+            changes := _changes(earlier.get("environment", {}), self.environment)
+        ):
+            log.warning(
+                "This run goes on in other surroundings (%s): it will not be bit for bit what it "
+                "would have been.",
+                "; ".join(changes),
+            )
+        if self.ranks.first:
+            self.ranks.wait()
         if earlier:
             self._resume()
-        else:
-            self._begin()
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What a run's numbers depend on beside its settings, in the last bit."""
+        return {
+            "torch": torch.__version__,
+            "device": str(self.device),
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "processes": self.ranks.world_size,
+            "precision": self.updater.precision,
+        }
+
+    def _new(self) -> tuple[Transformer, Updater]:
+        """Model and optimizers as they are before the first step."""
+        torch.manual_seed(derive_seed(self.config.train.seed, "init"))
+        model = Transformer(self.config.model)
+        if self.start is not None:
+            model.load_state_dict(self.start)
+        model.to(self.device)
+        return model, Updater(model, self.config.train, self.ranks)
 
     def _begin(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -149,70 +150,109 @@ class Run:
         description = {
             "format_version": FORMAT_VERSION,
             "data": {"fingerprint": self.data.fingerprint},
+            "environment": self.environment,
             "config": to_dict(self.config),
         }
         write_json(self.folder / "config.json", description)
 
     def _resume(self) -> None:
+        """Takes up the newest whole checkpoint; without one, the start."""
+        self.state = TrainingState()
         for folder in resume_candidates(self.folder):
             try:
                 model, tensors, self.state = load_checkpoint(folder)
             except TranslatorError as error:
                 log.warning("%s The checkpoint before it is used.", error)
                 continue
-            self.model.load_state_dict(model.transformer.state_dict())
-            restore_optimizer(self.model, self.optimizer, tensors)
-            log.info("Going on from step %d.", self.state.step)
+            self.updater.restore(model.transformer.state_dict(), tensors)
+            self.updater.rate_scale = self.state.rate_scale
+            if self.ranks.first:
+                log.info("Going on from step %d.", self.state.step)
             break
-        self.metrics.rewind(self.state.step)
+        if self.ranks.first:
+            self.metrics.rewind(self.state.step)
 
     def describe(self) -> str:
         """One line that says what is about to happen."""
-        c, data = self.config, self.data
+        c, data, ranks = self.config, self.data, self.ranks
+        processes = f"{ranks.world_size} processes, " if ranks.world_size > 1 else ""
         return (
             f"{c.data.corpus} {c.data.src}-{c.data.tgt}: {len(data.train)} training and "
             f"{len(data.valid)} validation pairs, {data.tokenizer.vocab_size} pieces; preset "
             f"{c.preset}, {count_parameters(self.model) / 1e6:.2f} M parameters, {c.train.steps} "
-            f"steps on {self.device}, {torch.get_num_threads()} threads; run folder {self.folder}"
+            f"steps on {self.device} in {self.updater.precision}, {processes}"
+            f"{torch.get_num_threads()} threads; run folder {self.folder}"
         )
 
-    def _batches(self) -> Iterator[tuple[Batch, tuple[int, int]]]:
-        """Batches from the run's position on, with copy placeholders in some of the pairs."""
-        noise = None
-        if self.config.data.copy_rate > 0:
-            anchors = word_anchors(self.data.train[:100_000], self.data.tokenizer)
-            noise = CopyNoise(anchors, self.data.tokenizer.copy_ids, self.config.data.copy_rate)
-        c = self.config.train
-        loader = Loader(self.data.train, c.max_tokens, c.seed, noise)
+    def _batches(self) -> Iterator[tuple[Batch, Position]]:
+        """This process's share of the batches, from the run's position on."""
+        c, data = self.config.train, self.data
+        gpu = self.device.type == "cuda"
+        sampler = BatchSampler(data.train, c.max_tokens, c.seed, data.weights, c.compile)
+        loader = Loader(
+            data.train,
+            sampler,
+            build_augmentation(self.config.data, data.train, data.tokenizer),
+            self.ranks.rank,
+            self.ranks.world_size,
+            workers=c.workers if c.workers >= 0 else (4 if gpu else 0),
+            pin_memory=gpu,
+        )
         return loader.batches(self.state.epoch, self.state.batch)
 
-    def _step(self, batches: Iterator[tuple[Batch, tuple[int, int]]]) -> tuple[float, int]:
-        """One update; returns its learning rate and its target tokens."""
+    def _step(self, batches: Iterator[tuple[Batch, Position]]) -> int:
+        """One update; returns its target tokens."""
         c, state = self.config.train, self.state
         micro_batches = []
         for _ in range(c.accum_steps):
             batch, (state.epoch, state.batch) = next(batches)
-            micro_batches.append(batch.to(self.device))
+            micro_batches.append(batch)
         state.step += 1
-        # Dropout depends on the step alone, so a resumed run draws the same numbers.
-        torch.manual_seed(derive_seed(c.seed, "update", state.step))
-        rate = learning_rate(state.step, c)
-        self.model.set_dropout(dropout_rate(state.step, self.config.model.dropout, c))
-        nll, norm, n_tokens = update(
-            self.model, self.optimizer, micro_batches, rate, c.label_smoothing, c.clip_norm
-        )
+        n_tokens = self.updater.update(micro_batches, state.step)
         state.n_tokens += n_tokens
-        state.window_nll += nll
-        state.window_norm += norm
-        state.window_tokens += n_tokens
-        state.window_updates += 1
-        return rate, n_tokens
+        if self.device.type == "cpu" or state.step % c.log_every == 0:
+            self._collect()  # elsewhere it would wait for the device
+        return n_tokens
+
+    def _collect(self) -> None:
+        """Counts what came of the updates since the last call."""
+        state = self.state
+        for result in self.updater.results():
+            state.failures = state.failures + 1 if result.left_out else 0
+            state.left_out += result.left_out
+            if not result.left_out:
+                state.window_nll += result.nll_sum
+                state.window_norm += result.norm
+                state.window_tokens += result.n_tokens
+                state.window_updates += 1
+
+    def _fall_back(self) -> None:
+        """Returns to the last checkpoint with half the learning rate."""
+        fallbacks, scale = self.state.fallbacks + 1, self.state.rate_scale / 2
+        if fallbacks > FALLBACKS:
+            raise TranslatorError(
+                f"Training fails again and again near step {self.state.step}: its updates are not "
+                "finite or far too large. Start anew (--fresh) with a lower rate (--set "
+                "train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
+            )
+        failed = self.state.step
+        self.model, self.updater = self._new()
+        self._resume()
+        self.state.fallbacks, self.state.rate_scale = fallbacks, scale
+        self.updater.rate_scale = scale
+        if self.ranks.first:
+            log.warning(
+                "%d updates in a row were left out, the last at step %d: back to step %d, with %g "
+                "times the learning rate.",
+                *(FAILURES, failed, self.state.step, scale),
+            )
 
     def loop(self, minutes: float | None = None) -> None:
         """Updates until the last step, `minutes` of this session, or no progress.
 
         Raises:
             Interrupted: by a signal, after saving.
+            TranslatorError: the updates fail again and again.
         """
         c, state = self.config.train, self.state
         batches = self._batches()
@@ -222,160 +262,142 @@ class Run:
         bar = tqdm(
             total=c.steps, initial=state.step, unit="step", disable=not self.show_bar, leave=False
         )
-        self.model.train()
         speed = Speed()
         with _stop_signals() as received, bar:
             while state.step < c.steps and state.bad_validations < c.patience:
-                rate, n_tokens = self._step(batches)
+                n_tokens = self._step(batches)
+                if state.failures >= FAILURES:
+                    self._fall_back()
+                    state, batches = self.state, self._batches()
+                    bar.reset(c.steps)
+                    bar.update(state.step)
+                    continue
                 state.seconds = time.monotonic() - clock
                 state.cpu_seconds = time.process_time() - cpu_clock
                 speed.add(n_tokens)
                 bar.update()
                 if state.step % c.log_every == 0:
-                    self._log(rate, speed.take(), bar)
-                ending = state.step >= c.steps or time.monotonic() >= end
+                    self._log(speed.take(), bar)
+                over = self.ranks.first and time.monotonic() >= end
+                stopped, ended = self.ranks.sum(len(received), over)
+                ending = state.step >= c.steps or ended > 0
                 improved = False
                 if state.step % c.validate_every == 0 or ending:
                     improved = self._validate()
                     ending = ending or state.bad_validations >= c.patience
                     speed.restart()
-                if ending or improved or received or state.step % c.checkpoint_every == 0:
+                if ending or improved or stopped or state.step % c.checkpoint_every == 0:
                     self.save()
-                if received:
+                if stopped:
                     raise Interrupted(
                         f"Stopped after step {state.step}; the same command goes on there."
                     )
                 if ending:
                     break
 
-    def _log(self, rate: float, tokens_per_second: float, bar: Any) -> None:
-        state = self.state
-        loss = state.window_nll / state.window_tokens
+    def _log(self, tokens_per_second: float, bar: Any) -> None:
+        state, c = self.state, self.config.train
+        loss = state.window_nll / max(state.window_tokens, 1)
+        rate = learning_rate(state.step, c) * state.rate_scale
+        left_out = {"left_out": state.left_out} if state.left_out else {}
+        norm = state.window_norm / max(state.window_updates, 1)
+        state.window_nll = state.window_norm = 0.0
+        state.window_tokens = state.window_updates = 0
+        if not self.ranks.first:
+            return
         self.metrics.record(
             state.step,
             epoch=state.epoch,
             lr=rate,
             loss=loss,
             perplexity=math.exp(loss),
-            grad_norm=state.window_norm / state.window_updates,
+            grad_norm=norm,
+            **left_out,
             seconds=round(state.seconds, 1),
             tokens_per_second=round(tokens_per_second, 1),
         )
-        state.window_nll = state.window_norm = 0.0
-        state.window_tokens = state.window_updates = 0
-        left = (self.config.train.steps - state.step) * state.seconds / state.step
+        left = (c.steps - state.step) * state.seconds / state.step
         text = (
             f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}, lr {rate:.2e}, "
             f"{tokens_per_second:.0f} target tokens/s"
         )
+        if left_out:
+            text += f", {state.left_out} updates left out"
         bar.set_postfix_str(text)
         if not self.show_bar:
-            log.info(
-                "step %d/%d: %s, ETA %s",
-                self.state.step,
-                self.config.train.steps,
-                text,
-                duration(left),
-            )
+            log.info("step %d/%d: %s, ETA %s", state.step, c.steps, text, duration(left))
 
     def _validate(self) -> bool:
         """Loss, greedy BLEU and three sample translations; whether BLEU is the best so far."""
-        self.model.eval()
-        loss = validation_loss(self.model, self.data.valid, self.device)
-        translator = Translator(Model(self.model, self.data.tokenizer, self.config), self.device)
-        pairs = self.data.corpus.splits["valid"]
-        search = SearchConfig(beam_size=1, batch_tokens=self.config.search.batch_tokens)
-        result, lines = evaluate_pairs(translator, pairs, search, ["bleu"])
-        self.model.train()
-        bleu = result["scores"]["bleu"]["score"]
-        improved = bleu > self.state.best_bleu
+        state = self.state
+        found = self.judge.validate(self.updater.kept) if self.ranks.first else None
+        (bleu,) = self.ranks.from_first(found.bleu if found else 0.0)
+        improved = bleu > state.best_bleu
         if improved:
-            self.state.best_bleu, self.state.best_step = bleu, self.state.step
-            self.state.bad_validations = 0
+            state.best_bleu, state.best_step = bleu, state.step
+            state.bad_validations = 0
         else:
-            self.state.bad_validations += 1
+            state.bad_validations += 1
+        if found is None:
+            return improved
         self.metrics.record(
-            self.state.step, valid_loss=loss, valid_perplexity=math.exp(loss), valid_bleu=bleu
+            state.step,
+            valid_loss=found.loss,
+            valid_perplexity=math.exp(found.loss),
+            valid_bleu=bleu,
         )
         log.info(
             "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
-            self.state.step,
-            loss,
-            math.exp(loss),
+            state.step,
+            found.loss,
+            math.exp(found.loss),
             bleu,
-            " (best)" if improved else f" (best {self.state.best_bleu:.2f})",
+            " (best)" if improved else f" (best {state.best_bleu:.2f})",
         )
-        for i in range(0, len(pairs), max(1, -(-len(pairs) // 3))):
-            log.info("  %s => %s", pairs[i][0].strip(), lines[i].strip())
+        for source, translation in found.samples:
+            log.info("  %s => %s", source, translation)
+        if found.collapse:
+            log.warning(found.collapse)
         return improved
 
     def save(self) -> None:
         """Writes a checkpoint and drops those that are no longer needed."""
         c = self.config.train
+        self._collect()
+        if not self.ranks.first:
+            return
         info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
         save_checkpoint(
             self.folder,
-            self.model.state_dict(),
+            self.updater.kept.state_dict(),
             self.data.tokenizer,
             self.config,
             info,
-            optimizer_tensors(self.model, self.optimizer),
+            self.updater.tensors(),
             self.state,
         )
         rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
 
     def finish(self) -> dict[str, Any]:
-        """Takes the best step or the average of the last, whichever is better on valid; scores it.
+        """The finished MODEL, see `Judge.finish`; made by the first process."""
+        if not self.ranks.first:
+            return {}
+        return self.judge.finish(self.model, self.folder, self.state)
 
-        Returns:
-            The scores by split, as in the model's `config.json`.
-        """
-        c = self.config.train
-        kept = regular_steps(self.folder, c.checkpoint_every)[-c.keep_checkpoints :]
-        kept = [folder for folder in kept if is_whole(folder)]
-        candidates = {f"average of the last {len(kept)} checkpoints": average_weights(kept)}
-        best = self.folder / "steps" / str(self.state.best_step)
-        if best.is_dir() and is_whole(best):
-            candidates[f"step {self.state.best_step}"] = average_weights([best])
-        valid = self.data.corpus.splits["valid"]
-        results = {}
-        for name, weights in candidates.items():
-            # Finished models are stored, and therefore scored, in half precision.
-            candidates[name] = {key: weight.half() for key, weight in weights.items()}
-            self.model.load_state_dict({k: w.float() for k, w in candidates[name].items()})
-            results[name], _ = evaluate_pairs(self._translator(), valid)
-            log.info("%s: BLEU %.2f on valid", name, results[name]["scores"]["bleu"]["score"])
-        chosen = max(results, key=lambda name: results[name]["scores"]["bleu"]["score"])
-        self.model.load_state_dict({k: w.float() for k, w in candidates[chosen].items()})
-        scores = {"valid": results[chosen]}
-        for split, pairs in self.data.corpus.splits.items():
-            if split.startswith("test"):
-                scores[split], _ = evaluate_pairs(self._translator(), pairs)
-        info = {
-            "preset": self.config.preset,
-            "data": {
-                "corpus": self.data.corpus.name,
-                "fingerprint": self.data.fingerprint,
-                "training_pairs": len(self.data.train),
-                "dropped": self.data.dropped,
-            },
-            "training": {
-                "weights": chosen,
-                **vars(self.state),
-                "device": str(self.device),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
-                "parameters": count_parameters(self.model),
-            },
-            "scores": scores,
-        }
-        save_model(self.folder, candidates[chosen], self.data.tokenizer, self.config, info)
-        card = model_card(self.config, info)
-        (self.folder / "README.md").write_text(card, encoding="utf-8")
-        return info
 
-    def _translator(self) -> Translator:
-        return Translator(Model(self.model, self.data.tokenizer, self.config), self.device)
+def check_sizes(base: Config, config: Config) -> None:
+    """Raises TranslatorError if a model to start from has another architecture."""
+    ours, theirs = (replace(c.model, dropout=0.0) for c in (config, base))
+    changes = _changes(vars(theirs), vars(ours))
+    if changes:
+        raise TranslatorError(
+            f"{config.train.init_from} has another architecture ({'; '.join(changes)}): leave "
+            "--preset and model.* out, then its own is taken."
+        )
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return [f"{k}: {v} -> {new[k]}" for k, v in old.items() if k in new and new[k] != v]
 
 
 def run_folder(config: Config) -> Path:
@@ -396,6 +418,8 @@ def train(
 ) -> dict[str, Any]:
     """Trains a model, or goes on with the run that `folder` holds.
 
+    Under `torchrun` every process calls this; the first one speaks and writes.
+
     Args:
         config: all settings.
         folder: the run folder; default `run_folder(config)`.
@@ -405,20 +429,29 @@ def train(
         show_bar: a progress bar instead of log lines.
 
     Returns:
-        What is known of the finished model: data, training, and scores by split.
+        What is known of the finished model: data, training, and scores by split; nothing in the
+        other processes of several.
 
     Raises:
         TranslatorError: broken data, or a run with other settings is in the folder.
         Interrupted: Ctrl-C or SIGTERM; all is saved.
     """
     folder = folder or run_folder(config)
-    if fresh and (aside := move_aside(folder)):
-        log.info("The old run is now %s.", aside)
-    run = Run(config, folder, pick_device(device), show_bar)
-    before = run.state.step
-    log.info(run.describe())
-    run.loop(minutes)
-    if run.state.step == before and (folder / "model.safetensors").exists():
-        log.info("This run is finished; --steps with a higher number goes on, --fresh starts anew.")
-        return load_model(folder).info
-    return run.finish()
+    chosen = pick_device(device)
+    with process_group(chosen) as ranks:
+        if fresh and ranks.first and (aside := move_aside(folder)):
+            log.info("The old run is now %s.", aside)
+        run = Run(config, folder, chosen, show_bar, ranks)
+        before = run.state.step
+        if ranks.first:
+            log.info(run.describe())
+        run.loop(minutes)
+        finished = (folder / "model.safetensors").exists() and run.state.step == before
+        if finished and ranks.first:
+            log.info(
+                "This run is finished; --steps with a higher number goes on, --fresh starts anew."
+            )
+            return load_model(folder).info
+        info = {} if finished else run.finish()
+        ranks.wait()
+        return info

@@ -93,9 +93,10 @@ class Translator:
         device: where the models run.
         precision: `fp32`, or `bf16`: matrix products in bfloat16, faster where the processor has
             it and not quite the same.
+        direction: (source, target) language, for models that know both; default: the first one's.
 
     Raises:
-        TranslatorError: an unknown precision, or vocabularies that differ.
+        TranslatorError: an unknown precision or direction, or vocabularies that differ.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Translator:
         models: Model | Sequence[Model],
         device: torch.device | None = None,
         precision: str = "fp32",
+        direction: tuple[str, str] | None = None,
     ):
         self.models = [models] if isinstance(models, Model) else list(models)
         self.model = self.models[0]
@@ -113,16 +115,26 @@ class Translator:
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
-        for other in self.models[1:]:
-            for what, same in (
-                ("tokenizers", other.tokenizer.model_bytes == self.model.tokenizer.model_bytes),
-                ("directions", other.config.data.tgt == self.model.config.data.tgt),
-            ):
-                if not same:
-                    raise TranslatorError(
-                        f"{other.folder} and {self.model.folder} cannot work together: their "
-                        f"{what} differ."
-                    )
+        self.src, self.tgt = direction or self.model.directions[0]
+        for other in self.models:
+            if (self.src, self.tgt) not in other.directions:
+                known = ", ".join("-".join(d) for d in other.directions)
+                raise TranslatorError(
+                    f"{other.folder} translates {known}, not {self.src}-{self.tgt}."
+                )
+            if other.tokenizer.model_bytes != self.model.tokenizer.model_bytes:
+                raise TranslatorError(
+                    f"{other.folder} and {self.model.folder} cannot work together: their "
+                    "tokenizers differ."
+                )
+            if other.config.data.bidirectional != self.model.config.data.bidirectional:
+                raise TranslatorError(
+                    f"{other.folder} and {self.model.folder} cannot work together: only one of "
+                    "them knows both directions."
+                )
+        # What leads each source: the direction's tag, for models that know both.
+        both = self.model.config.data.bidirectional
+        self._tag = [self.model.tokenizer.tag(self.tgt)] if both else []
         self._transformers = [m.transformer.to(self.device).eval() for m in self.models]
         self._decoders = [IncrementalDecoder(t, precision) for t in self._transformers]
 
@@ -144,7 +156,8 @@ class Translator:
         chosen = pick_device(device)
         named = [model] if model is None or isinstance(model, str | Path) else model
         models = [load_model(find_model(name, src, tgt), chosen) for name in named]
-        return cls(models, chosen, precision)
+        direction = (src, tgt) if (src, tgt) in models[0].directions else None
+        return cls(models, chosen, precision, direction)
 
     def translate(
         self,
@@ -216,7 +229,7 @@ class Translator:
         self, pairs: Sequence[tuple[str, str]], search: SearchConfig | None = None
     ) -> list[ScoredPair]:
         """Log-probabilities of given translations, by the first model; pairs of (source, it)."""
-        return score_pairs(self.model, pairs, search)
+        return score_pairs(self.model, pairs, search, self._tag)
 
     def _units(self, line: int, text: str, search: SearchConfig, split: str) -> Iterator[_Unit]:
         """The segments of a line; with any `split` but "never" of at most `max_pieces` each."""
@@ -228,7 +241,7 @@ class Translator:
         stripped = text.strip()
         if not stripped:
             return
-        language = self.model.config.data.src
+        language = self.src
         parts = split_sentences(stripped, language) if split == "sentences" else [(stripped, "")]
         if split != "never":
             shorter = [split_long(part, fits) for part, _ in parts]
@@ -277,7 +290,7 @@ class Translator:
         shown = self.show_bar and len(batches) > 1
         for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
             rows = [order[i] for i in batch]
-            src = pad_right([[*units[i].source.ids, EOS] for i in rows]).to(self.device)
+            src = pad_right([[*self._tag, *units[i].source.ids, EOS] for i in rows]).to(self.device)
             prefixes = None
             if any(units[i].prefix for i in rows):
                 prefixes = pad_right([units[i].prefix for i in rows]).long().to(self.device)
@@ -393,13 +406,14 @@ class Translator:
 
         An ensemble's models lend their layers to one stack.
         """
-        src = torch.tensor([[*src_ids, EOS]], device=self.device)
+        src = torch.tensor([[*self._tag, *src_ids, EOS]], device=self.device)
         tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
         layers = []
         for transformer in self._transformers:
             memory, src_mask = transformer.encode(src)
             layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
-        return torch.cat(layers).cpu()
+        weights = torch.cat(layers)[..., len(self._tag) :]  # to the text, not to its tag
+        return (weights / weights.sum(dim=-1, keepdim=True)).cpu()
 
     def attention(
         self,
