@@ -1,12 +1,18 @@
 """Saving and loading: equality, damage that is found and named, rotation, averages."""
 
+import errno
+import itertools
 import json
 import os
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor
 
 from translator import checkpoint
@@ -24,11 +30,14 @@ from translator.checkpoint import (
     rotate,
     save_checkpoint,
     save_model,
+    set_aside,
     step_folders,
+    verify_checkpoint,
 )
 from translator.config import TranslatorError
 
 FILES = ["model.safetensors", "tokenizer.model", "config.json"]
+STEP_FILES = [*FILES, "training.safetensors", "training.json"]
 
 
 @pytest.fixture
@@ -169,6 +178,204 @@ def test_checkpoint_gives_back_all_of_the_run(save_step, random_model: Model) ->
     assert state == TrainingState(3, 1, 2, best_bleu=3.5, best_step=2, seconds=1.5)
 
 
+@pytest.fixture(scope="module")
+def whole_step(random_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint, which a test may damage as long as it mends it."""
+    return save_checkpoint(
+        tmp_path_factory.mktemp("whole"),
+        random_model.transformer.state_dict(),
+        random_model.tokenizer,
+        random_model.config,
+        {"step": 12},
+        {"embedding.weight/exp_avg": torch.linspace(0, 1, 50)},
+        TrainingState(step=12, epoch=1, batch=2, best_bleu=3.5, seconds=1.5, n_tokens=10**12),
+    )
+
+
+@pytest.mark.parametrize("name", STEP_FILES)
+@given(place=st.floats(0, 1), flips=st.integers(1, 255))
+def test_one_damaged_byte_anywhere_is_found_and_named(
+    whole_step: Path, name: str, place: float, flips: int
+) -> None:
+    path = whole_step / name
+    data = path.read_bytes()
+    damaged = bytearray(data)
+    damaged[round(place * (len(data) - 1))] ^= flips
+    path.write_bytes(damaged)
+    try:
+        with pytest.raises(TranslatorError, match=f"/{re.escape(name)} is damaged") as error:
+            load_checkpoint(whole_step)
+    finally:
+        path.write_bytes(data)
+    assert "\n" not in str(error.value)
+
+
+def test_one_damaged_byte_anywhere_in_the_counters_is_found(whole_step: Path) -> None:
+    """Digits, keys, white space, and the digests themselves."""
+    path = whole_step / "training.json"
+    data = path.read_bytes()
+    for place in range(len(data)):
+        damaged = bytearray(data)
+        damaged[place] ^= (1, 32)[place % 2]  # another digit, or another case
+        path.write_bytes(damaged)
+        with pytest.raises(TranslatorError, match=r"/training\.json is damaged"):
+            verify_checkpoint(whole_step)
+    path.write_bytes(data)
+    assert verify_checkpoint(whole_step).n_tokens == 10**12
+
+
+@pytest.mark.parametrize("name", STEP_FILES)
+@pytest.mark.parametrize("kept", [0, 0.3, -1])
+def test_a_truncated_file_of_a_checkpoint_is_named(save_step, name: str, kept: float) -> None:
+    path = save_step(1) / name
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] if kept == -1 else data[: int(kept * len(data))])
+    with pytest.raises(TranslatorError, match=f"/{re.escape(name)} is damaged"):
+        load_checkpoint(path.parent)
+
+
+@pytest.mark.parametrize("name", STEP_FILES)
+def test_a_missing_file_of_a_checkpoint_is_named(save_step, tmp_path: Path, name: str) -> None:
+    folder = save_step(1)
+    (folder / name).unlink()
+    with pytest.raises(TranslatorError, match=f"/{re.escape(name)} cannot be read"):
+        load_checkpoint(folder)
+    assert list(resume_candidates(tmp_path / "run")) == [folder]  # so that it is named, not passed
+
+
+def test_a_checkpoint_of_the_first_format_still_loads(save_step) -> None:
+    folder = save_step(3)
+    values = json.loads((folder / "training.json").read_text())
+    digest = values["sha256"]["training.safetensors"]
+    old = {**values["state"], "sha256": digest}
+    for name in ("cpu_seconds", "window_norm"):  # not even all of today's counters
+        del old[name]
+    (folder / "training.json").write_text(json.dumps(old))
+    assert load_checkpoint(folder)[2] == TrainingState(3, 1, 2, best_bleu=3.5, seconds=1.5)
+    flip_bit(folder / "training.safetensors", -1)
+    with pytest.raises(TranslatorError, match=r"training\.safetensors is damaged"):
+        load_checkpoint(folder)
+
+
+def test_counters_of_a_later_version_are_named(save_step, monkeypatch) -> None:
+    def later(state: TrainingState, digests: dict[str, str]) -> bytes:
+        state.phase_of_the_moon = 3  # type: ignore[attr-defined]
+        return write(state, digests)
+
+    write = checkpoint._state_text
+    monkeypatch.setattr(checkpoint, "_state_text", later)
+    monkeypatch.setattr(checkpoint, "verify_checkpoint", lambda folder: None)
+    folder = save_step(1)
+    monkeypatch.undo()
+    with pytest.raises(TranslatorError, match=r"training\.json.*later.*phase_of_the_moon"):
+        load_checkpoint(folder)
+
+
+def test_a_lacking_counter_has_its_default(save_step, monkeypatch) -> None:
+    write = checkpoint._state_text
+
+    def earlier(state: TrainingState, digests: dict[str, str]) -> bytes:
+        del state.best_bleu
+        return write(state, digests)
+
+    monkeypatch.setattr(checkpoint, "_state_text", earlier)
+    folder = save_step(1)
+    monkeypatch.undo()
+    assert load_checkpoint(folder)[2].best_bleu == TrainingState().best_bleu
+
+
+@pytest.mark.parametrize("name", STEP_FILES)
+def test_a_disk_that_gives_back_something_else_is_noticed(
+    save_step, tmp_path: Path, monkeypatch, name: str
+) -> None:
+    save_step(1)
+    write = checkpoint._write
+
+    def lie(path: Path, data: bytes) -> None:
+        write(path, data)
+        if path.name == name:
+            flip_bit(path, len(data) // 2)
+
+    monkeypatch.setattr(checkpoint, "_write", lie)
+    with pytest.raises(TranslatorError, match=rf"2 cannot be saved: .*{re.escape(name)} is dam"):
+        save_step(2)
+    monkeypatch.undo()
+    assert [path.name for path in (tmp_path / "run" / "steps").iterdir()] == ["1"]
+    assert load_checkpoint(tmp_path / "run" / "steps" / "1")[2].step == 1
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(
+    save_step, tmp_path: Path, monkeypatch, call: str
+) -> None:
+    save_step(1)
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(TranslatorError, match=r"2 cannot be saved: No space left") as error:
+        save_step(2)
+    monkeypatch.undo()
+    assert "\n" not in str(error.value)
+    assert [path.name for path in (tmp_path / "run" / "steps").iterdir()] == ["1"]
+    assert load_checkpoint(next(resume_candidates(tmp_path / "run")))[2].step == 1
+
+
+class Killed(BaseException):
+    """Nothing catches it, as nothing catches SIGKILL."""
+
+
+def test_a_kill_at_any_moment_leaves_whole_checkpoints(
+    save_step, tmp_path: Path, monkeypatch
+) -> None:
+    """Before each call that changes the disk, while a step is saved, replaced, and others go."""
+    run, backup = tmp_path / "run", tmp_path / "backup"
+    for step in (2, 4, 5, 6):
+        save_step(step)
+    run.rename(backup)
+    calls = {name: getattr(os, name) for name in ("replace", "unlink", "rmdir", "mkdir")}
+    calls["fsync"] = lambda handle: None  # the disk may take its time
+    for moment in itertools.count():
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(backup, run, copy_function=os.link)  # nothing writes into a file twice
+        left = moment
+
+        def count(name: str):
+            def call(*args: object, **options: object) -> object:
+                nonlocal left
+                if left == 0:
+                    raise Killed
+                left -= 1
+                return calls[name](*args, **options)
+
+            return call
+
+        died = False
+        with monkeypatch.context() as patch:
+            for name in calls:
+                patch.setattr(os, name, count(name))
+            try:
+                for step in (6, 7):  # one that is there already, one that is new
+                    save_step(step)
+                    rotate(run, every=1, keep=3, best=2)
+            except Killed:
+                died = True
+        for folder in step_folders(run):
+            load_model(folder)  # no half of one passes for a whole one
+        good = [load_checkpoint(folder)[2].step for folder in list(resume_candidates(run))[:2]]
+        assert good in ([6, 5], [5, 4], [7, 6]), moment
+        if not died:
+            break
+        save_step(8)
+        rotate(run, every=1, keep=3, best=2)
+        assert not [path.name for path in (run / "steps").iterdir() if path.name[0] == "."]
+        assert [load_checkpoint(p)[2].step for p in resume_candidates(run)][0] == 8
+        assert len(list(resume_candidates(run))) == 2
+    assert moment > 40  # what the loop is for
+    assert [folder.name for folder in step_folders(run)] == ["2", "5", "6", "7"]
+
+
 def test_each_step_is_usable_as_a_model(save_step) -> None:
     assert load_model(save_step(5)).info["step"] == 5
 
@@ -262,6 +469,38 @@ def test_checkpoints_of_a_stop_do_not_count(save_step, tmp_path: Path) -> None:
     assert [folder.name for folder in step_folders(run)] == ["13", "20", "30"]
     save_step(33)
     assert [folder.name for folder in regular_steps(run, 10)] == ["20", "30", "33"]  # the newest
+
+
+def test_rotate_keeps_two_to_resume_from_even_if_one_is_asked_for(save_step, tmp_path) -> None:
+    for step in (1, 2, 3):
+        save_step(step)
+    rotate(tmp_path / "run", every=1, keep=1, best=3)
+    assert [folder.name for folder in resume_candidates(tmp_path / "run")] == ["3", "2"]
+
+
+def test_what_a_run_went_back_from_is_set_aside(save_step, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for step in (10, 20, 30, 20, 30):
+        folder = save_step(step)
+    for _ in range(2):  # the second time, the name is taken
+        flip_bit(save_step(30) / "training.json", 5)
+        set_aside(run, 20)
+        assert [p.name for p in step_folders(run)] == ["10", "20"]
+        assert (run / "steps" / "30.damaged" / "model.safetensors").exists()
+    save_step(25)  # because the run was stopped
+    rotate(run, every=10, keep=3, best=10)
+    assert [p.name for p in resume_candidates(run)] == ["25", "20"]
+    set_aside(run, 25)
+    assert load_checkpoint(next(resume_candidates(run)))[2].step == 25
+    assert not folder.exists()
+
+
+def test_only_folders_named_by_a_number_are_checkpoints(save_step, tmp_path: Path) -> None:
+    save_step(1)
+    for name in (".2.tmp", ".3.old.tmp", "best"):
+        (tmp_path / "run" / "steps" / name).mkdir()
+    (tmp_path / "run" / "steps" / "4").write_text("")
+    assert [folder.name for folder in step_folders(tmp_path / "run")] == ["1"]
 
 
 def test_rotate_keeps_few_as_they_are(save_step, tmp_path: Path) -> None:

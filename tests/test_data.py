@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translator.data import (
+    SHAPES,
+    Batch,
     BatchSampler,
     IdPair,
     Loader,
@@ -38,6 +40,7 @@ def test_collate_closes_opens_and_pads() -> None:
     assert batch.tgt_in.tolist() == [[BOS, 8, PAD], [BOS, 10, 11]]
     assert batch.tgt_out.tolist() == [[8, EOS, PAD], [10, 11, EOS]]
     assert batch.n_tokens == 5
+    assert batch.tgt_out.flatten()[batch.positions].tolist() == [8, EOS, 10, 11, EOS]
     assert batch.src.dtype == torch.int64
 
 
@@ -113,7 +116,7 @@ def reverse_source(pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
 @pytest.mark.parametrize("augment", [None, reverse_source])
 def test_loader_goes_on_from_any_position(pairs: list[IdPair], augment) -> None:
     def take(epoch: int, index: int, n: int):
-        loader = Loader(pairs, MAX_TOKENS, 1, augment)
+        loader = Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 1), augment)
         return list(itertools.islice(loader.batches(epoch, index), n))
 
     n = 2 * len(BatchSampler(pairs, MAX_TOKENS, 1).epoch(0)) + 5  # into the third epoch
@@ -130,7 +133,7 @@ def test_loader_goes_on_from_any_position(pairs: list[IdPair], augment) -> None:
 def test_loader_gives_each_pair_once_an_epoch(pairs: list[IdPair]) -> None:
     seen: dict[int, list[int]] = {}
     position = (0, 0)
-    for batch, after in Loader(pairs, MAX_TOKENS, 1).batches(0, 0):
+    for batch, after in Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 1)).batches(0, 0):
         seen.setdefault(position[0], []).extend(batch.src[:, 0].tolist())
         position = after
         if position[0] == 2:
@@ -141,7 +144,73 @@ def test_loader_gives_each_pair_once_an_epoch(pairs: list[IdPair]) -> None:
 
 
 def test_loader_augments_with_index_epoch_and_seed(pairs: list[IdPair]) -> None:
-    loader = Loader(pairs, MAX_TOKENS, 4, reverse_source)
+    loader = Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 4), reverse_source)
     indices = loader.sampler.epoch(3)[2]
     batch, _ = next(loader.batches(3, 2))
     assert batch.tgt_out.tolist() == [[1000 + i, 2003, 3004, EOS] for i in indices]
+
+
+def same(one: Batch, other: Batch) -> bool:
+    tensors = zip(vars(one).values(), vars(other).values(), strict=True)
+    return all(torch.equal(a, b) for a, b in tensors)
+
+
+def test_workers_load_what_one_process_loads(pairs: list[IdPair]) -> None:
+    sampler = BatchSampler(pairs, MAX_TOKENS, 1)
+    n = 2 * len(sampler.epoch(0)) + 3
+    runs = []
+    for workers in (0, 2):
+        loader = Loader(pairs, sampler, reverse_source, workers=workers)
+        runs.append(list(itertools.islice(loader.batches(1, 2), n)))
+    for (batch, after), (other, other_after) in zip(*runs, strict=True):
+        assert after == other_after and same(batch, other)
+
+
+@pytest.mark.parametrize("world_size", [2, 3])
+@pytest.mark.parametrize("fixed_shapes", [False, True])
+def test_ranks_share_each_batch(pairs: list[IdPair], world_size: int, fixed_shapes: bool) -> None:
+    sampler = BatchSampler(pairs, MAX_TOKENS, 1, fixed_shapes=fixed_shapes)
+    n = len(sampler.epoch(0))
+    whole = itertools.islice(Loader(pairs, sampler).batches(0, 0), n)
+    shares = [
+        itertools.islice(Loader(pairs, sampler, None, rank, world_size).batches(0, 0), n)
+        for rank in range(world_size)
+    ]
+    for (batch, after), *parts in zip(whole, *shares, strict=True):
+        assert {position for _, position in parts} == {after}
+        found = [row for part, _ in parts for row in part.src[:, 0].tolist() if row != EOS]
+        assert sorted(found) == sorted(row for row in batch.src[:, 0].tolist() if row != EOS)
+        assert sum(part.n_tokens for part, _ in parts) == batch.n_tokens
+
+
+def test_fixed_shapes_are_few_and_hold_everything(pairs: list[IdPair]) -> None:
+    sampler = BatchSampler(pairs, MAX_TOKENS, 1, fixed_shapes=True)
+    n = len(sampler.epoch(0))
+    batches = [b for b, _ in itertools.islice(Loader(pairs, sampler).batches(0, 0), n)]
+    shapes = {tuple(batch.src.shape) for batch in batches}
+    assert shapes == {tuple(batch.tgt_in.shape) for batch in batches}
+    assert {length for _, length in shapes} <= set(SHAPES)
+    assert all(rows == max(MAX_TOKENS // length, 1) for rows, length in shapes)
+    assert sum(batch.n_tokens for batch in batches) == sum(len(tgt) + 1 for _, tgt in pairs)
+
+
+def test_weights_are_how_often_a_pair_comes(pairs: list[IdPair]) -> None:
+    weights = torch.tensor([[0.25, 1.0, 2.5][i % 3] for i in range(len(pairs))])
+    sampler = BatchSampler(pairs, MAX_TOKENS, 1, weights)
+    counts = torch.zeros(len(pairs))
+    for epoch in range(200):
+        for index in itertools.chain(*sampler.epoch(epoch)):
+            counts[index] += 1
+    assert (counts / 200 - weights).abs().max() < 0.15
+    assert (counts[1::3] == 200).all()
+    assert sampler.epoch(3) == BatchSampler(pairs, MAX_TOKENS, 1, weights).epoch(3)
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 3, 50])
+def test_a_batch_splits_into_its_rows(n_parts: int) -> None:
+    batch = collate([([5, 6, 7], [8]), ([9], [10, 11]), ([12], [13])])
+    parts = batch.split(n_parts)
+    assert len(parts) == min(n_parts, 3)
+    for name in ("src", "tgt_in", "tgt_out"):
+        assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
+    assert sum(part.n_tokens for part in parts) == batch.n_tokens

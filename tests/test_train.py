@@ -15,7 +15,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
-from torch.testing import assert_close
 
 from data_prep.prepare import prepare_data
 from translator.checkpoint import load_checkpoint, load_model, move_aside, step_folders
@@ -23,9 +22,9 @@ from translator.config import Config, DataConfig, ModelConfig, TrainConfig, Tran
 from translator.data import collate
 from translator.evaluate import evaluate_pairs
 from translator.losses import validation_loss
-from translator.optim import build_optimizer, optimizer_tensors, restore_optimizer
-from translator.train import Interrupted, run_folder, train, update
+from translator.train import Interrupted, run_folder, train
 from translator.translate import Translator
+from translator.update import Updater
 
 module = importlib.import_module("translator.train")
 TIMINGS = {"seconds", "tokens_per_second"}
@@ -48,7 +47,7 @@ def metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def state(run: Path, step: int) -> dict[str, Any]:
-    values = json.loads((run / "steps" / str(step) / "training.json").read_text())
+    values = json.loads((run / "steps" / str(step) / "training.json").read_text())["state"]
     return {k: v for k, v in values.items() if k not in ("seconds", "cpu_seconds")}
 
 
@@ -66,68 +65,16 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def arrange(n: int, number: int = signal.SIGTERM) -> None:
         calls = iter(range(1, 1000))
 
+        update = Updater.update
+
         def update_and_signal(*arguments: Any) -> Any:
             if next(calls) == n:
                 signal.raise_signal(number)
             return update(*arguments)
 
-        monkeypatch.setattr(module, "update", update_and_signal)
+        monkeypatch.setattr(Updater, "update", update_and_signal)
 
     return arrange
-
-
-# One update.
-
-
-@pytest.mark.parametrize("split", [[[0], [1], [2], [3]], [[0, 1], [2, 3]], [[3, 0, 2], [1]]])
-def test_gradients_do_not_depend_on_micro_batches(make_model, split: list[list[int]]) -> None:
-    results = []
-    for rows in ([[0, 1, 2, 3]], split):
-        model = make_model().train()
-        optimizer = build_optimizer(model, TrainConfig())
-        batches = [collate([PAIRS[i] for i in row]) for row in rows]
-        numbers = update(model, optimizer, batches, 1e-3, 0.1, clip_norm=1e9)
-        results.append((numbers, [p.grad for p in model.parameters()]))
-    (whole, gradients), (parts, other_gradients) = results
-    assert parts == pytest.approx(whole, rel=1e-5)
-    assert whole[2] == sum(len(tgt) + 1 for _, tgt in PAIRS)
-    assert_close(other_gradients, gradients, atol=1e-6, rtol=1e-4)
-
-
-def test_update_descends_the_mean_loss_of_all_target_tokens(make_model) -> None:
-    model = make_model()
-    batch = collate(PAIRS)
-    logits = model(batch.src, batch.tgt_in)
-    expected = F.cross_entropy(
-        logits.flatten(0, 1), batch.tgt_out.flatten(), ignore_index=0, label_smoothing=0.1
-    )
-    gradients = torch.autograd.grad(expected, list(model.parameters()))
-    nll, norm, n_tokens = update(
-        model, build_optimizer(model, TrainConfig()), [batch], 1e-3, 0.1, clip_norm=1e9
-    )
-    assert_close([p.grad for p in model.parameters()], list(gradients), atol=1e-6, rtol=1e-4)
-    assert norm == pytest.approx(
-        float(torch.cat([g.flatten() for g in gradients]).norm()), rel=1e-4
-    )
-    plain = F.cross_entropy(logits.flatten(0, 1), batch.tgt_out.flatten(), ignore_index=0)
-    assert nll / n_tokens == pytest.approx(plain.item(), rel=1e-4)
-
-
-def test_gradients_are_clipped_and_the_rate_is_set(make_model) -> None:
-    model = make_model()
-    optimizer = build_optimizer(model, TrainConfig())
-    _, norm, _ = update(model, optimizer, [collate(PAIRS)], 0.123, 0.1, clip_norm=0.01)
-    clipped = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
-    assert clipped == pytest.approx(0.01, rel=1e-3) and norm > 0.01
-    assert {group["lr"] for group in optimizer.param_groups} == {0.123}
-
-
-def test_a_loss_that_is_no_number_is_an_error_with_advice(make_model) -> None:
-    model = make_model()
-    with torch.no_grad():
-        model.embedding.weight[9] = math.nan
-    with pytest.raises(TranslatorError, match=r"train\.peak_lr"):
-        update(model, build_optimizer(model, TrainConfig()), [collate(PAIRS)], 1e-3, 0.1, 1.0)
 
 
 def test_validation_loss_is_the_mean_over_tokens(make_model) -> None:
@@ -140,24 +87,6 @@ def test_validation_loss_is_the_mean_over_tokens(make_model) -> None:
         n_tokens += len(pair[1]) + 1
     found = validation_loss(model, PAIRS, torch.device("cpu"))
     assert found == pytest.approx(total / n_tokens, rel=1e-5)
-
-
-def test_optimizer_goes_on_where_it_was(make_model) -> None:
-    def step(model, optimizer) -> None:
-        update(model, optimizer, [collate(PAIRS)], 1e-2, 0.1, 1.0)
-
-    model = make_model()
-    optimizer = build_optimizer(model, TrainConfig())
-    step(model, optimizer)
-    other = make_model(seed=1)
-    other.load_state_dict(model.state_dict())
-    fresh = build_optimizer(other, TrainConfig())
-    tensors = {k: v.clone() for k, v in optimizer_tensors(model, optimizer).items()}
-    restore_optimizer(other, fresh, tensors)
-    step(model, optimizer)
-    step(other, fresh)
-    for one, two in zip(model.parameters(), other.parameters(), strict=True):
-        assert torch.equal(one, two)
 
 
 # Whole runs.

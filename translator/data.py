@@ -237,7 +237,7 @@ class Loader:
         if not self.workers and not self.pin_memory:
             yield from map(self.loading.__getitem__, keys)
             return
-        yield from DataLoader(
+        loader = DataLoader(
             self.loading,
             batch_size=None,
             sampler=keys,
@@ -246,3 +246,5 @@ class Loader:
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_keep_out_of_signals,
         )
+        for batch, (next_epoch, next_index) in loader:
+            yield batch, (next_epoch, next_index)

@@ -1,4 +1,4 @@
-"""Faults that can be seen in a translation without a second opinion.
+"""Faults that can be seen in a translation, or in many of them, without a second opinion.
 
 Nothing here corrects a text: a fault is a reason to search again or to warn. Each rule looks at
 the source too, since what is repeated or short there may be so in the translation. Thresholds were
@@ -20,6 +20,16 @@ SCATTERED_REPEATS = 4  # a phrase that often, not in a row, is a loop, ...
 SCATTERED_SHARE = 0.4  # ... if this share of the words is in it
 CHARACTER_LOOP = 12  # characters that one to eight characters, over and over, make a loop
 EXCUSE = 2  # what the source repeats may be repeated this many times as often
+
+# A model has collapsed if this share of what it says is empty, ...
+EMPTY_SHARE = 0.25
+SAME_SHARE = 0.5  # ... one and the same, ...
+COPY_SHARE = 0.5  # ... or the source; ...
+FEW_DIFFERENT = 0.1  # ... or if it has so few things to say, measured by what it was asked, ...
+FEW_DIFFERENT_OF = 30  # ... at least so many sources
+LEAST = 4  # fewer translations prove nothing
+COPY_WORDS = 3  # shorter sources may be names
+COPY_OVERLAP = 0.8  # of the words: so much is a copy
 
 _WORD = re.compile(r"(?!0+\b)\w+")  # 3 000 000 000 repeats nothing
 _CHARACTER_RUN = re.compile(r"(\D{1,8}?)\1{3,}")
@@ -103,6 +113,79 @@ def _most_frequent(words: Sequence[str], n: int) -> int:
 
 def _longest_run(text: str) -> int:
     return max((len(match[0]) for match in _CHARACTER_RUN.finditer(text)), default=0)
+
+
+def collapse(sources: Sequence[str], translations: Sequence[str]) -> str | None:
+    """Says in one line how a model has collapsed, and what may help; None if it has not.
+
+    It says nothing or the same to all, or repeats what it was told. Sources that are said twice
+    count once, and those without words or, for copies, of a word or two do not count.
+
+    Args:
+        sources: a validation set.
+        translations: what the model made of it.
+    """
+    asked = {
+        tuple(_WORD.findall(source.casefold())): (source, translation)
+        for source, translation in zip(sources, translations, strict=True)
+        if any(map(str.isalpha, source))
+    }
+    pairs = list(asked.values())
+    n_empty = sum(is_empty(*pair) for pair in pairs)
+    if _is_share(n_empty, len(pairs), EMPTY_SHARE):
+        return (
+            f"{_share(n_empty, len(pairs))} translations are empty or punctuation alone: the model "
+            f"ends them at once. Normal {_EARLY}: {_CALMER}, or look for empty or shifted lines "
+            f"on the target side {_DOCTOR}."
+        )
+    if monotony := _monotony([" ".join(translation.split()) for _, translation in pairs]):
+        return (
+            f"{monotony}: the model does not listen to the source. Normal {_EARLY}: {_CALMER}, "
+            f"model.norm=pre, or a look at the alignment of the corpus {_DOCTOR}."
+        )
+    long = [pair for words, pair in asked.items() if len(words) >= COPY_WORDS]
+    n_copies = sum(_is_copy(*pair) for pair in long)
+    if _is_share(n_copies, len(long), COPY_SHARE):
+        return (
+            f"{_share(n_copies, len(long))} translations of {COPY_WORDS} words and more are "
+            f"copies of their source. If it stays so: look for pairs whose two sides are the same "
+            f"or in the same language {_DOCTOR}, and check --src and --tgt."
+        )
+    return None
+
+
+_EARLY = "in the first few hundred steps; if it stays so"
+_CALMER = "try a lower train.peak_lr, a longer train.warmup_steps"
+_DOCTOR = "with `translator doctor`"
+
+
+def _monotony(translations: Sequence[str]) -> str | None:
+    """Says how translations of different sources are the same, if too many are."""
+    said = Counter(translations)
+    text, count = max(said.items(), key=lambda item: item[1], default=("", 0))
+    example = f'"{text}"' if len(text) <= 60 else f'"{text[:57]}..."'
+    if _is_share(count, len(translations), SAME_SHARE):
+        return f"{_share(count, len(translations))} translations are the same sentence ({example})"
+    if len(translations) >= FEW_DIFFERENT_OF and len(said) <= FEW_DIFFERENT * len(translations):
+        return (
+            f"The {len(translations):,} translations are only {len(said)} different sentences "
+            f"(such as {example})"
+        )
+    return None
+
+
+def _is_share(count: int, total: int, share: float) -> bool:
+    return count >= max(LEAST, share * total)
+
+
+def _share(count: int, total: int) -> str:
+    return f"All {total:,}" if count == total else f"{count:,} of {total:,}"
+
+
+def _is_copy(source: str, translation: str) -> bool:
+    """Are next to all words of both sides the same (Dice's coefficient)?"""
+    src, tgt = (Counter(_WORD.findall(text.casefold())) for text in (source, translation))
+    return 2 * (src & tgt).total() >= COPY_OVERLAP * (src.total() + tgt.total())
 
 
 # Numbers: those in digits must be in the translation, but may be words there. Where there are

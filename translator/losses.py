@@ -25,7 +25,7 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, states, weight, targets, smoothing, consistency, symmetric):  # type: ignore[no-untyped-def]
         n = len(targets)
-        views = len(states) // n
+        views = len(states) // max(n, 1)
         vocab_size = len(weight)
         size = CHUNK if states.device.type == "cpu" else GPU_CHUNK
         matrix = weight.to(states.dtype)

@@ -123,7 +123,7 @@ def restore_optimizers(
     for name, tensor in tensors.items():
         parameter, _, key = name.rpartition("/")
         states.setdefault(parameter, {})[key] = tensor
-    for name, parameter in model.named_parameters():
+    for name, weight in model.named_parameters():
         # Adam counts steps on the parameter's device when it is fused.
-        state = {key: value.to(parameter.device) for key, value in states.get(name, {}).items()}
-        owners[parameter].state[parameter] = state  # type: ignore[index]
+        state = {key: value.to(weight.device) for key, value in states.get(name, {}).items()}
+        owners[weight].state[weight] = state

@@ -27,6 +27,7 @@ from translator.checkpoint import (
     resume_candidates,
     rotate,
     save_checkpoint,
+    set_aside,
 )
 from translator.config import Config, TranslatorError, to_dict, write_json
 from translator.data import Batch, BatchSampler, Loader, Position, derive_seed
@@ -167,6 +168,7 @@ class Run:
             self.updater.restore(model.transformer.state_dict(), tensors)
             self.updater.rate_scale = self.state.rate_scale
             if self.ranks.first:
+                set_aside(self.folder, self.state.step)
                 log.info("Going on from step %d.", self.state.step)
             break
         if self.ranks.first:
@@ -366,6 +368,7 @@ class Run:
         self._collect()
         if not self.ranks.first:
             return
+        self.metrics.sync()
         info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
         save_checkpoint(
             self.folder,
