@@ -17,6 +17,7 @@ FLOORS = {
     "translator.losses": 1,
     "translator.metrics": 1,
     "translator.update": 2,
+    "translator.probe": 3,
     "translator.finish": 7,
     "translator.text": 1,
     "data_prep.corpora": 1,

@@ -8,10 +8,17 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from translator import checkpoint
 from translator.checkpoint import load_model, step_folders
+from translator.cli import app
+from translator.config import Config
+from translator.finish import Judge
+from translator.train import Interrupted, train
 
 Start = Callable[[Path, int], "subprocess.Popen[str]"]
 
@@ -78,6 +85,128 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     assert _losses(stopped) == _losses(whole)
     weights = [(run / "model.safetensors").read_bytes() for run in (whole, stopped)]
     assert weights[0] == weights[1]
+
+
+def _same(one: Path, other: Path, step: int) -> bool:
+    """Whether two runs end with the same weights, optimizer and losses, bit for bit."""
+    names = ["model.safetensors", f"steps/{step}/training.safetensors"]
+    files = [[(run / name).read_bytes() for name in names] for run in (one, other)]
+    return files[0] == files[1] and _losses(one) == _losses(other)
+
+
+@pytest.fixture(scope="module")
+def six_steps(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupts."""
+    run = tmp_path_factory.mktemp("whole") / "run"
+    train(tiny_config, run, device="cpu")
+    return run
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "place, call, step",
+    [
+        ((Judge, "validate"), 1, 3),
+        ((Judge, "validate"), 2, 6),  # the last one: nothing is left but the end
+        ((checkpoint, "_write"), 4, 4),  # of step 3; an update is made before it is noticed
+        ((checkpoint, "verify_checkpoint"), 2, 6),
+    ],
+)
+def test_a_signal_in_a_validation_or_a_checkpoint_stops_the_run(
+    tiny_config: Config,
+    six_steps: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    place: tuple[Any, str],
+    call: int,
+    step: int,
+    number: signal.Signals,
+) -> None:
+    original, calls = getattr(*place), 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            signal.raise_signal(number)
+        return original(*arguments)
+
+    run = tmp_path / "run"
+    monkeypatch.setattr(*place, interrupted)
+    with pytest.raises(Interrupted, match=f"step {step};"):
+        train(tiny_config, run, device="cpu")
+    assert not (run / "model.safetensors").exists()  # scoring it would take long
+    monkeypatch.undo()
+    train(tiny_config, run, device="cpu")
+    assert _same(run, six_steps, 6)
+
+
+# `python -c SCRIPT MODULE CLASS METHOD ARGUMENTS...`: `translator ARGUMENTS...`, whose whole
+# process group gets a Ctrl-C, as from a terminal, when it calls the method for the second time.
+SCRIPT = """
+import importlib, os, signal, sys
+
+module, class_, method = sys.argv[1:4]
+del sys.argv[1:4]
+owner = getattr(importlib.import_module(module), class_)
+original, calls = getattr(owner, method), 0
+
+def interrupted(*arguments):
+    global calls
+    calls += 1
+    if calls == 2:
+        os.killpg(0, signal.SIGINT)
+    return original(*arguments)
+
+setattr(owner, method, interrupted)
+from translator.cli import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("translator.update", "Updater", "_backward"),
+        ("translator.finish", "Judge", "validate"),
+        ("translator.metrics", "MetricsLog", "sync"),  # the beginning of a checkpoint
+    ],
+)
+def test_ctrl_c_at_a_terminal_reaches_the_loaders_processes_too(
+    place: tuple[str, str, str],
+    corpus_folder: Path,
+    subprocess_environment: dict[str, str],
+    tiny_options: list[str],
+    tmp_path: Path,
+) -> None:
+    def command(run: str, workers: int) -> list[str]:
+        options = ["train", "--data", str(corpus_folder), "--run", str(tmp_path / run)]
+        settings = [f"train.workers={workers}", "train.log_every=1", "train.validate_every=2"]
+        options += ["--steps", "6", "--checkpoint-every", "2", "--threads", "1", *tiny_options]
+        return options + [part for setting in settings for part in ("--set", setting)]
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, *place, *command("stopped", workers=2)],
+        env=subprocess_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    output, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    with pytest.raises(ProcessLookupError):  # nobody is left in the group
+        os.killpg(process.pid, 0)
+    assert output == ""
+    assert "Traceback" not in errors
+    lines = [line for line in errors.splitlines() if line.startswith(("Warning:", "Error:"))]
+    assert [line.split()[1] for line in lines] == ["Stopping", "Stopped"], errors
+
+    for run in ("stopped", "whole"):
+        result = CliRunner().invoke(app, command(run, workers=0))
+        assert result.exit_code == 0, result.stderr
+    assert _same(tmp_path / "stopped", tmp_path / "whole", 6)
 
 
 @pytest.mark.slow

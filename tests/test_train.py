@@ -15,15 +15,19 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
+from torch.testing import assert_close
 
+from data_prep.augment import build_augmentation
 from data_prep.prepare import prepare_data
+from translator import probe
 from translator.checkpoint import load_checkpoint, load_model, move_aside, step_folders
 from translator.config import Config, DataConfig, ModelConfig, TrainConfig, TranslatorError
 from translator.data import collate
 from translator.evaluate import evaluate_pairs
 from translator.losses import validation_loss
+from translator.optim import learning_rate
 from translator.train import Interrupted, run_folder, train
-from translator.translate import Translator
+from translator.translate import Translation, Translator
 from translator.update import Updater
 
 module = importlib.import_module("translator.train")
@@ -64,8 +68,8 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
     def arrange(n: int, number: int = signal.SIGTERM) -> None:
         calls = iter(range(1, 1000))
-
         update = Updater.update
+        monkeypatch.setattr(module, "probe_memory", lambda *arguments: None)
 
         def update_and_signal(*arguments: Any) -> Any:
             if next(calls) == n:
@@ -349,3 +353,238 @@ def test_copying_is_learnt(tmp_path: Path) -> None:
     pairs = [(line, line) for line in lines[:100]]
     result, _ = evaluate_pairs(translator, pairs, search, ["bleu"])
     assert result["scores"]["bleu"]["score"] > 98
+
+
+# What goes wrong on the way.
+
+
+@pytest.fixture
+def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Updater, int], bool]], None]:
+    """Makes the gradients of some updates no numbers."""
+
+    def arrange(bad: Callable[[Updater, int], bool]) -> None:
+        update = Updater.update
+        monkeypatch.setattr(module, "probe_memory", lambda *arguments: None)
+
+        def spoilt(self: Updater, batches: Any, step: int) -> int:
+            if not bad(self, step):
+                return update(self, batches, step)
+            hook = self.model.embedding.weight.register_hook(lambda grad: grad * math.nan)
+            try:
+                return update(self, batches, step)
+            finally:
+                hook.remove()
+
+        monkeypatch.setattr(Updater, "update", spoilt)
+
+    return arrange
+
+
+def test_single_bad_updates_are_left_out_and_counted(
+    settings, tmp_path: Path, spoil, caplog
+) -> None:
+    spoil(lambda updater, step: step in (2, 5))
+    caplog.set_level("INFO")
+    info = train(settings(), tmp_path / "run", device="cpu")
+    assert info["training"]["left_out"] == 2 and info["training"]["fallbacks"] == 0
+    lines = {line["step"]: line for line in metrics(tmp_path / "run") if "lr" in line}
+    assert "left_out" not in lines[1]
+    assert [lines[step]["left_out"] for step in (2, 4, 5, 6)] == [1, 1, 2, 2]
+    assert "2 updates left out" in caplog.text
+
+
+def test_many_in_a_row_lead_back_with_half_the_rate(
+    settings, tmp_path: Path, spoil, caplog
+) -> None:
+    """The updates fail as long as the rate is whole; the run goes on from step 3."""
+    spoil(lambda updater, step: step > 4 and updater.rate_scale == 1.0)
+    info = train(settings(steps=12), tmp_path / "run", device="cpu")
+    assert "back to step 3, with 0.5 times the learning rate" in caplog.text
+    assert info["training"]["fallbacks"] == 1 and info["training"]["step"] == 12
+    lines = [line for line in metrics(tmp_path / "run") if "lr" in line]
+    assert [line["step"] for line in lines] == list(range(1, 13))
+    plain = learning_rate(12, settings(steps=12).train)
+    assert lines[-1]["lr"] == pytest.approx(plain / 2)
+
+
+def test_a_fall_back_without_a_checkpoint_begins_anew(settings, tmp_path: Path, spoil) -> None:
+    spoil(lambda updater, step: updater.rate_scale == 1.0)
+    info = train(settings(), tmp_path / "run", device="cpu")
+    assert info["training"]["fallbacks"] == 1 and info["training"]["left_out"] == 0
+
+
+def test_a_run_that_never_works_ends_with_advice(settings, tmp_path: Path, spoil) -> None:
+    spoil(lambda updater, step: step > 4)
+    with pytest.raises(TranslatorError, match=r"train\.peak_lr"):
+        train(settings(steps=20), tmp_path / "run", device="cpu")
+    assert load_checkpoint(tmp_path / "run" / "steps" / "3")[2].step == 3
+
+
+def test_a_resumed_fall_back_is_the_same(settings, tmp_path: Path, spoil, stop_at) -> None:
+    """Stopped among the failing updates and gone on with."""
+    bad = lambda updater, step: step > 4 and updater.rate_scale == 1.0  # noqa: E731
+    spoil(bad)
+    train(settings(steps=12), tmp_path / "whole", device="cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        update, calls = Updater.update, iter(range(1, 1000))
+        patch.setattr(module, "probe_memory", lambda *arguments: None)
+
+        def stop(*arguments: Any) -> Any:
+            if next(calls) == 6:
+                signal.raise_signal(signal.SIGTERM)
+            return update(*arguments)
+
+        patch.setattr(Updater, "update", stop)
+        with pytest.raises(Interrupted):
+            train(settings(steps=12), tmp_path / "parts", device="cpu")
+    train(settings(steps=12), tmp_path / "parts", device="cpu")
+    weights = [tmp_path / r / "steps/12/model.safetensors" for r in ("whole", "parts")]
+    assert load_checkpoint(weights[1].parent)[2].fallbacks == 1
+    assert len({path.read_bytes() for path in weights}) == 1
+
+
+def test_other_surroundings_are_named(six_steps: Path, settings, tmp_path: Path, caplog) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(six_steps, run)
+    description = json.loads((run / "config.json").read_text())
+    assert description["environment"]["processes"] == 1
+    description["environment"] |= {"torch": "1.13.1", "threads": 64}
+    (run / "config.json").write_text(json.dumps(description))
+    train(settings(steps=7), run, device="cpu")
+    assert "torch: 1.13.1 ->" in caplog.text and "threads: 64 ->" in caplog.text
+
+
+def test_a_batch_too_large_for_the_memory_is_named_before_step_1(
+    settings, tmp_path: Path, caplog, monkeypatch
+) -> None:
+    monkeypatch.setattr(probe, "available_memory", lambda device: 1 << 20)
+    train(settings(steps=1), tmp_path / "run", device="cpu")
+    assert "train.max_tokens" in caplog.text and "1 MiB are free" in caplog.text
+
+
+def test_a_collapse_is_named_at_validation(settings, tmp_path: Path, caplog, monkeypatch) -> None:
+    def same(self: Any, lines: list[str], *arguments: Any, **options: Any) -> list[Translation]:
+        return [Translation(line, "Ein Hund.", 0.0) for line in lines]
+
+    monkeypatch.setattr(Translator, "translate_lines", same)
+    train(settings(steps=1), tmp_path / "run", device="cpu")
+    assert "translations are the same" in caplog.text or "one sentence" in caplog.text, caplog.text
+
+
+# Techniques, through whole runs.
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema_decay": 0.9},
+        {"r_drop": 5.0},
+        {"simcut": 3.0},
+        {"word_dropout": 0.2},
+        {"optimizer": "muon"},
+        {"precision": "bf16"},
+        {"accum_steps": 2},
+    ],
+)
+def test_each_technique_resumes_bit_for_bit(settings, tmp_path: Path, changes) -> None:
+    if changes == {"optimizer": "muon"} and not hasattr(torch.optim, "Muon"):
+        pytest.skip("this PyTorch has no Muon")
+    train(settings(**changes), tmp_path / "whole", device="cpu")
+    for steps in (2, 6):
+        train(settings(steps=steps, **changes), tmp_path / "parts", device="cpu")
+    for name in ("model.safetensors", "training.safetensors"):
+        files = [tmp_path / run / "steps" / "6" / name for run in ("whole", "parts")]
+        assert files[0].read_bytes() == files[1].read_bytes()
+
+
+@pytest.mark.parametrize(
+    "data", [{"unigram_alpha": 0.2}, {"vocab_type": "bpe", "bpe_dropout": 0.2}]
+)
+def test_sampled_segmentations_are_other_ones_and_resume(
+    tiny_config: Config, tmp_path: Path, data: dict[str, Any]
+) -> None:
+    config = replace(tiny_config, data=replace(tiny_config.data, **data))
+    off = {name: 0.0 for name in data if name != "vocab_type"}
+    plain = replace(config, data=replace(config.data, **off))
+    for name, chosen in (("sampled", config), ("plain", plain)):
+        train(chosen, tmp_path / name, device="cpu")
+    for steps in (2, 6):
+        shorter = replace(config, train=replace(config.train, steps=steps))
+        train(shorter, tmp_path / "parts", device="cpu")
+    weights = {
+        run: (tmp_path / run / "steps" / "6" / "model.safetensors").read_bytes()
+        for run in ("sampled", "plain", "parts")
+    }
+    assert weights["sampled"] == weights["parts"] != weights["plain"]
+
+
+def test_both_directions_in_one_model(tiny_config: Config, tmp_path: Path) -> None:
+    config = replace(tiny_config, data=replace(tiny_config.data, bidirectional=True))
+    run = tmp_path / "run"
+    info = train(config, run, device="cpu")
+    assert info["scores"].keys() == {"valid", "valid_de-en", "test", "test_de-en"}
+    model = load_model(run)
+    assert model.directions == [("en", "de"), ("de", "en")]
+    there, back = (Translator(model, direction=direction) for direction in model.directions)
+    lines = [src for src, _ in prepare_data(config).corpus.splits["test"]]
+    assert there.translate(lines) != back.translate(lines)
+    # The same scores as a model that is told the direction by its own settings.
+    assert Translator.load(run, src="de", tgt="en", device="cpu").tgt == "en"
+    assert Translator.load(run, device="cpu").tgt == "de"
+    found = there.attention(lines[0])[0]
+    assert found.src_pieces[0] != "<2de>" and found.weights.shape[-1] == len(found.src_pieces)
+    assert_close(found.weights.sum(-1), torch.ones(found.weights.shape[:-1]))
+
+
+def test_the_tag_is_what_decides(tiny_config: Config, tmp_path: Path) -> None:
+    """Training pairs of both directions, each led by the tag of its target."""
+    config = replace(tiny_config, data=replace(tiny_config.data, bidirectional=True))
+    data = prepare_data(config)
+    half = len(data.train) // 2
+    assert data.train[half:] == [(tgt, src) for src, tgt in data.train[:half]]
+    augment = build_augmentation(config.data, data.train, data.tokenizer)
+    tags = [augment(data.train[i], i, 0, 1)[0][0] for i in (0, half - 1, half, 2 * half - 1)]
+    assert data.tokenizer.pieces(tags) == ["<2de>", "<2de>", "<2en>", "<2en>"]
+    assert data.tokenizer.pieces(sorted({src[0] for src, _ in data.valid})) == ["<2en>", "<2de>"]
+
+
+def test_starting_from_a_model_takes_its_weights(six_steps: Path, settings, tmp_path: Path) -> None:
+    config = settings(steps=1, init_from=str(six_steps), peak_lr=1e-12, precision="fp32")
+    train(config, tmp_path / "run", device="cpu")
+    start = load_model(six_steps)
+    found = load_model(tmp_path / "run" / "steps" / "1")
+    assert found.tokenizer.model_bytes == start.tokenizer.model_bytes
+    for name, weight in start.transformer.state_dict().items():
+        assert_close(found.transformer.state_dict()[name], weight, atol=1e-6, rtol=0)
+
+
+def test_starting_from_another_architecture_names_the_difference(
+    six_steps: Path, tiny_config: Config, settings, tmp_path: Path
+) -> None:
+    config = settings(init_from=str(six_steps))
+    config = replace(config, model=replace(config.model, d_ff=64))
+    with pytest.raises(TranslatorError, match=r"d_ff: 32 -> 64"):
+        train(config, tmp_path / "run", device="cpu")
+
+
+def test_a_mixture_is_its_parts_by_weight(
+    tiny_config: Config, corpus_folder: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for language, line in (("en", "a cat\n"), ("de", "eine Katze\n")):
+        (other / f"train.{language}").write_text(line * 50)
+        (other / f"valid.{language}").write_text(line)
+    corpus = f"{corpus_folder}:1,{other}:2.5"
+    config = replace(tiny_config, data=replace(tiny_config.data, corpus=corpus))
+    data = prepare_data(config)
+    plain = prepare_data(tiny_config)
+    assert len(data.train) == len(plain.train) + 50
+    assert data.weights.tolist() == [1.0] * len(plain.train) + [2.5] * 50
+    assert data.corpus.splits["valid"] == plain.corpus.splits["valid"]
+    assert plain.weights is None
+    info = train(config, tmp_path / "run", device="cpu")
+    assert info["data"]["corpus"] == corpus
+    for wrong in ("a:1,b", "a:1,b:x", "a:1,:2", "a:0,b:1"):
+        with pytest.raises(TranslatorError, match="A:1.0,B:3.0"):
+            prepare_data(replace(config, data=replace(config.data, corpus=wrong)))

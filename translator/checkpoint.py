@@ -496,15 +496,39 @@ def is_whole(folder: Path) -> bool:
     return True
 
 
+def write_run(folder: Path, tokenizer: Tokenizer, description: Mapping[str, Any]) -> None:
+    """Begins the run in `folder`: its tokenizer, then the `config.json` that `read_run` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / TOKENIZER, tokenizer.model_bytes)
+    description = {**description, "sha256": {TOKENIZER: _sha256(tokenizer.model_bytes)}}
+    _write(folder / CONFIG, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
+    _sync_folder(folder)
+
+
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """The description of the run that is in `folder`, if there is one."""
-    path = folder / "config.json"
-    if not (path.exists() and (folder / "tokenizer.model").exists()):
+    """The description of the run that is in `folder`, if there is one.
+
+    Raises:
+        TranslatorError: it is damaged, its tokenizer is, or they are gone and checkpoints are not.
+    """
+    path = folder / CONFIG
+    missing = [p for p in (path, folder / TOKENIZER) if not p.exists()]
+    if missing and not step_folders(folder):
         return None
+    for part in missing:
+        raise TranslatorError(f"{part} is gone: {_REPLACE}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        raise TranslatorError(f"{path} is damaged; --fresh starts a new run.") from None
+        description = json.loads(path.read_text(encoding="utf-8"))
+        digest = description.get("sha256", {}).get(TOKENIZER)  # older runs have none
+        from_dict(description["config"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise TranslatorError(f"{path} is damaged: {_REPLACE}") from None
+    if digest is not None and _file_sha256(folder / TOKENIZER) != digest:
+        raise TranslatorError(f"{folder / TOKENIZER} is damaged: {_REPLACE}")
+    return description
+
+
+_REPLACE = "put that of a checkpoint in its place (steps/STEP), or start anew with --fresh."
 
 
 def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:

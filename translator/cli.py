@@ -5,12 +5,12 @@ Only light imports stand at the top: `translator --help` must not wait for torch
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from translator import cli_translate  # noqa: F401 - adds its commands
-from translator.config import PRESETS, Config, TranslatorError, from_dict, load_config, override
+from translator import cli_runs, cli_translate  # noqa: F401 - they add their commands
+from translator.config import Config, TranslatorError, override
 from translator.console import (
     BatchTokens,
     BeamSize,
@@ -31,108 +31,9 @@ from translator.console import (
     given,
     load,
     print_json,
-    set_up_cpu,
+    print_scores,
     wants_bar,
 )
-
-_METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}  # as sacreBLEU writes them
-
-
-def _print_scores(splits: dict[str, dict[str, Any]]) -> None:
-    for split, result in splits.items():
-        print(f"{split} ({result['sentences']} sentences)")
-        for name, score in result["scores"].items():
-            print(f"  {_METRIC_NAMES[name]:5} {score['score']:6.2f}  {score['signature']}")
-        if "seconds" in result:
-            print(f"  {result['sentences_per_second']:.1f} sentences/s")
-
-
-@command
-def train(
-    data: Annotated[
-        str | None,
-        typer.Option(
-            metavar="CORPUS",
-            show_default="multi30k",
-            help="sample, multi30k, wmt14, hf:OWNER/NAME[:CONFIG], or a folder with train.SRC, "
-            "train.TGT, valid.* and test*.*.",
-        ),
-    ] = None,
-    src: Annotated[
-        str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")
-    ] = None,
-    tgt: Annotated[
-        str | None, typer.Option(metavar="LANG", show_default="de", help="Target language.")
-    ] = None,
-    preset: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "tiny",
-    config: Annotated[
-        Path | None, typer.Option(metavar="FILE.toml", help="Settings over the preset's.")
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="SECTION.KEY=VALUE", help="One setting; repeatable."),
-    ] = None,
-    run: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", show_default="checkpoints/CORPUS-SRC-TGT-PRESET", help="The run folder."
-        ),
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, show_default="the preset's", help="Updates in all.")
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(min=0, show_default="no limit", help="Stop training after this.")
-    ] = None,
-    checkpoint_every: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="STEPS", show_default="250", help="Steps between checkpoints."),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(show_default="1", help="Of all randomness in the run.")
-    ] = None,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Move an earlier run aside to DIR.1 and start anew.")
-    ] = False,
-    device: Device = "auto",
-    threads: Threads = 0,
-    json_: Json = False,
-    quiet: Quiet = False,
-    progress: Progress = False,
-    debug: Debug = False,
-) -> None:
-    """Train a model. The same command again resumes the run where it stopped."""
-    given: dict[str, dict[str, Any]] = {
-        "data": {"corpus": data, "src": src, "tgt": tgt},
-        "train": {"steps": steps, "checkpoint_every": checkpoint_every, "seed": seed},
-    }
-    options = {
-        section: {key: value for key, value in values.items() if value is not None}
-        for section, values in given.items()
-    }
-    settings = from_dict(options, load_config(preset, config))
-    settings = override(settings, set_ or ())
-
-    from translator.train import run_folder
-    from translator.train import train as train_model
-
-    set_up_cpu(threads)
-    folder = run or run_folder(settings)
-    info = train_model(
-        settings,
-        folder,
-        minutes=minutes,
-        fresh=fresh,
-        device=device,
-        show_bar=wants_bar(quiet, progress),
-    )
-    if json_:
-        print_json({"run": str(folder), **info})
-        return
-    print(f"{folder}: {info['training']['weights']}, {info['training']['step']} steps")
-    _print_scores(info["scores"])
-    print(f'\nTranslate with it:  translator translate --model {folder} "TEXT"')
-    print(f"Score it:           translator evaluate --model {folder} --data {settings.data.corpus}")
 
 
 @command
@@ -216,7 +117,7 @@ def evaluate(
     if output:
         output.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
     if not json_:
-        _print_scores(results)
+        print_scores(results)
     elif len(results) == 1:
         print_json(next({"split": name, **result} for name, result in results.items()))
     else:
@@ -256,7 +157,7 @@ def info(
         )
     if "data" in description:
         print("data: " + ", ".join(f"{k} {v}" for k, v in description["data"].items() if v))
-    _print_scores(description.get("scores", {}))
+    print_scores(description.get("scores", {}))
 
 
 def main() -> None:

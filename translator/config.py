@@ -297,16 +297,21 @@ def _typed(name: str, value: Any, kind: type) -> Any:
 
 
 def load_config(
-    preset: str = "tiny", file: Path | None = None, overrides: Iterable[str] = ()
+    preset: str = "tiny",
+    file: Path | None = None,
+    overrides: Iterable[str] = (),
+    base: Config | None = None,
 ) -> Config:
     """A preset, then a TOML file over it, then `section.key=value` overrides over both.
+
+    `base` stands in place of the preset if it is given.
 
     Raises:
         TranslatorError: unknown preset or key, wrong type, unreadable file.
     """
     if preset not in PRESETS:
         raise TranslatorError(f'Unknown preset "{preset}"; there are: {", ".join(PRESETS)}.')
-    config = PRESETS[preset]
+    config = base or PRESETS[preset]
     if file is not None:
         try:
             config = from_dict(tomllib.loads(file.read_text(encoding="utf-8")), config)

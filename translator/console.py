@@ -112,7 +112,8 @@ def command(function: F) -> F:
         log = logging.getLogger("translator")
         log.handlers = [_Stderr()]
         log.propagate = False
-        log.setLevel(logging.CRITICAL if options["quiet"] else logging.INFO)
+        rank = os.environ.get("RANK", "0")  # set by torchrun; only its first process speaks
+        log.setLevel(logging.CRITICAL if options["quiet"] or rank != "0" else logging.INFO)
         try:
             function(*args, **options)
             sys.stdout.flush()
@@ -122,10 +123,22 @@ def command(function: F) -> F:
         except (KeyboardInterrupt, TranslatorError, OSError, MemoryError) as error:
             if options["debug"]:
                 traceback.print_exc()
-            print(f"Error: {_one_line(error)}", file=sys.stderr)
+            process = f" in process {rank}" if rank != "0" else ""
+            print(f"Error{process}: {_one_line(error)}", file=sys.stderr)
+            if "TORCHELASTIC_ERROR_FILE" in os.environ:
+                _tell_torchrun(error)
             raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
 
     return wrapped  # type: ignore[return-value]
+
+
+def _tell_torchrun(error: BaseException) -> None:
+    """Leaves the error for torchrun, which shows that of the process that failed first."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    handler = get_error_handler()
+    handler.initialize()
+    handler.record_exception(error)
 
 
 def _one_line(error: BaseException) -> str:
@@ -213,6 +226,19 @@ def given(context: typer.Context, *names: str) -> bool:
 
 def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+_METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}  # as sacreBLEU writes them
+
+
+def print_scores(splits: dict[str, dict[str, Any]]) -> None:
+    """Scores by split, each with its signature."""
+    for split, result in splits.items():
+        print(f"{split} ({result['sentences']} sentences)")
+        for name, score in result["scores"].items():
+            print(f"  {_METRIC_NAMES[name]:5} {score['score']:6.2f}  {score['signature']}")
+        if "seconds" in result:
+            print(f"  {result['sentences_per_second']:.1f} sentences/s")
 
 
 def check_writable(path: Path | None) -> None:

@@ -246,5 +246,5 @@ class Loader:
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_keep_out_of_signals,
         )
-        for batch, (next_epoch, next_index) in loader:
-            yield batch, (next_epoch, next_index)
+        for batch, after in loader:  # which makes lists of tuples
+            yield batch, (after[0], after[1])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 
+from translator.config import TranslatorError
+
 
 @dataclass(frozen=True)
 class Ranks:
@@ -75,5 +77,15 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
     dist.init_process_group(backend, timeout=datetime.timedelta(hours=2))
     try:
         yield ranks
+    except RuntimeError as error:
+        if not _is_lost_connection(error):
+            raise
+        raise TranslatorError(
+            "Another process of this run has failed, see its own error; this one ends too."
+        ) from None
     finally:
         dist.destroy_process_group()
+
+
+def _is_lost_connection(error: RuntimeError) -> bool:
+    return isinstance(error, dist.DistError) or "gloo" in str(error) or "Connection" in str(error)

@@ -81,7 +81,13 @@ class Judge:
         samples = [(sources[i].strip(), lines[i].strip()) for i in some]
         return Validation(loss, bleu, samples, collapse(sources, lines))
 
-    def finish(self, model: Transformer, folder: Path, state: TrainingState) -> dict[str, Any]:
+    def finish(
+        self,
+        model: Transformer,
+        folder: Path,
+        state: TrainingState,
+        environment: dict[str, Any],
+    ) -> dict[str, Any]:
         """Takes the best step or the average of the last, whichever is better on valid; scores it.
 
         Writes the finished MODEL with its card, and the learning curve if matplotlib is there.
@@ -113,12 +119,11 @@ class Judge:
             "training": {
                 "weights": chosen,
                 **vars(state),
-                "device": str(self.device),
-                "threads": torch.get_num_threads(),
-                "torch": torch.__version__,
+                **environment,
                 "parameters": count_parameters(model),
             },
             "scores": scores,
+            "environment": environment,
         }
         save_model(folder, candidates[chosen], self.data.tokenizer, self.config, info)
         card = model_card(self.config, info)

@@ -180,8 +180,6 @@ class Objective(nn.Module):
         device = src.device.type
         memory, _ = self.model.encode(src, src_mask)
         states, _ = self.model.decode_states(tgt_in, memory, src_mask)  # (B, T, D)
-        if torch.is_autocast_enabled(device):
-            states = states.to(torch.get_autocast_dtype(device))
         # (views, B * T, D) -> (views * N, D), the real target positions.
         views = states.flatten(0, 1).unflatten(0, (-1, batch.tgt_out.numel()))
         flat = views.index_select(1, batch.positions).flatten(0, 1)

@@ -124,6 +124,12 @@ class Dropout(nn.Module):
         return x * keep.to(x.dtype) * (256 / (256 - self.threshold))
 
 
+def for_products(x: Tensor) -> Tensor:
+    """`x` as autocast would give it to matrix products: cast once, not once for each of them."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
 class FeedForward(nn.Sequential):
     """Section 3.3, equation 2: `FFN(x) = max(0, x W1 + b1) W2 + b2`."""
 
@@ -149,7 +155,7 @@ class Residual(nn.Module):
         self.pre = config.norm == "pre"
 
     def enter(self, x: Tensor) -> Tensor:
-        return self.norm(x) if self.pre else x
+        return for_products(self.norm(x) if self.pre else x)
 
     def leave(self, x: Tensor, update: Tensor) -> Tensor:
         x = x + self.dropout(update)
@@ -284,12 +290,13 @@ class Transformer(nn.Module):
         Also returns the cross-attention of each layer, `(B, H, T, S)`, if asked for.
         """
         x = self._embed(tgt_in)
+        memory = for_products(memory)
         all_weights = []
         for layer in self.decoder:
             x, weights = layer(x, memory, src_mask, need_weights)
             if weights is not None:
                 all_weights.append(weights)
-        return self.decoder_norm(x), all_weights
+        return for_products(self.decoder_norm(x)), all_weights
 
     def project(self, states: Tensor) -> Tensor:
         """States `(..., D)` -> logits `(..., V)`, by the embedding matrix."""

@@ -28,17 +28,19 @@ from translator.checkpoint import (
     rotate,
     save_checkpoint,
     set_aside,
+    write_run,
 )
-from translator.config import Config, TranslatorError, to_dict, write_json
-from translator.data import Batch, BatchSampler, Loader, Position, derive_seed
+from translator.config import Config, TranslatorError, to_dict
+from translator.data import Batch, BatchSampler, Loader, Position, collate, derive_seed
 from translator.distributed import Ranks, process_group
 from translator.finish import Judge
 from translator.metrics import MetricsLog, Speed, duration
 from translator.model import Transformer, count_parameters
 from translator.models import pick_device
 from translator.optim import learning_rate
+from translator.probe import largest_batch, probe_memory
 from translator.tokenizer import Tokenizer
-from translator.update import Updater
+from translator.update import Updater, resolve_precision
 
 log = logging.getLogger("translator")
 
@@ -107,8 +109,8 @@ class Run:
         tensorboard = folder / "tensorboard" if config.train.tensorboard else None
         self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
         self.judge = Judge(self.data, self.config, self.device)
-        self.model, self.updater = self._new()
         if not earlier:
+            self._probe()
             self._begin()
         elif self.ranks.first and (
             changes := _changes(earlier.get("environment", {}), self.environment)
@@ -120,6 +122,7 @@ class Run:
             )
         if self.ranks.first:
             self.ranks.wait()
+        self.model, self.updater = self._new()  # only now: processes meet in it
         if earlier:
             self._resume()
 
@@ -132,7 +135,7 @@ class Run:
             "processor": platform.processor() or platform.machine(),
             "threads": torch.get_num_threads(),
             "processes": self.ranks.world_size,
-            "precision": self.updater.precision,
+            "precision": resolve_precision(self.config.train.precision, self.device),
         }
 
     def _new(self) -> tuple[Transformer, Updater]:
@@ -144,35 +147,65 @@ class Run:
         model.to(self.device)
         return model, Updater(model, self.config.train, self.ranks)
 
+    def _probe(self) -> None:
+        """Warns if the largest batch may not fit in the memory: there the system kills."""
+        if self.device.type != "cpu":
+            return  # a GPU says so itself, and then batches are split
+        sampler = self._sampler()
+        indices = largest_batch(sampler, sampler.epoch(0), self.config.model)
+        batch = collate([self.data.train[i] for i in indices])
+        memory = probe_memory(self.config, batch, self.device)
+        if memory and (finding := memory.warning()):
+            log.warning(finding.text)
+
     def _begin(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / "tokenizer.model").write_bytes(self.data.tokenizer.model_bytes)
-        self.metrics.rewind(-1)
         description = {
             "format_version": FORMAT_VERSION,
             "data": {"fingerprint": self.data.fingerprint},
             "environment": self.environment,
             "config": to_dict(self.config),
         }
-        write_json(self.folder / "config.json", description)
+        with self._writing():
+            write_run(self.folder, self.data.tokenizer, description)
+            self.metrics.rewind(-1)
 
-    def _resume(self) -> None:
-        """Takes up the newest whole checkpoint; without one, the start."""
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says in one line why the run folder cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise TranslatorError(
+                f"{error.filename or self.folder} cannot be written: {error.strerror}. See to the "
+                "disk; the same command then goes on from the last checkpoint."
+            ) from None
+
+    def _resume(self, among_failures: bool = True) -> None:
+        """Takes up the newest whole checkpoint; without one, the start.
+
+        Not one that was written while updates failed, unless `among_failures`.
+        """
         self.state = TrainingState()
         for folder in resume_candidates(self.folder):
             try:
-                model, tensors, self.state = load_checkpoint(folder)
+                model, tensors, state = load_checkpoint(folder)
             except TranslatorError as error:
                 log.warning("%s The checkpoint before it is used.", error)
                 continue
+            if state.failures and not among_failures:
+                continue
+            self.state = state
             self.updater.restore(model.transformer.state_dict(), tensors)
             self.updater.rate_scale = self.state.rate_scale
             if self.ranks.first:
-                set_aside(self.folder, self.state.step)
                 log.info("Going on from step %d.", self.state.step)
             break
+        else:
+            log.warning("There is no whole checkpoint: the run begins anew.")
         if self.ranks.first:
-            self.metrics.rewind(self.state.step)
+            with self._writing():
+                set_aside(self.folder, self.state.step)
+                self.metrics.rewind(self.state.step)
 
     def describe(self) -> str:
         """One line that says what is about to happen."""
@@ -186,14 +219,17 @@ class Run:
             f"{torch.get_num_threads()} threads; run folder {self.folder}"
         )
 
+    def _sampler(self) -> BatchSampler:
+        c = self.config.train
+        return BatchSampler(self.data.train, c.max_tokens, c.seed, self.data.weights, c.compile)
+
     def _batches(self) -> Iterator[tuple[Batch, Position]]:
         """This process's share of the batches, from the run's position on."""
         c, data = self.config.train, self.data
         gpu = self.device.type == "cuda"
-        sampler = BatchSampler(data.train, c.max_tokens, c.seed, data.weights, c.compile)
         loader = Loader(
             data.train,
-            sampler,
+            self._sampler(),
             build_augmentation(self.config.data, data.train, data.tokenizer),
             self.ranks.rank,
             self.ranks.world_size,
@@ -239,7 +275,7 @@ class Run:
             )
         failed = self.state.step
         self.model, self.updater = self._new()
-        self._resume()
+        self._resume(among_failures=False)
         self.state.fallbacks, self.state.rate_scale = fallbacks, scale
         self.updater.rate_scale = scale
         if self.ranks.first:
@@ -286,16 +322,18 @@ class Run:
                 improved = False
                 if state.step % c.validate_every == 0 or ending:
                     improved = self._validate()
+                    (stopped,) = self.ranks.sum(len(received))
                     ending = ending or state.bad_validations >= c.patience
                     speed.restart()
                 if ending or improved or stopped or state.step % c.checkpoint_every == 0:
                     self.save()
-                if stopped:
-                    raise Interrupted(
-                        f"Stopped after step {state.step}; the same command goes on there."
-                    )
-                if ending:
+                if ending or stopped:
                     break
+            (stopped,) = self.ranks.sum(len(received))  # with those that came while it was saved
+            if stopped:
+                raise Interrupted(
+                    f"Stopped after step {state.step}; the same command goes on there."
+                )
 
     def _log(self, tokens_per_second: float, bar: Any) -> None:
         state, c = self.state, self.config.train
@@ -307,17 +345,18 @@ class Run:
         state.window_tokens = state.window_updates = 0
         if not self.ranks.first:
             return
-        self.metrics.record(
-            state.step,
-            epoch=state.epoch,
-            lr=rate,
-            loss=loss,
-            perplexity=math.exp(loss),
-            grad_norm=norm,
-            **left_out,
-            seconds=round(state.seconds, 1),
-            tokens_per_second=round(tokens_per_second, 1),
-        )
+        with self._writing():
+            self.metrics.record(
+                state.step,
+                epoch=state.epoch,
+                lr=rate,
+                loss=loss,
+                perplexity=math.exp(loss),
+                grad_norm=norm,
+                **left_out,
+                seconds=round(state.seconds, 1),
+                tokens_per_second=round(tokens_per_second, 1),
+            )
         left = (c.steps - state.step) * state.seconds / state.step
         text = (
             f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}, lr {rate:.2e}, "
@@ -342,12 +381,13 @@ class Run:
             state.bad_validations += 1
         if found is None:
             return improved
-        self.metrics.record(
-            state.step,
-            valid_loss=found.loss,
-            valid_perplexity=math.exp(found.loss),
-            valid_bleu=bleu,
-        )
+        with self._writing():
+            self.metrics.record(
+                state.step,
+                valid_loss=found.loss,
+                valid_perplexity=math.exp(found.loss),
+                valid_bleu=bleu,
+            )
         log.info(
             "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
             state.step,
@@ -368,24 +408,43 @@ class Run:
         self._collect()
         if not self.ranks.first:
             return
-        self.metrics.sync()
         info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
-        save_checkpoint(
-            self.folder,
-            self.updater.kept.state_dict(),
-            self.data.tokenizer,
-            self.config,
-            info,
-            self.updater.tensors(),
-            self.state,
-        )
-        rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
+        with self._writing():
+            self.metrics.sync()
+            save_checkpoint(
+                self.folder,
+                self.updater.kept.state_dict(),
+                self.data.tokenizer,
+                self.config,
+                info,
+                self.updater.tensors(),
+                self.state,
+            )
+            rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
+
+    def finished(self) -> dict[str, Any] | None:
+        """What is known of the finished MODEL; None if it is not that of this step, or not whole.
+
+        A kill may have come between any two of its files.
+        """
+        if not self.ranks.first:
+            return {}
+        try:
+            info = load_model(self.folder).info
+        except TranslatorError:
+            return None
+        of_this_step = info.get("training", {}).get("step") == self.state.step
+        if not (of_this_step and (self.folder / "README.md").exists()):
+            return None
+        log.info("This run is finished; --steps with a higher number goes on, --fresh starts anew.")
+        return info
 
     def finish(self) -> dict[str, Any]:
         """The finished MODEL, see `Judge.finish`; made by the first process."""
         if not self.ranks.first:
             return {}
-        return self.judge.finish(self.model, self.folder, self.state)
+        with self._writing():
+            return self.judge.finish(self.model, self.folder, self.state, self.environment)
 
 
 def check_sizes(base: Config, config: Config) -> None:
@@ -449,12 +508,8 @@ def train(
         if ranks.first:
             log.info(run.describe())
         run.loop(minutes)
-        finished = (folder / "model.safetensors").exists() and run.state.step == before
-        if finished and ranks.first:
-            log.info(
-                "This run is finished; --steps with a higher number goes on, --fresh starts anew."
-            )
-            return load_model(folder).info
-        info = {} if finished else run.finish()
+        info = run.finished() if run.state.step == before else None
+        if info is None:
+            info = run.finish()
         ranks.wait()
         return info
