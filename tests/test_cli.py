@@ -78,7 +78,10 @@ def test_help_imports_nothing_heavy(subprocess_environment: dict[str, str]) -> N
     subprocess.run([sys.executable, "-c", code], env=subprocess_environment, check=True)
 
 
-@pytest.mark.parametrize("command", ["train", "translate", "score", "evaluate", "info"])
+@pytest.mark.parametrize(
+    "command",
+    ["train", "doctor", "plot", "average", "translate", "score", "evaluate", "info"],
+)
 def test_every_option_has_a_help_text(command: str) -> None:
     import typer.main
 
@@ -114,6 +117,11 @@ def test_version(run: Run) -> None:
         ["evaluate", "--source", "file"],
         ["evaluate", "--reference", "file"],
         ["train", "--steps", "0"],
+        ["plot"],
+        ["plot", "a", "b"],
+        ["average", "a"],
+        ["average", "a", "--output", "b", "--last", "2", "--best", "2"],
+        ["average", "a", "b", "--output", "c", "--last", "2"],
     ],
 )
 def test_wrong_usage_exits_with_2(run: Run, args: list[str]) -> None:
@@ -709,6 +717,13 @@ def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
         (["--set", "steps=3"], ["section.key=value"]),
         (["--data", "no-such-corpus"], ["no-such-corpus", "sample"]),
         (["--config", "no.toml"], ["no.toml"]),
+        (["--precision", "fp8"], ["train.precision", "bf16"]),
+        (["--init-from", "no-such-model"], ["no-such-model"]),
+        (["--set", "train.r_drop=5", "--set", "train.simcut=3"], ["exclude each other"]),
+        (["--set", "train.ema_decay=1"], ["train.ema_decay", "[0, 1)"]),
+        (["--set", "data.bpe_dropout=0.1"], ["data.vocab_type"]),
+        (["--set", "train.weight_decay=0.1"], ["adamw"]),
+        (["--bidirectional", "--data", "sample", "--tgt", "fr"], ["fr"]),
     ],
 )
 def test_train_with_wrong_settings(run: Run, args: list[str], words: list[str]) -> None:

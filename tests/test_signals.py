@@ -168,7 +168,7 @@ main()
 @pytest.mark.parametrize(
     "place",
     [
-        ("translator.update", "Updater", "_backward"),
+        ("translator.train", "Run", "_step"),
         ("translator.finish", "Judge", "validate"),
         ("translator.metrics", "MetricsLog", "sync"),  # the beginning of a checkpoint
     ],

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from translator.config import Config
+from translator.config import Config, TrainConfig
 
 
 def model_card(config: Config, info: dict[str, Any]) -> str:
@@ -17,7 +17,8 @@ def model_card(config: Config, info: dict[str, Any]) -> str:
         for name, score in result["scores"].items()
     ]
     dropped = ", ".join(f"{n} {reason}" for reason, n in info["data"]["dropped"].items()) or "none"
-    return f"""# {data.src} to {data.tgt}, trained on {info["data"]["corpus"]}
+    arrow = "and" if data.bidirectional else "to"
+    return f"""# {data.src} {arrow} {data.tgt}, trained on {info["data"]["corpus"]}
 
 A Transformer with {training["parameters"]:,} parameters (preset `{config.preset}`). It translates
 text like its training data, and little else.
@@ -37,19 +38,19 @@ that.
 ## Data
 
 `{data.corpus}`: {info["data"]["training_pairs"]} training pairs (dropped: {dropped}),
-fingerprint `{info["data"]["fingerprint"]}`. One SentencePiece unigram vocabulary of
+fingerprint `{info["data"]["fingerprint"]}`. One SentencePiece {data.vocab_type} vocabulary of
 {sizes.vocab_size} pieces for both languages.
 
 ## Recipe
 
 {sizes.n_encoder_layers} encoder and {sizes.n_decoder_layers} decoder layers,
 d_model {sizes.d_model}, d_ff {sizes.d_ff}, {sizes.n_heads} heads, {sizes.norm}-norm, dropout
-{sizes.dropout}, down to {min(sizes.dropout, train.cooldown_dropout)} in the cooldown; Adam
-({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after {train.warmup_steps}
-steps, then inverse square root, and over the last {train.cooldown:.0%} of the steps (the cooldown)
-a straight line to zero; {train.max_tokens * train.accum_steps} padded tokens an update, label
-smoothing {train.label_smoothing}, clipping at {train.clip_norm}; copy placeholders in
-{data.copy_rate:.0%} of the pairs; seed {train.seed}. {training["step"]} updates,
+{sizes.dropout}, down to {min(sizes.dropout, train.cooldown_dropout)} in the cooldown;
+{train.optimizer} ({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after
+{train.warmup_steps} steps, then {train.schedule}{_cooldown(train)};
+{train.max_tokens * train.accum_steps} padded tokens an update, label smoothing
+{train.label_smoothing}, clipping at {train.clip_norm}; copy placeholders in {data.copy_rate:.0%} of
+the pairs; {_extras(config)}seed {train.seed}. {training["step"]} updates,
 {training["n_tokens"]:,} target tokens, {training["seconds"] / 60:.0f} minutes and
 {training["cpu_seconds"] / 60:.0f} core-minutes on {training["device"]} with
 {training["threads"]} threads, torch {training["torch"]}. All settings are in `config.json`.
@@ -60,3 +61,24 @@ translator evaluate --model FOLDER --data {data.corpus} --split test
 translator translate --model FOLDER "TEXT"
 ```
 """
+
+
+def _cooldown(train: TrainConfig) -> str:
+    if train.schedule == "cosine" or not train.cooldown:
+        return ""
+    return f", and over the last {train.cooldown:.0%} of the steps (the cooldown) a line to zero"
+
+
+def _extras(config: Config) -> str:
+    """The techniques that are on, each with its strength."""
+    names = {
+        "data": ("unigram_alpha", "bpe_dropout"),
+        "train": ("weight_decay", "ema_decay", "word_dropout", "r_drop", "simcut", "init_from"),
+    }
+    found = [
+        f"{name} {value}"
+        for section, keys in names.items()
+        for name in keys
+        if (value := getattr(getattr(config, section), name))
+    ]
+    return "".join(f"{text}; " for text in found)

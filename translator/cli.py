@@ -150,7 +150,7 @@ def info(
     print(
         f"{description['parameters']:,} parameters, {description['bytes'] / 2**20:.1f} MiB; {sizes}"
     )
-    if training:
+    if "step" in training:
         print(
             f"trained {training['step']} steps in {training['seconds'] / 60:.0f} minutes on "
             f"{training['device']} ({training['threads']} threads); weights: {training['weights']}"
