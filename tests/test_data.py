@@ -214,3 +214,20 @@ def test_a_batch_splits_into_its_rows(n_parts: int) -> None:
     for name in ("src", "tgt_in", "tgt_out"):
         assert torch.equal(torch.cat([getattr(part, name) for part in parts]), getattr(batch, name))
     assert sum(part.n_tokens for part in parts) == batch.n_tokens
+
+
+def test_padding_is_little() -> None:
+    """Less than with source lengths in rising order throughout."""
+    rng = random.Random(2)
+    many = [([5] * rng.randint(3, 15), [6] * n) for n in range(3, 16) for _ in range(60)]
+    sampler = BatchSampler(many, 400, seed=1)
+    rising = sorted(range(len(many)), key=lambda i: (len(many[i][1]), len(many[i][0])))
+    longer = [max(map(len, many[i])) + 1 for i in rising]
+    other = [[rising[i] for i in batch] for batch in token_batches(longer, 400)]
+
+    def waste(batches: list[list[int]], side: int) -> float:
+        padded = sum(len(b) * max(len(many[i][side]) + 1 for i in b) for b in batches)
+        return padded / sum(len(pair[side]) + 1 for pair in many) - 1
+
+    assert waste(sampler.epoch(0), 0) < 0.75 * waste(other, 0)
+    assert waste(sampler.epoch(0), 1) < 0.05

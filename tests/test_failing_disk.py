@@ -37,10 +37,12 @@ def train(corpus_folder: Path, tiny_options: list[str]) -> Train:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def without_pictures() -> Iterator[None]:
-    """A second of matplotlib for each run."""
+def without_by_work() -> Iterator[None]:
+    """A second of matplotlib at the end of each run, and a probe of the memory at its start."""
+    trainer = importlib.import_module("translator.train")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finish, "plot_run", lambda run, output: None)
+        patch.setattr(trainer, "probe_memory", lambda *arguments: None)
         yield
 
 

@@ -6,14 +6,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from translator import checkpoint
+from translator import checkpoint, finish
 from translator.checkpoint import load_model, step_folders
 from translator.cli import app
 from translator.config import Config
@@ -95,21 +95,30 @@ def _same(one: Path, other: Path, step: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def six_steps(tiny_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def without_pictures() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish, "plot_run", lambda run, output: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def six_steps(
+    tiny_config: Config, without_pictures: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A run that nothing interrupts."""
     run = tmp_path_factory.mktemp("whole") / "run"
     train(tiny_config, run, device="cpu")
     return run
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize(
-    "place, call, step",
+    "number, place, call, step",
     [
-        ((Judge, "validate"), 1, 3),
-        ((Judge, "validate"), 2, 6),  # the last one: nothing is left but the end
-        ((checkpoint, "_write"), 4, 4),  # of step 3; an update is made before it is noticed
-        ((checkpoint, "verify_checkpoint"), 2, 6),
+        (signal.SIGTERM, (Judge, "validate"), 1, 3),
+        (signal.SIGINT, (Judge, "validate"), 1, 3),
+        (signal.SIGTERM, (Judge, "validate"), 2, 6),  # the last one: only the end is left
+        (signal.SIGTERM, (checkpoint, "_write"), 4, 4),  # of step 3; noticed an update later
+        (signal.SIGTERM, (checkpoint, "verify_checkpoint"), 2, 6),
     ],
 )
 def test_a_signal_in_a_validation_or_a_checkpoint_stops_the_run(
@@ -117,10 +126,10 @@ def test_a_signal_in_a_validation_or_a_checkpoint_stops_the_run(
     six_steps: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
     place: tuple[Any, str],
     call: int,
     step: int,
-    number: signal.Signals,
 ) -> None:
     original, calls = getattr(*place), 0
 

@@ -1,6 +1,7 @@
 """One update: any split gives the same gradients, and what fails costs nothing but time."""
 
 import math
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -230,3 +231,15 @@ def test_auto_is_bf16_only_where_it_is_fast(monkeypatch) -> None:
         assert module.resolve_precision("auto", cpu) == expected
         assert module.resolve_precision("fp32", cpu) == "fp32"
         assert module.resolve_precision("bf16", cpu) == "bf16"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
+def test_compiled_layers_give_the_same(make_model: Make) -> None:
+    results = []
+    for compiled in (False, True):
+        made = updater(make_model, compile=compiled)
+        for step, rows in enumerate((PAIRS, PAIRS[:2], PAIRS), start=1):
+            made.update([collate(rows, n_rows=4, length=8)], step)
+        results.append([(r.nll_sum, r.norm) for r in made.results()])
+    assert_close(torch.tensor(results[1]), torch.tensor(results[0]), atol=0, rtol=1e-5)

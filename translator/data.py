@@ -17,8 +17,8 @@ Position = tuple[int, int]  # epoch, and index of a batch in it
 # (pair, the pair's index, epoch, seed) -> the pair as it is to be learnt from in this epoch.
 Augment = Callable[[IdPair, int, int, int], IdPair]
 
-# The lengths that batches of fixed shapes are padded to: never more than a third is padding.
-SHAPES = (8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)
+# The lengths that batches of fixed shapes are padded to: few, and an eighth of padding on average.
+SHAPES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,10 @@ class BatchSampler:
         if self.weights is not None:
             times = (self.weights + torch.rand(n, generator=generator)).floor().long()
             order = order.repeat_interleave(times[order])
-        # Stable sorts keep the random order among pairs of equal lengths.
-        order = order[self.src_lengths[order].argsort(stable=True)]
+        # Stable sorts keep the random order among pairs of equal lengths. From one target length
+        # to the next the source lengths go up, then down, so that they never jump in a batch.
+        turned = torch.where(self.tgt_lengths % 2 == 0, self.src_lengths, -self.src_lengths)
+        order = order[turned[order].argsort(stable=True)]
         order = order[self.tgt_lengths[order].argsort(stable=True)]
         longer = torch.maximum(self.src_lengths, self.tgt_lengths)[order].tolist()
         if self.fixed_shapes:
