@@ -1,10 +1,11 @@
 """A tiny corpus, tokenizer and model, which all tests share. All text here is our own."""
 
 import itertools
+import logging
 import os
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,6 +97,15 @@ def make_model() -> Callable[..., Transformer]:
         return Transformer(replace(config, **changes)).eval()
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def fresh_log() -> Iterator[None]:
+    """A command keeps its log to itself; what comes after it may be listened to again."""
+    yield
+    log = logging.getLogger("translator")
+    log.handlers, log.propagate = [], True
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -1,13 +1,17 @@
 """Batches: each pair once an epoch, within the token limit, from any position on."""
 
 import itertools
+import os
 import random
+import signal
+import sys
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from translator.config import TranslatorError
 from translator.data import (
     SHAPES,
     Batch,
@@ -231,3 +235,15 @@ def test_padding_is_little() -> None:
 
     assert waste(sampler.epoch(0), 0) < 0.75 * waste(other, 0)
     assert waste(sampler.epoch(0), 1) < 0.05
+
+
+def kill_the_worker(pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return pair
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_a_killed_worker_is_one_line(pairs: list[IdPair]) -> None:
+    loader = Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 1), kill_the_worker, workers=1)
+    with pytest.raises(TranslatorError, match=r"train\.workers=0"):
+        next(loader.batches(0, 0))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
+import translator.model as model_module
 from translator.config import PRESETS, ModelConfig
 from translator.model import (
     Dropout,
@@ -108,7 +109,10 @@ def test_positions_grow_beyond_the_first_table(make_model) -> None:
 
 
 @pytest.mark.parametrize("masked, causal", [(False, False), (True, False), (False, True)])
-def test_explicit_weights_equal_the_fused_attention(masked: bool, causal: bool) -> None:
+def test_explicit_weights_equal_the_fused_attention(
+    masked: bool, causal: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "fused_attention_pays", lambda x: True)
     torch.manual_seed(0)
     attention = MultiHeadAttention(ModelConfig(d_model=D, n_heads=H))
     x = torch.randn(B, T, D)
@@ -116,8 +120,11 @@ def test_explicit_weights_equal_the_fused_attention(masked: bool, causal: bool) 
     mask = (padded_sources() != PAD)[:, None, None, :] if masked else None
     fused, nothing = attention(x, key, value, mask, causal)
     explicit, weights = attention(x, key, value, mask, causal, need_weights=True)
-    assert nothing is None
+    monkeypatch.undo()
+    plain, nothing_either = attention(x, key, value, mask, causal)
+    assert nothing is None and nothing_either is None
     assert_close(fused, explicit)
+    assert torch.equal(plain, explicit)
     assert weights.shape == (B, H, T, T if causal else S)
     assert_close(weights.sum(dim=-1), torch.ones(B, H, T))
     if masked:

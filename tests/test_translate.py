@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -443,13 +444,25 @@ def test_an_ensemble_is_none_of_its_models(
 
 def test_models_that_cannot_work_together_are_named(random_model: Model) -> None:
     tokenizer = Tokenizer.train(["something quite different"] * 20, 330)
-    data = replace(random_model.config.data, tgt="fr")
+
+    def with_data(**changes: Any) -> Model:
+        data = replace(random_model.config.data, **changes)
+        return replace(
+            random_model, config=replace(random_model.config, data=data), folder=Path("b")
+        )
+
     for other, difference in (
-        (replace(random_model, tokenizer=tokenizer, folder=Path("b")), "tokenizers"),
-        (replace(random_model, config=replace(random_model.config, data=data)), "directions"),
+        (
+            replace(random_model, tokenizer=tokenizer, folder=Path("b")),
+            "b and .*: their tokenizers",
+        ),
+        (with_data(tgt="fr"), "b translates en-fr, not en-de"),
+        (with_data(bidirectional=True), "b and .*: only one of them knows both directions"),
     ):
-        with pytest.raises(TranslatorError, match=f"{other.folder} and .*: their {difference}"):
+        with pytest.raises(TranslatorError, match=difference):
             Translator([random_model, other])
+    with pytest.raises(TranslatorError, match="translates en-de, not de-en"):
+        Translator(random_model, direction=("de", "en"))
 
 
 def test_bfloat16_is_another_way_to_much_the_same(random_model: Model) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import signal
+import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from translator.config import TranslatorError
 from translator.tokenizer import BOS, EOS, PAD
 
 IdPair = tuple[list[int], list[int]]  # source and target ids, without BOS and EOS
@@ -247,6 +249,16 @@ class Loader:
             pin_memory=self.pin_memory,
             prefetch_factor=4 if self.workers else None,
             worker_init_fn=_keep_out_of_signals,
+            # Elsewhere, a worker's parent may be another process, whose end it would not see.
+            multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
         )
-        for batch, after in loader:  # which makes lists of tuples
-            yield batch, (after[0], after[1])
+        try:
+            for batch, after in loader:  # which makes lists of tuples
+                yield batch, (after[0], after[1])
+        except RuntimeError as error:
+            if "DataLoader worker" not in str(error):
+                raise
+            raise TranslatorError(
+                "A process that loads batches was killed, perhaps for want of memory: use fewer "
+                "(--set train.workers=0). The same command goes on from the last checkpoint."
+            ) from None
