@@ -10,11 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from translator.average import average_models, choose_steps
 from translator.checkpoint import (
     Model,
     TrainingState,
-    average_models,
-    choose_steps,
     load_model,
     rotate,
     save_checkpoint,

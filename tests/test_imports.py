@@ -38,6 +38,7 @@ FLOORS = {
     "translator.incremental": 2,
     "translator.align": 2,
     "translator.checkpoint": 2,
+    "translator.average": 3,
     "translator.search": 3,
     "translator.models": 3,
     "translator.scoring": 4,

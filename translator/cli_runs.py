@@ -327,7 +327,7 @@ def average(
         raise typer.BadParameter("--last and --best exclude each other")
     if (last or best) and len(folders) > 1:
         raise typer.BadParameter("--last and --best take one run")
-    from translator.checkpoint import average_models, choose_steps
+    from translator.average import average_models, choose_steps
 
     chosen = choose_steps(folders[0], last, best) if last or best else folders
     average_models(chosen, output)
