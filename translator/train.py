@@ -3,7 +3,6 @@
 import logging
 import math
 import platform
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from data_prep.augment import build_augmentation
 from data_prep.prepare import prepare_data
@@ -34,11 +32,12 @@ from translator.config import Config, TranslatorError, to_dict
 from translator.data import Batch, BatchSampler, Loader, Position, collate, derive_seed
 from translator.distributed import Ranks, process_group
 from translator.finish import Judge
-from translator.metrics import MetricsLog, Speed, duration
+from translator.metrics import MetricsLog
 from translator.model import Transformer, count_parameters
 from translator.models import pick_device
-from translator.optim import learning_rate
 from translator.probe import largest_batch, probe_memory
+from translator.progress import Progress
+from translator.signals import Interrupted, stop_signals
 from translator.tokenizer import Tokenizer
 from translator.update import Updater, resolve_precision
 
@@ -46,33 +45,6 @@ log = logging.getLogger("translator")
 
 FAILURES = 5  # updates left out in a row before the run falls back
 FALLBACKS = 3  # falls back before it gives up
-
-
-class Interrupted(KeyboardInterrupt):
-    """The user stopped the run; everything is saved."""
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """Collects Ctrl-C and SIGTERM; the second one acts at once."""
-    received: list[int] = []
-    previous: dict[int, Any] = {}
-
-    def note(number: int, _frame: object) -> None:
-        received.append(number)
-        signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else previous[number])
-        log.warning("Stopping after this update; once more to leave at once.")
-
-    try:
-        for number in (int(signal.SIGINT), int(signal.SIGTERM)):
-            previous[number] = signal.signal(number, note)
-    except ValueError:
-        pass  # not the main thread: the caller's affair
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 class Run:
@@ -297,34 +269,29 @@ class Run:
         clock = time.monotonic() - state.seconds
         cpu_clock = time.process_time() - state.cpu_seconds
         end = math.inf if minutes is None else time.monotonic() + minutes * 60
-        bar = tqdm(
-            total=c.steps, initial=state.step, unit="step", disable=not self.show_bar, leave=False
-        )
-        speed = Speed()
-        with _stop_signals() as received, bar:
+        progress = Progress(c, self.metrics, state.step, self.show_bar)
+        with stop_signals() as received, progress.bar:
             while state.step < c.steps and state.bad_validations < c.patience:
                 n_tokens = self._step(batches)
                 if state.failures >= FAILURES:
                     self._fall_back()
                     state, batches = self.state, self._batches()
-                    bar.reset(c.steps)
-                    bar.update(state.step)
+                    progress.go_back(state.step)
                     continue
                 state.seconds = time.monotonic() - clock
                 state.cpu_seconds = time.process_time() - cpu_clock
-                speed.add(n_tokens)
-                bar.update()
+                progress.count(n_tokens)
                 if state.step % c.log_every == 0:
-                    self._log(speed.take(), bar)
+                    self._report(progress)
                 over = self.ranks.first and time.monotonic() >= end
                 stopped, ended = self.ranks.sum(len(received), over)
                 ending = state.step >= c.steps or ended > 0
                 improved = False
                 if state.step % c.validate_every == 0 or ending:
-                    improved = self._validate()
+                    improved = self._validate(progress)
                     (stopped,) = self.ranks.sum(len(received))
                     ending = ending or state.bad_validations >= c.patience
-                    speed.restart()
+                    progress.speed.restart()
                 if ending or improved or stopped or state.step % c.checkpoint_every == 0:
                     self.save()
                 if ending or stopped:
@@ -335,71 +302,27 @@ class Run:
                     f"Stopped after step {state.step}; the same command goes on there."
                 )
 
-    def _log(self, tokens_per_second: float, bar: Any) -> None:
-        state, c = self.state, self.config.train
-        loss = state.window_nll / max(state.window_tokens, 1)
-        rate = learning_rate(state.step, c) * state.rate_scale
-        left_out = {"left_out": state.left_out} if state.left_out else {}
-        norm = state.window_norm / max(state.window_updates, 1)
+    def _report(self, progress: Progress) -> None:
+        """Tells of the updates since the last time."""
+        state = self.state
+        if self.ranks.first:
+            with self._writing():
+                progress.updates(state)
         state.window_nll = state.window_norm = 0.0
         state.window_tokens = state.window_updates = 0
-        if not self.ranks.first:
-            return
-        with self._writing():
-            self.metrics.record(
-                state.step,
-                epoch=state.epoch,
-                lr=rate,
-                loss=loss,
-                perplexity=math.exp(loss),
-                grad_norm=norm,
-                **left_out,
-                seconds=round(state.seconds, 1),
-                tokens_per_second=round(tokens_per_second, 1),
-            )
-        left = (c.steps - state.step) * state.seconds / state.step
-        text = (
-            f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}, lr {rate:.2e}, "
-            f"{tokens_per_second:.0f} target tokens/s"
-        )
-        if left_out:
-            text += f", {state.left_out} updates left out"
-        bar.set_postfix_str(text)
-        if not self.show_bar:
-            log.info("step %d/%d: %s, ETA %s", state.step, c.steps, text, duration(left))
 
-    def _validate(self) -> bool:
-        """Loss, greedy BLEU and three sample translations; whether BLEU is the best so far."""
+    def _validate(self, progress: Progress) -> bool:
+        """Whether greedy BLEU is the best so far."""
         state = self.state
         found = self.judge.validate(self.updater.kept) if self.ranks.first else None
         (bleu,) = self.ranks.from_first(found.bleu if found else 0.0)
         improved = bleu > state.best_bleu
+        state.bad_validations = 0 if improved else state.bad_validations + 1
         if improved:
             state.best_bleu, state.best_step = bleu, state.step
-            state.bad_validations = 0
-        else:
-            state.bad_validations += 1
-        if found is None:
-            return improved
-        with self._writing():
-            self.metrics.record(
-                state.step,
-                valid_loss=found.loss,
-                valid_perplexity=math.exp(found.loss),
-                valid_bleu=bleu,
-            )
-        log.info(
-            "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
-            state.step,
-            found.loss,
-            math.exp(found.loss),
-            bleu,
-            " (best)" if improved else f" (best {state.best_bleu:.2f})",
-        )
-        for source, translation in found.samples:
-            log.info("  %s => %s", source, translation)
-        if found.collapse:
-            log.warning(found.collapse)
+        if found:
+            with self._writing():
+                progress.validation(state, found)
         return improved
 
     def save(self) -> None:
