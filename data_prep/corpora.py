@@ -46,6 +46,7 @@ class Corpus:
     name: str
     splits: dict[str, list[TextPair]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)  # what the user should be told
+    held_out: list[int] = field(default_factory=list)  # places of valid's pairs among train's
 
     def select(self, split: str) -> dict[str, list[TextPair]]:
         """The split of that name, else all splits whose names begin with it.
@@ -59,6 +60,16 @@ class Corpus:
             known = ", ".join(self.splits) or "none"
             raise TranslatorError(f'{self.name} has no split "{split}"; it has: {known}.')
         return {name: self.splits[name] for name in sorted(names)}
+
+    def as_read(self) -> dict[str, list[TextPair]]:
+        """The splits as their files have them: what was held out is back in its place."""
+        if not self.held_out:
+            return self.splits
+        valid, train = iter(self.splits["valid"]), iter(self.splits["train"])
+        places = set(self.held_out)
+        n_pairs = len(self.splits["valid"]) + len(self.splits["train"])
+        whole = [next(valid if i in places else train) for i in range(n_pairs)]
+        return {"train": whole, **{n: p for n, p in self.splits.items() if n.startswith("test")}}
 
     def fingerprint(self) -> str:
         """A hash of the training and validation text, to tell one corpus from another."""
@@ -247,7 +258,8 @@ def _hold_out(corpus: Corpus, seed: int) -> None:
     pairs = corpus.splits["train"]
     count = min(max(len(pairs) // 100, 1), 2000)
     chosen = set(random.Random(seed).sample(range(len(pairs)), count))
-    corpus.splits["valid"] = [pairs[i] for i in sorted(chosen)]
+    corpus.held_out = sorted(chosen)
+    corpus.splits["valid"] = [pairs[i] for i in corpus.held_out]
     corpus.splits["train"] = [pair for i, pair in enumerate(pairs) if i not in chosen]
     corpus.notes.append(
         f"{corpus.name} has no validation data: {count} training pairs are held out for it."

@@ -47,13 +47,15 @@ def load_mixture(data: DataConfig, seed: int) -> tuple[Corpus, list[tuple[int, f
             log.warning(note)
         pairs = corpus.splits.get("train")
         if not pairs:
-            raise TranslatorError(f"{name} has no training pairs.")
+            raise TranslatorError(
+                f"{name} has no training pairs: train.{data.src} and train.{data.tgt} need text."
+            )
         found.append(corpus)
         parts.append((len(pairs), weight))
     if len(found) == 1:
         return found[0], parts
-    train = [pair for corpus in found for pair in corpus.splits["train"]]
-    return replace(found[0], name=data.corpus, splits={**found[0].splits, "train": train}), parts
+    splits = {**found[0].splits, "train": [p for c in found for p in c.splits["train"]]}
+    return replace(found[0], name=data.corpus, splits=splits, held_out=[]), parts
 
 
 def prepare_data(config: Config, tokenizer: Tokenizer | None = None) -> TrainingData:

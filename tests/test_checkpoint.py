@@ -533,3 +533,11 @@ def test_a_run_without_checkpoints_says_so(tmp_path: Path) -> None:
 
 def test_description_is_the_config_file(saved: Path) -> None:
     assert read_description(saved) == json.loads((saved / "config.json").read_text("utf-8"))
+
+
+def test_nothing_is_ever_unpickled() -> None:
+    """Models and states are safetensors and JSON, which run no code."""
+    for package in ("translator", "data_prep"):
+        for path in (Path(__file__).parents[1] / package).glob("*.py"):
+            source = path.read_text(encoding="utf-8")
+            assert "torch.load(" not in source and "pickle" not in source, path

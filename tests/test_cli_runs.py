@@ -112,3 +112,17 @@ def test_starting_from_a_model_takes_its_architecture(
     assert load_model(tmp_path / "tuned").config.model == load_model(trained).config.model
     wrong = run(*command, *start, "--preset", "demo", "--run", tmp_path / "x")
     assert_one_line(wrong, "another architecture", "d_model")
+
+
+def test_event_files_on_request(
+    run: Run,  # noqa: F811
+    corpus_folder: Path,
+    tiny_options: list[str],
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("tensorboard", reason="needs the extra tensorboard")
+    command = ["train", "--data", corpus_folder, "--run", tmp_path / "run", *tiny_options]
+    result = run(*command, "--steps", "2", "--set", "train.tensorboard=true")
+    assert result.exit_code == 0, result.stderr
+    assert list((tmp_path / "run" / "tensorboard").glob("events.*"))
+    assert run(*command, "--steps", "3").exit_code == 0  # it may be left out later

@@ -302,3 +302,15 @@ def test_without_network_one_line_says_what_to_do(
     (line,) = result.stdout.splitlines()
     assert "multi30k is not cached and the hub cannot be reached" in line
     assert "--data FOLDER" in line and "--data sample" in line
+
+
+def test_as_read_is_the_order_of_the_files(tmp_path: Path) -> None:
+    lines = {language: [f"{language} {i}" for i in range(450)] for language in ("en", "de")}
+    for language, text in lines.items():
+        (tmp_path / f"train.{language}").write_text("".join(f"{line}\n" for line in text))
+        (tmp_path / f"test.{language}").write_text("x\n")
+    corpus = load_corpus(str(tmp_path), "en", "de", 1)
+    assert len(corpus.splits["valid"]) == 4
+    whole = corpus.as_read()
+    assert whole["train"] == list(zip(lines["en"], lines["de"], strict=True))
+    assert whole.keys() == {"train", "test"}

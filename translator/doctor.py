@@ -145,7 +145,7 @@ def examine(
             report.findings.append(Finding("run", "warning", str(error)))
 
     report.data = describe_data(data, config)
-    found = sniff(data.corpus.splits, config.data.src, config.data.tgt)
+    found = sniff(data.corpus.as_read(), config.data.src, config.data.tgt)
     report.findings += found
     report.data["aligned"] = not {finding.name for finding in found} & ALIGNMENT
     c = config.train
