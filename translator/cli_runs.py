@@ -33,7 +33,7 @@ Data = Annotated[
         metavar="CORPUS",
         show_default="multi30k",
         help="sample, multi30k, wmt14, hf:OWNER/NAME[:CONFIG], or a folder with train.SRC, "
-        "train.TGT, valid.* and test*.*.",
+        "train.TGT, valid.* and test*.*; several as A:1,B:0.5, with how often each comes.",
     ),
 ]
 RunSrc = Annotated[
