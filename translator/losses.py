@@ -10,7 +10,7 @@ from translator.data import Batch, IdPair, collate, token_batches
 from translator.model import Transformer
 from translator.tokenizer import BOS, EOS, PAD
 
-CHUNK = 512  # positions whose logits exist at a time, on a CPU; a GPU wants more
+CHUNK = 1024  # positions whose logits exist at a time, on a CPU; a GPU wants more
 GPU_CHUNK = 8192
 
 
