@@ -23,6 +23,7 @@ from translator.tokenizer import BOS, EOS, PAD, UNK
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from translator.config import ModelConfig
     from translator.model import Transformer
 
     Weights = dict[str, Tensor]
@@ -92,14 +93,11 @@ def marian_weights(model: Transformer) -> Weights:
     return state
 
 
-def save_marian(model: Transformer, folder: Path) -> None:
-    """Writes a post-norm `model` as a folder for `load_marian`."""
-    from transformers import MarianConfig, MarianMTModel
-    from transformers.utils import logging
+def marian_config(ours: ModelConfig, **more: Any) -> Any:
+    """The `MarianConfig` of a model in the sizes of ours, with other settings of its own."""
+    from transformers import MarianConfig
 
-    logging.disable_progress_bar()
-    ours = model.config
-    config = MarianConfig(
+    return MarianConfig(
         vocab_size=ours.vocab_size,
         max_position_embeddings=N_POSITIONS,
         d_model=ours.d_model,
@@ -116,8 +114,17 @@ def save_marian(model: Transformer, folder: Path) -> None:
         eos_token_id=EOS,
         decoder_start_token_id=BOS,
         forced_eos_token_id=None,
+        **more,
     )
-    marian = MarianMTModel(config)
+
+
+def save_marian(model: Transformer, folder: Path) -> None:
+    """Writes a post-norm `model` as a folder for `load_marian`."""
+    from transformers import MarianMTModel
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    marian = MarianMTModel(marian_config(model.config))
     marian.load_state_dict(marian_weights(model))
     marian.save_pretrained(folder)
 

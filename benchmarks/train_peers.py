@@ -24,14 +24,14 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peers import N_POSITIONS, marian_weights
+from peers import N_POSITIONS, marian_config, marian_weights
 from torch import Tensor, nn
 
 from translator.config import ModelConfig, TrainConfig
 from translator.data import Batch
 from translator.model import MultiHeadAttention, Transformer, sinusoids
 from translator.optim import learning_rate
-from translator.tokenizer import BOS, EOS, PAD
+from translator.tokenizer import PAD
 from translator.update import Updater
 
 LAST = 50  # steps whose loss is the end of a curve
@@ -79,33 +79,13 @@ def marian_trainer(
 
     `attention` is "sdpa" or "eager"; `precision` as in `_peer_trainer`.
     """
-    from transformers import MarianConfig, MarianMTModel
+    from transformers import MarianMTModel
 
     ours = model.config
     if ours.norm != "post":
         raise ValueError("Marian is post-norm only")
     marian = MarianMTModel._from_config(
-        MarianConfig(
-            vocab_size=ours.vocab_size,
-            max_position_embeddings=N_POSITIONS,
-            d_model=ours.d_model,
-            encoder_layers=ours.n_encoder_layers,
-            decoder_layers=ours.n_decoder_layers,
-            encoder_attention_heads=ours.n_heads,
-            decoder_attention_heads=ours.n_heads,
-            encoder_ffn_dim=ours.d_ff,
-            decoder_ffn_dim=ours.d_ff,
-            activation_function="relu",
-            scale_embedding=True,
-            dropout=ours.dropout,
-            attention_dropout=0.0,
-            activation_dropout=0.0,
-            pad_token_id=PAD,
-            bos_token_id=BOS,
-            eos_token_id=EOS,
-            decoder_start_token_id=BOS,
-            forced_eos_token_id=None,
-        ),
+        marian_config(ours, dropout=ours.dropout, attention_dropout=0.0, activation_dropout=0.0),
         attn_implementation=attention,
     )
     bias = {"final_logits_bias": torch.zeros(1, ours.vocab_size)}  # no piece is forbidden here

@@ -261,26 +261,7 @@ def doctor(
     debug: Debug = False,
 ) -> None:
     """Look at data and settings as `train` would, and say what a run will do and need."""
-    settings = training_config(
-        context,
-        preset,
-        config,
-        set_,
-        init_from,
-        bidirectional,
-        {"corpus": data, "src": src, "tgt": tgt},
-        {
-            "steps": steps,
-            "checkpoint_every": checkpoint_every,
-            "seed": seed,
-            "precision": precision,
-        },
-    )
-    from translator.train import run_folder
-
-    set_up_cpu(threads)
-    folder = run or run_folder(settings)
-    print_report(settings, folder, device, fresh=fresh, minutes=minutes, json_=json_)
+    train(**locals(), dry_run=True)  # all options are train's
 
 
 @command
