@@ -14,7 +14,7 @@ import hypothesis.configuration
 import pytest
 import torch
 
-from translator.checkpoint import Model, save_model
+from translator.checkpoint import Model, TrainingState, save_checkpoint, save_model
 from translator.config import Config, DataConfig, ModelConfig, SearchConfig, TrainConfig
 from translator.model import Transformer
 from translator.text import normalise
@@ -156,6 +156,25 @@ def model_folder(random_model: Model, tmp_path_factory: pytest.TempPathFactory) 
     weights = random_model.transformer.state_dict()
     save_model(folder, weights, random_model.tokenizer, random_model.config, {})
     return folder
+
+
+@pytest.fixture
+def save_step(random_model: Model, tmp_path: Path) -> Callable[..., Path]:
+    """Saves a checkpoint in `tmp_path/run`, with the weights of `random_model` times `step`."""
+
+    def save(step: int, best: int = 0) -> Path:
+        weights = {name: w * step for name, w in random_model.transformer.state_dict().items()}
+        return save_checkpoint(
+            tmp_path / "run",
+            weights,
+            random_model.tokenizer,
+            random_model.config,
+            {"step": step},
+            {"embedding.weight/exp_avg": torch.full((2, 3), float(step))},
+            TrainingState(step=step, epoch=1, batch=2, best_bleu=3.5, best_step=best, seconds=1.5),
+        )
+
+    return save
 
 
 @pytest.fixture(scope="session")

@@ -15,13 +15,13 @@ from translator.checkpoint import (
     Model,
     TrainingState,
     load_model,
-    rotate,
     save_checkpoint,
     save_model,
 )
 from translator.config import Config, TranslatorError, to_dict, write_json
 from translator.metrics import MetricsLog
 from translator.model import Transformer
+from translator.runs import rotate
 from translator.tokenizer import Tokenizer
 
 BLEU = {2: 10.0, 3: 30.0, 4: 25.0, 6: 30.0, 8: 20.0}

@@ -25,16 +25,13 @@ from translator.checkpoint import (
     load_checkpoint,
     load_model,
     read_description,
-    regular_steps,
-    resume_candidates,
-    rotate,
     save_checkpoint,
     save_model,
-    set_aside,
     step_folders,
     verify_checkpoint,
 )
 from translator.config import TranslatorError
+from translator.runs import resume_candidates, rotate
 
 FILES = ["model.safetensors", "tokenizer.model", "config.json"]
 STEP_FILES = [*FILES, "training.safetensors", "training.json"]
@@ -46,25 +43,6 @@ def saved(random_model: Model, tmp_path: Path) -> Path:
     weights = random_model.transformer.state_dict()
     save_model(folder, weights, random_model.tokenizer, random_model.config, {"note": "Grüße"})
     return folder
-
-
-@pytest.fixture
-def save_step(random_model: Model, tmp_path: Path) -> Callable[..., Path]:
-    """Saves a checkpoint in `tmp_path/run`, with the weights of `random_model` times `step`."""
-
-    def save(step: int, best: int = 0) -> Path:
-        weights = {name: w * step for name, w in random_model.transformer.state_dict().items()}
-        return save_checkpoint(
-            tmp_path / "run",
-            weights,
-            random_model.tokenizer,
-            random_model.config,
-            {"step": step},
-            {"embedding.weight/exp_avg": torch.full((2, 3), float(step))},
-            TrainingState(step=step, epoch=1, batch=2, best_bleu=3.5, best_step=best, seconds=1.5),
-        )
-
-    return save
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -289,14 +267,14 @@ def test_a_disk_that_gives_back_something_else_is_noticed(
     save_step, tmp_path: Path, monkeypatch, name: str
 ) -> None:
     save_step(1)
-    write = checkpoint._write
+    write = checkpoint.write_file
 
     def lie(path: Path, data: bytes) -> None:
         write(path, data)
         if path.name == name:
             flip_bit(path, len(data) // 2)
 
-    monkeypatch.setattr(checkpoint, "_write", lie)
+    monkeypatch.setattr(checkpoint, "write_file", lie)
     with pytest.raises(TranslatorError, match=rf"2 cannot be saved: .*{re.escape(name)} is dam"):
         save_step(2)
     monkeypatch.undo()
@@ -393,7 +371,7 @@ def test_an_interrupted_write_leaves_the_older_checkpoint(
     save_step, tmp_path: Path, monkeypatch, dies_in: str
 ) -> None:
     save_step(1)
-    write = checkpoint._write
+    write = checkpoint.write_file
 
     def die(path: Path, data: bytes) -> None:
         if path.name == dies_in:
@@ -401,7 +379,7 @@ def test_an_interrupted_write_leaves_the_older_checkpoint(
             raise KeyboardInterrupt
         write(path, data)
 
-    monkeypatch.setattr(checkpoint, "_write", die)
+    monkeypatch.setattr(checkpoint, "write_file", die)
     with pytest.raises(KeyboardInterrupt):
         save_step(2)
     monkeypatch.undo()
@@ -415,14 +393,14 @@ def test_an_interrupted_write_leaves_the_older_checkpoint(
 
 def test_a_write_that_fails_before_the_rename_keeps_the_old_file(tmp_path, monkeypatch) -> None:
     path = tmp_path / "file"
-    checkpoint._write(path, b"old")
+    checkpoint.write_file(path, b"old")
 
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(OSError):
-        checkpoint._write(path, b"new")
+        checkpoint.write_file(path, b"new")
     assert path.read_bytes() == b"old"
 
 
@@ -449,65 +427,12 @@ def test_average_of_a_damaged_checkpoint_is_an_error(save_step) -> None:
         average_weights(folders)
 
 
-def test_rotate_keeps_the_last_the_best_and_two_training_states(save_step, tmp_path: Path) -> None:
-    for step in (1, 2, 3, 9, 10, 11):
-        save_step(step)
-    run = tmp_path / "run"
-    rotate(run, every=1, keep=3, best=2)
-    assert [folder.name for folder in step_folders(run)] == ["2", "9", "10", "11"]
-    assert [folder.name for folder in resume_candidates(run)] == ["11", "10"]
-    assert not (run / "steps" / "9" / "training.safetensors").exists()
-    assert load_model(run / "steps" / "2").info["step"] == 2  # still a MODEL
-
-
-def test_checkpoints_of_a_stop_do_not_count(save_step, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    for step in (10, 13, 20, 24, 30):
-        save_step(step)
-    assert [folder.name for folder in regular_steps(run, 10)] == ["10", "20", "30"]
-    rotate(run, every=10, keep=2, best=13)
-    assert [folder.name for folder in step_folders(run)] == ["13", "20", "30"]
-    save_step(33)
-    assert [folder.name for folder in regular_steps(run, 10)] == ["20", "30", "33"]  # the newest
-
-
-def test_rotate_keeps_two_to_resume_from_even_if_one_is_asked_for(save_step, tmp_path) -> None:
-    for step in (1, 2, 3):
-        save_step(step)
-    rotate(tmp_path / "run", every=1, keep=1, best=3)
-    assert [folder.name for folder in resume_candidates(tmp_path / "run")] == ["3", "2"]
-
-
-def test_what_a_run_went_back_from_is_set_aside(save_step, tmp_path: Path) -> None:
-    run = tmp_path / "run"
-    for step in (10, 20, 30, 20, 30):
-        folder = save_step(step)
-    for _ in range(2):  # the second time, the name is taken
-        flip_bit(save_step(30) / "training.json", 5)
-        set_aside(run, 20)
-        assert [p.name for p in step_folders(run)] == ["10", "20"]
-        assert (run / "steps" / "30.damaged" / "model.safetensors").exists()
-    save_step(25)  # because the run was stopped
-    rotate(run, every=10, keep=3, best=10)
-    assert [p.name for p in resume_candidates(run)] == ["25", "20"]
-    set_aside(run, 25)
-    assert load_checkpoint(next(resume_candidates(run)))[2].step == 25
-    assert not folder.exists()
-
-
 def test_only_folders_named_by_a_number_are_checkpoints(save_step, tmp_path: Path) -> None:
     save_step(1)
     for name in (".2.tmp", ".3.old.tmp", "best"):
         (tmp_path / "run" / "steps" / name).mkdir()
     (tmp_path / "run" / "steps" / "4").write_text("")
     assert [folder.name for folder in step_folders(tmp_path / "run")] == ["1"]
-
-
-def test_rotate_keeps_few_as_they_are(save_step, tmp_path: Path) -> None:
-    for step in (1, 2):
-        save_step(step)
-    rotate(tmp_path / "run", every=1, keep=8, best=1)
-    assert [folder.name for folder in resume_candidates(tmp_path / "run")] == ["2", "1"]
 
 
 def test_an_unfinished_run_loads_its_best_step(save_step, tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from translator import checkpoint, finish, metrics
-from translator.checkpoint import load_checkpoint, resume_candidates
+from translator.checkpoint import load_checkpoint
 from translator.cli import app
+from translator.runs import resume_candidates
 
 CLOCKS = {"seconds", "tokens_per_second"}
 STEPS = 6
@@ -116,7 +117,8 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Fail:
     return arrange
 
 
-SAVED, REPLACED, OPENED = "translator.checkpoint:_write", "os:replace", "translator.metrics:open"
+SAVED, BEGUN = "translator.checkpoint:write_file", "translator.runs:write_file"
+REPLACED, OPENED = "os:replace", "translator.metrics:open"
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ SAVED, REPLACED, OPENED = "translator.checkpoint:_write", "os:replace", "transla
         (errno.ENOSPC, SAVED, ".4.tmp/model.safetensors", [2]),
         (errno.EIO, SAVED, ".4.tmp/training.json", [2]),
         (errno.EROFS, REPLACED, "steps/4", [2]),
-        (errno.EIO, "translator.checkpoint:_file_sha256", ".6.tmp/config.json", [4, 2]),
+        (errno.EIO, "translator.checkpoint:file_sha256", ".6.tmp/config.json", [4, 2]),
         (errno.EACCES, "pathlib:Path.unlink", "steps/2/training.json", [6, 4, 2]),
         (errno.EROFS, OPENED, "run/metrics.jsonl", [2]),
         (errno.EACCES, REPLACED, "run/metrics.jsonl", [2]),
@@ -213,8 +215,8 @@ def test_a_folder_without_permission(train: Train, run: Path, whole: list[Any], 
     "place, path",
     [
         ("pathlib:Path.mkdir", "run"),
-        (SAVED, "run/tokenizer.model"),
-        (SAVED, "run/config.json"),
+        (BEGUN, "run/tokenizer.model"),
+        (BEGUN, "run/config.json"),
         (REPLACED, "run/config.json"),
         (REPLACED, "run/metrics.jsonl"),
         (OPENED, "run/metrics.jsonl"),

@@ -67,7 +67,7 @@ class Moment:
 UPDATE = "translator.update:Updater.update"
 FORWARD = "translator.losses:Objective.forward"
 TRANSLATE = "translator.translate:Translator.translate_lines"
-WRITE, REPLACE = "translator.checkpoint:_write", "os:replace"
+WRITE, REPLACE = "translator.checkpoint:write_file", "os:replace"
 MOMENTS = [
     Moment("update", UPDATE, 1),
     Moment("update", FORWARD, 2),  # the gradient of the first micro-batch is there

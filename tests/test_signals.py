@@ -117,7 +117,7 @@ def six_steps(
         (signal.SIGTERM, (Judge, "validate"), 1, 3),
         (signal.SIGINT, (Judge, "validate"), 1, 3),
         (signal.SIGTERM, (Judge, "validate"), 2, 6),  # the last one: only the end is left
-        (signal.SIGTERM, (checkpoint, "_write"), 4, 4),  # of step 3; noticed an update later
+        (signal.SIGTERM, (checkpoint, "write_file"), 4, 4),  # of step 3; noticed an update later
         (signal.SIGTERM, (checkpoint, "verify_checkpoint"), 2, 6),
     ],
 )

@@ -20,13 +20,14 @@ from torch.testing import assert_close
 from data_prep.augment import build_augmentation
 from data_prep.prepare import prepare_data
 from translator import probe
-from translator.checkpoint import load_checkpoint, load_model, move_aside, step_folders
+from translator.checkpoint import load_checkpoint, load_model, step_folders
 from translator.config import Config, DataConfig, ModelConfig, TrainConfig, TranslatorError
 from translator.data import collate
+from translator.distributed import Ranks
 from translator.evaluate import evaluate_pairs
 from translator.losses import validation_loss
 from translator.optim import learning_rate
-from translator.train import Interrupted, run_folder, train
+from translator.train import Interrupted, Run, train
 from translator.translate import Translation, Translator
 from translator.update import Updater
 
@@ -241,20 +242,33 @@ def test_fresh_moves_the_old_run_aside(settings, tmp_path: Path) -> None:
     assert load_model(run).config.train.seed == 2
 
 
-def test_move_aside_takes_the_first_free_name(tmp_path: Path) -> None:
-    for expected in ("run.1", "run.2"):
-        (tmp_path / "run").mkdir()
-        assert move_aside(tmp_path / "run") == tmp_path / expected
-    assert move_aside(tmp_path / "run") is None
-
-
 def test_minutes_end_a_run_with_a_model(settings, tmp_path: Path) -> None:
     run = tmp_path / "run"
     info = train(settings(steps=1000), run, minutes=0, device="cpu")
     assert info["training"]["step"] == 1
-    assert "valid_bleu" in metrics(run)[-1]
     assert load_model(run).info["scores"].keys() == {"valid", "test"}
     assert train(settings(steps=1000), run, minutes=0, device="cpu")["training"]["step"] == 2
+
+
+def test_minutes_change_nothing_in_the_end(six_steps: Path, settings, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    for _ in range(5):
+        train(settings(steps=6), run, minutes=0, device="cpu")
+    train(settings(steps=6), run, device="cpu")
+    assert same_checkpoint(six_steps, run, 6)
+    assert metrics(run) == metrics(six_steps)
+
+
+class ElsewhereRanks(Ranks):
+    """The first process of these has gone on from step 7."""
+
+    def from_first(self, *values: float) -> list[float]:
+        return [7.0]
+
+
+def test_processes_that_see_other_checkpoints_are_named(settings, tmp_path: Path) -> None:
+    with pytest.raises(TranslatorError, match="disk that all of them share"):
+        Run(settings(), tmp_path / "run", torch.device("cpu"), ranks=ElsewhereRanks())
 
 
 def test_no_progress_ends_a_run(settings, tmp_path: Path) -> None:
@@ -311,18 +325,6 @@ def test_data_that_cannot_be_used_is_an_error(tiny_config: Config, tmp_path: Pat
         (tmp_path / f"train.{side}").unlink()
     with pytest.raises(TranslatorError, match="no training pairs"):
         prepare_data(config)
-
-
-@pytest.mark.parametrize(
-    "corpus, name",
-    [
-        ("multi30k", "multi30k-en-de-tiny"),
-        ("some/folder/", "folder-en-de-tiny"),
-        ("hf:owner/name:config", "name-config-en-de-tiny"),
-    ],
-)
-def test_a_run_is_called_after_corpus_direction_and_preset(corpus: str, name: str) -> None:
-    assert run_folder(Config(data=DataConfig(corpus=corpus))) == Path("checkpoints") / name
 
 
 def test_copying_is_learnt(tmp_path: Path) -> None:

@@ -8,13 +8,12 @@ from translator.checkpoint import (
     average_weights,
     load_model,
     read_description,
-    read_run,
-    regular_steps,
     save_model,
     step_folders,
 )
 from translator.config import Config, TranslatorError, differences, from_dict
 from translator.metrics import read_metrics, series
+from translator.runs import read_run, regular_steps
 
 
 def average_models(folders: Sequence[Path], output: Path) -> None:

@@ -9,7 +9,7 @@ def model_card(config: Config, info: dict[str, Any]) -> str:
     """A `README.md` for a MODEL: what it is, its scores, data, recipe, and how to use it."""
     bar = r"\|"
     data, train, training = config.data, config.train, info["training"]
-    sizes, search = config.model, config.search
+    sizes, search, environment = config.model, config.search, info["environment"]
     rows = [  # a bar would end the cell
         f"| {split} | {result['sentences']} | {name} | {score['score']:.2f} | "
         f"`{score['signature'].replace('|', bar)}` |"
@@ -52,8 +52,8 @@ d_model {sizes.d_model}, d_ff {sizes.d_ff}, {sizes.n_heads} heads, {sizes.norm}-
 {train.label_smoothing}, clipping at {train.clip_norm}; copy placeholders in {data.copy_rate:.0%} of
 the pairs; {_extras(config)}seed {train.seed}. {training["step"]} updates,
 {training["n_tokens"]:,} target tokens, {training["seconds"] / 60:.0f} minutes and
-{training["cpu_seconds"] / 60:.0f} core-minutes on {training["device"]} with
-{training["threads"]} threads, torch {training["torch"]}. All settings are in `config.json`.
+{training["cpu_seconds"] / 60:.0f} core-minutes on {environment["device"]} with
+{environment["threads"]} threads, torch {environment["torch"]}. All settings are in `config.json`.
 
 ```bash
 translator train --data {data.corpus} --src {data.src} --tgt {data.tgt} --preset {config.preset}

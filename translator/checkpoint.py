@@ -11,7 +11,7 @@ import json
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,6 @@ from torch import Tensor
 from translator.config import (
     Config,
     TranslatorError,
-    differences,
     from_dict,
     to_dict,
 )
@@ -38,10 +37,6 @@ FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"
 STATE_TENSORS, STATE = "training.safetensors", "training.json"
 NO_DIGEST = "0" * 64  # stands in `training.json` while its own digest is taken
-# Between a run and its continuation.
-MAY_DIFFER = tuple(
-    f"train.{name}" for name in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")
-)
 
 
 @dataclass
@@ -61,11 +56,11 @@ class Model:
         return [(data.src, data.tgt), (data.tgt, data.src)][: 1 + data.bidirectional]
 
 
-def _sha256(data: bytes) -> str:
+def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _write(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: bytes) -> None:
     """Writes and fsyncs `path` through a temporary file beside it."""
     temporary = path.with_name(path.name + ".tmp")
     with open(temporary, "wb") as file:
@@ -80,7 +75,7 @@ def _read(path: Path, digest: str | None) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
-    if digest is not None and _sha256(data) != digest:
+    if digest is not None and sha256(data) != digest:
         raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
     return data
 
@@ -108,9 +103,9 @@ def save_model(
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     data = serialise_safetensors(tensors)
-    _write(folder / TOKENIZER, tokenizer.model_bytes)
-    _write(folder / WEIGHTS, data)
-    digests = {WEIGHTS: _sha256(data), TOKENIZER: _sha256(tokenizer.model_bytes)}
+    write_file(folder / TOKENIZER, tokenizer.model_bytes)
+    write_file(folder / WEIGHTS, data)
+    digests = {WEIGHTS: sha256(data), TOKENIZER: sha256(tokenizer.model_bytes)}
     description = {
         "format_version": FORMAT_VERSION,
         "direction": {"src": config.data.src, "tgt": config.data.tgt},
@@ -119,9 +114,9 @@ def save_model(
         "sha256": digests,
     }
     text = (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
-    _write(folder / CONFIG, text)
-    _sync_folder(folder)
-    return {**digests, CONFIG: _sha256(text)}
+    write_file(folder / CONFIG, text)
+    sync_folder(folder)
+    return {**digests, CONFIG: sha256(text)}
 
 
 def read_description(folder: Path) -> dict[str, Any]:
@@ -245,13 +240,13 @@ def save_checkpoint(
         digests = save_model(temporary, weights, tokenizer, config, info)
         tensors = {name: t.detach().cpu().contiguous() for name, t in optimizer.items()}
         data = serialise_safetensors(tensors)
-        _write(temporary / STATE_TENSORS, data)
-        digests[STATE_TENSORS] = _sha256(data)
-        _write(temporary / STATE, _state_text(state, digests))
-        _sync_folder(temporary)
+        write_file(temporary / STATE_TENSORS, data)
+        digests[STATE_TENSORS] = sha256(data)
+        write_file(temporary / STATE, _state_text(state, digests))
+        sync_folder(temporary)
         _forget(temporary)
         verify_checkpoint(temporary)
-        _discard(final)
+        discard(final)
         os.replace(temporary, final)
     except (OSError, TranslatorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -261,11 +256,11 @@ def save_checkpoint(
             "from the last checkpoint."
         ) from None
     for folder in (steps, run):
-        _sync_folder(folder)
+        sync_folder(folder)
     return final
 
 
-def _discard(folder: Path) -> None:
+def discard(folder: Path) -> None:
     """Removes a checkpoint: first out of sight, so that a kill leaves no half of it as a whole."""
     if folder.exists():
         hidden = folder.with_name(f".{folder.name}.old.tmp")
@@ -274,7 +269,7 @@ def _discard(folder: Path) -> None:
         shutil.rmtree(hidden, ignore_errors=True)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     with contextlib.suppress(OSError):  # some systems cannot sync a folder
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -291,7 +286,7 @@ def _forget(folder: Path) -> None:
                 os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _file_sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     try:
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -303,7 +298,7 @@ def _state_text(state: TrainingState, digests: Mapping[str, str]) -> bytes:
     """`training.json`; its own digest is that of its bytes with zeros in the digest's place."""
     values = {"state": vars(state), "sha256": digests, "own_sha256": NO_DIGEST}
     text = (json.dumps(values, indent=2) + "\n").encode()
-    return text.replace(NO_DIGEST.encode(), _sha256(text).encode())
+    return text.replace(NO_DIGEST.encode(), sha256(text).encode())
 
 
 def verify_checkpoint(folder: Path) -> TrainingState:
@@ -319,7 +314,7 @@ def verify_checkpoint(folder: Path) -> TrainingState:
             digests = {STATE_TENSORS: values.pop("sha256")}
         else:
             own, digests = values["own_sha256"], values["sha256"]
-            if _sha256(data.replace(own.encode(), NO_DIGEST.encode())) != own:
+            if sha256(data.replace(own.encode(), NO_DIGEST.encode())) != own:
                 raise ValueError
             values = values["state"]
         unknown = values.keys() - {f.name for f in fields(TrainingState)}
@@ -331,7 +326,7 @@ def verify_checkpoint(folder: Path) -> TrainingState:
             f"{', '.join(sorted(unknown))}: update it."
         )
     for name, digest in digests.items():
-        if _file_sha256(folder / name) != digest:
+        if file_sha256(folder / name) != digest:
             raise TranslatorError(f"{folder / name} is damaged (its SHA-256 is wrong).")
     return TrainingState(**values)  # what an older version did not know has its default
 
@@ -346,49 +341,6 @@ def load_checkpoint(folder: Path) -> tuple[Model, dict[str, Tensor], TrainingSta
     return load_model(folder), _parse(folder / STATE_TENSORS, None), state
 
 
-def resume_candidates(run: Path) -> Iterator[Path]:
-    """The checkpoints a run can go on from, newest first; damage shows when they are loaded."""
-    parts = (STATE, STATE_TENSORS)
-    return (p for p in reversed(step_folders(run)) if any((p / part).exists() for part in parts))
-
-
-def regular_steps(run: Path, every: int) -> list[Path]:
-    """The checkpoints that fall on a multiple of `every`, and the newest; oldest first.
-
-    Those written because a run was stopped do not count: they must not change its result.
-    """
-    folders = step_folders(run)
-    return [p for p in folders if int(p.name) % every == 0 or p == folders[-1]]
-
-
-def rotate(run: Path, every: int, keep: int, best: int) -> None:
-    """Keeps the last `keep` regular checkpoints and the best; two of them can be resumed from.
-
-    The newest two are never touched, so a kill in here costs nothing.
-    """
-    regular = regular_steps(run, every)
-    resumable = regular[-2:]
-    kept = [*regular[-keep:], *resumable]
-    for folder in step_folders(run):
-        if folder not in kept and folder.name != str(best):
-            _discard(folder)
-        elif folder not in resumable:
-            for name in (STATE, STATE_TENSORS):
-                (folder / name).unlink(missing_ok=True)
-
-
-def set_aside(run: Path, step: int) -> None:
-    """Renames the checkpoints after `step` to `N.damaged`, when a run goes on from there.
-
-    As the newest they would count for `rotate`, and what is saved before them would go.
-    """
-    for folder in step_folders(run):
-        if int(folder.name) > step:
-            target = folder.with_name(f"{folder.name}.damaged")
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(folder, target)
-
-
 def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
     """The mean of the weights of several checkpoints of one run (Vaswani et al., section 6.1)."""
     total: dict[str, Tensor] = {}
@@ -397,71 +349,3 @@ def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
         for name, weight in _parse(folder / WEIGHTS, digest).items():
             total[name] = total[name] + weight.double() if name in total else weight.double()
     return {name: (weight / len(folders)).float() for name, weight in total.items()}
-
-
-def is_whole(folder: Path) -> bool:
-    """Whether a MODEL can be read; says why not."""
-    try:
-        load_model(folder)
-    except TranslatorError as error:
-        log.warning("%s It is left out.", error)
-        return False
-    return True
-
-
-def write_run(folder: Path, tokenizer: Tokenizer, description: Mapping[str, Any]) -> None:
-    """Begins the run in `folder`: its tokenizer, then the `config.json` that `read_run` reads."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / TOKENIZER, tokenizer.model_bytes)
-    description = {**description, "sha256": {TOKENIZER: _sha256(tokenizer.model_bytes)}}
-    _write(folder / CONFIG, (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode())
-    _sync_folder(folder)
-
-
-def read_run(folder: Path) -> dict[str, Any] | None:
-    """The description of the run that is in `folder`, if there is one.
-
-    Raises:
-        TranslatorError: it is damaged, its tokenizer is, or they are gone and checkpoints are not.
-    """
-    path = folder / CONFIG
-    missing = [p for p in (path, folder / TOKENIZER) if not p.exists()]
-    if missing and not step_folders(folder):
-        return None
-    for part in missing:
-        raise TranslatorError(f"{part} is gone: {_REPLACE}")
-    try:
-        description = json.loads(path.read_text(encoding="utf-8"))
-        digest = description.get("sha256", {}).get(TOKENIZER)  # older runs have none
-        from_dict(description["config"])
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise TranslatorError(f"{path} is damaged: {_REPLACE}") from None
-    if digest is not None and _file_sha256(folder / TOKENIZER) != digest:
-        raise TranslatorError(f"{folder / TOKENIZER} is damaged: {_REPLACE}")
-    return description
-
-
-_REPLACE = "put that of a checkpoint in its place (steps/STEP), or start anew with --fresh."
-
-
-def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
-    """Raises TranslatorError if the run in `folder` had other settings or another corpus."""
-    changes = differences(from_dict(earlier["config"]), config, MAY_DIFFER)
-    if earlier["data"]["fingerprint"] != fingerprint:
-        changes.append("the corpus: its text is another")
-    if changes:
-        raise TranslatorError(
-            f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
-            "name another folder with --run, or start anew with --fresh."
-        )
-
-
-def move_aside(folder: Path) -> Path | None:
-    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none."""
-    if not folder.exists():
-        return None
-    number = 1
-    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
-    os.replace(folder, target)
-    return target

@@ -208,7 +208,7 @@ def train(
             "precision": precision,
         },
     )
-    from translator.train import run_folder
+    from translator.runs import run_folder
     from translator.train import train as train_model
 
     set_up_cpu(threads)

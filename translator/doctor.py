@@ -13,7 +13,7 @@ import torch
 from data_prep.augment import build_augmentation
 from data_prep.prepare import TrainingData, prepare_data
 from data_prep.sniff import ALIGNMENT, Finding, count_overlap, sniff
-from translator.checkpoint import check_same_run, load_model, read_run, step_folders
+from translator.checkpoint import load_model, step_folders
 from translator.config import Config, ModelConfig, TranslatorError
 from translator.data import Batch, BatchSampler, Loader
 from translator.metrics import duration
@@ -25,6 +25,7 @@ from translator.probe import (
     probe_memory,
     size_text,
 )
+from translator.runs import check_same_run, read_run
 from translator.tokenizer import Tokenizer
 
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")

@@ -15,8 +15,6 @@ from translator.checkpoint import (
     Model,
     TrainingState,
     average_weights,
-    is_whole,
-    regular_steps,
     save_model,
 )
 from translator.config import Config, SearchConfig, TranslatorError
@@ -24,6 +22,7 @@ from translator.evaluate import evaluate_pairs
 from translator.guards import collapse
 from translator.losses import validation_loss
 from translator.model import Transformer, count_parameters
+from translator.runs import is_whole, regular_steps
 from translator.translate import Translator
 from translator.visualize import plot_run
 
@@ -119,7 +118,6 @@ class Judge:
             "training": {
                 "weights": chosen,
                 **vars(state),
-                **environment,
                 "parameters": count_parameters(model),
             },
             "scores": scores,

@@ -17,16 +17,9 @@ from data_prep.prepare import prepare_data
 from translator.checkpoint import (
     FORMAT_VERSION,
     TrainingState,
-    check_same_run,
     load_checkpoint,
     load_model,
-    move_aside,
-    read_run,
-    resume_candidates,
-    rotate,
     save_checkpoint,
-    set_aside,
-    write_run,
 )
 from translator.config import Config, TranslatorError, to_dict
 from translator.data import Batch, BatchSampler, Loader, Position, collate, derive_seed
@@ -37,6 +30,16 @@ from translator.model import Transformer, count_parameters
 from translator.models import pick_device
 from translator.probe import largest_batch, probe_memory
 from translator.progress import Progress
+from translator.runs import (
+    check_same_run,
+    move_aside,
+    read_run,
+    resume_candidates,
+    rotate,
+    run_folder,
+    set_aside,
+    write_run,
+)
 from translator.signals import Interrupted, stop_signals
 from translator.tokenizer import Tokenizer
 from translator.update import Updater, resolve_precision
@@ -97,6 +100,12 @@ class Run:
         self.model, self.updater = self._new()  # only now: processes meet in it
         if earlier:
             self._resume()
+        (step,) = self.ranks.from_first(self.state.step)
+        if step != self.state.step:
+            raise TranslatorError(
+                f"The processes do not see the same checkpoints in {folder}: it has to be on a "
+                "disk that all of them share."
+            )
 
     @property
     def environment(self) -> dict[str, Any]:
@@ -285,13 +294,15 @@ class Run:
                     self._report(progress)
                 over = self.ranks.first and time.monotonic() >= end
                 stopped, ended = self.ranks.sum(len(received), over)
-                ending = state.step >= c.steps or ended > 0
+                ending = state.step >= c.steps
                 improved = False
                 if state.step % c.validate_every == 0 or ending:
                     improved = self._validate(progress)
                     (stopped,) = self.ranks.sum(len(received))
                     ending = ending or state.bad_validations >= c.patience
                     progress.speed.restart()
+                # The minutes are no reason to validate: it would count, and change what follows.
+                ending = ending or ended > 0
                 if ending or improved or stopped or state.step % c.checkpoint_every == 0:
                     self.save()
                 if ending or stopped:
@@ -383,13 +394,6 @@ def check_sizes(base: Config, config: Config) -> None:
 
 def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
     return [f"{k}: {v} -> {new[k]}" for k, v in old.items() if k in new and new[k] != v]
-
-
-def run_folder(config: Config) -> Path:
-    """Where a run goes that names no folder: `checkpoints/CORPUS-SRC-TGT-PRESET`."""
-    corpus = config.data.corpus.rstrip("/").replace("hf:", "").replace(":", "-")
-    data = config.data
-    return Path("checkpoints") / f"{Path(corpus).name}-{data.src}-{data.tgt}-{config.preset}"
 
 
 def train(
