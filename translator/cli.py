@@ -151,9 +151,10 @@ def info(
         f"{description['parameters']:,} parameters, {description['bytes'] / 2**20:.1f} MiB; {sizes}"
     )
     if "step" in training:
+        where = description.get("environment", training)  # older models have it there
         print(
             f"trained {training['step']} steps in {training['seconds'] / 60:.0f} minutes on "
-            f"{training['device']} ({training['threads']} threads); weights: {training['weights']}"
+            f"{where['device']} ({where['threads']} threads); weights: {training['weights']}"
         )
     if "data" in description:
         print("data: " + ", ".join(f"{k} {v}" for k, v in description["data"].items() if v))
