@@ -99,7 +99,7 @@ def _run_rows(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
         free_text = f", {size_text(free)} are free" if free else ""
         yield (
             "memory",
-            f"{size_text(need)} for the largest batch ({run['memory']['batch']}){free_text}",
+            f"{size_text(need)}, the largest batch being {run['memory']['batch']}{free_text}",
         )
     if run.get("tokens_per_second"):
         yield "speed", f"{run['tokens_per_second']:,.0f} target tokens/s"
