@@ -722,7 +722,7 @@ def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
         (["--set", "train.r_drop=5", "--set", "train.simcut=3"], ["exclude each other"]),
         (["--set", "train.ema_decay=1"], ["train.ema_decay", "[0, 1)"]),
         (["--set", "data.bpe_dropout=0.1"], ["data.vocab_type"]),
-        (["--set", "train.weight_decay=0.1"], ["adamw"]),
+        (["--set", "train.optimizer=adam", "--set", "train.weight_decay=0.1"], ["adamw"]),
         (["--bidirectional", "--data", "sample", "--tgt", "fr"], ["fr"]),
     ],
 )
