@@ -23,6 +23,7 @@ SETTINGS = {
     "model.dropout": 0.0,
     "data.copy_rate": 0.3,
     "train.precision": "fp32",
+    "train.optimizer": "adam",  # Muon's steps are as long whatever the gradient: so is rounding's
     "train.accum_steps": 2,
     "train.cooldown": 0.0,  # so that three steps and then six are the six of one run
     "train.warmup_steps": 4,
