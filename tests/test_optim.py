@@ -76,8 +76,6 @@ def test_first_update_moves_every_weight_by_the_rate() -> None:
 
 @pytest.mark.parametrize("kind", ["adam", "adamw", "muon"])
 def test_each_parameter_has_one_optimizer_and_the_configs_settings(make_model, kind: str) -> None:
-    if kind == "muon" and not hasattr(torch.optim, "Muon"):
-        pytest.skip("this PyTorch has no Muon")
     model = make_model()
     config = TrainConfig(optimizer=kind, beta1=0.8, beta2=0.95, weight_decay=0.0)
     optimizers = build_optimizers(model, config)
@@ -105,8 +103,6 @@ def test_only_matrices_decay(make_model) -> None:
 
 def test_muon_moves_matrices_in_all_directions_alike(make_model) -> None:
     """Nearly orthogonal updates: the singular values of a step lie closer than the gradient's."""
-    if not hasattr(torch.optim, "Muon"):
-        pytest.skip("this PyTorch has no Muon")
     model = make_model()
     optimizers = build_optimizers(model, TrainConfig(optimizer="muon"))
     weight = model.encoder[0].feed_forward[0].weight

@@ -81,7 +81,9 @@ def test_what_a_run_went_back_from_is_set_aside(save_step, tmp_path: Path) -> No
     rotate(run, every=10, keep=3, best=10)
     assert (run / "steps" / "30.damaged").exists() and not folder.exists()
     save_step(30)
+    (run / "steps" / "my.damaged").mkdir()  # not ours
     rotate(run, every=10, keep=3, best=10)
+    assert (run / "steps" / "my.damaged").exists()
     assert not (run / "steps" / "30.damaged").exists()  # the run has come that far again
 
 

@@ -489,8 +489,6 @@ def test_a_collapse_is_named_at_validation(settings, tmp_path: Path, caplog, mon
     ],
 )
 def test_each_technique_resumes_bit_for_bit(settings, tmp_path: Path, changes) -> None:
-    if changes == {"optimizer": "muon"} and not hasattr(torch.optim, "Muon"):
-        pytest.skip("this PyTorch has no Muon")
     train(settings(**changes), tmp_path / "whole", device="cpu")
     for steps in (2, 6):
         train(settings(steps=steps, **changes), tmp_path / "parts", device="cpu")

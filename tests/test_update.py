@@ -96,8 +96,6 @@ def test_gradients_are_clipped_and_the_rate_is_set(make_model: Make) -> None:
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
 def test_goes_on_where_it_was(make_model: Make, optimizer: str, ema_decay: float) -> None:
-    if optimizer == "muon" and not hasattr(torch.optim, "Muon"):
-        pytest.skip("this PyTorch has no Muon")
     changes = {"optimizer": optimizer, "ema_decay": ema_decay}
     made, fresh = updater(make_model, **changes), updater(make_model, seed=1, **changes)
     for step in (1, 2):
@@ -147,8 +145,6 @@ def spoil(made: Updater, value: float) -> None:
 def test_a_bad_update_is_left_out_as_if_it_had_not_been(
     make_model: Make, value: float, optimizer: str
 ) -> None:
-    if optimizer == "muon" and not hasattr(torch.optim, "Muon"):
-        pytest.skip("this PyTorch has no Muon")
     made = updater(make_model, optimizer=optimizer)
     for step in range(1, 15):
         made.update([collate(PAIRS)], step)

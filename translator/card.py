@@ -46,7 +46,7 @@ fingerprint `{info["data"]["fingerprint"]}`. One SentencePiece {data.vocab_type}
 {sizes.n_encoder_layers} encoder and {sizes.n_decoder_layers} decoder layers,
 d_model {sizes.d_model}, d_ff {sizes.d_ff}, {sizes.n_heads} heads, {sizes.norm}-norm, dropout
 {sizes.dropout}, down to {min(sizes.dropout, train.cooldown_dropout)} in the cooldown;
-{train.optimizer} ({train.beta1}, {train.beta2}), peak learning rate {train.peak_lr} after
+{_optimizer(train)}, peak learning rate {train.peak_lr} after
 {train.warmup_steps} steps, then {train.schedule}{_cooldown(train)};
 {train.max_tokens * train.accum_steps} padded tokens an update, label smoothing
 {train.label_smoothing}, clipping at {train.clip_norm}; copy placeholders in {data.copy_rate:.0%} of
@@ -61,6 +61,13 @@ translator evaluate --model FOLDER --data {data.corpus} --split test
 translator translate --model FOLDER "TEXT"
 ```
 """
+
+
+def _optimizer(train: TrainConfig) -> str:
+    betas = f"({train.beta1}, {train.beta2})"
+    if train.optimizer != "muon":
+        return f"{train.optimizer} {betas}"
+    return f"muon with peak rate {train.muon_lr} for the matrices of the layers, else adam {betas}"
 
 
 def _cooldown(train: TrainConfig) -> str:

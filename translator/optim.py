@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from translator.config import TrainConfig, TranslatorError
+from translator.config import TrainConfig
 
 
 def rate_factor(step: int, config: TrainConfig) -> float:
@@ -59,16 +59,11 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
       2024; Liu et al. 2025 for the decay); embedding, biases and norms stay with AdamW.
 
     Each group has a `peak_lr`; `set_rate` makes the rate of each step from it.
-
-    Raises:
-        TranslatorError: this PyTorch has no Muon.
     """
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     found: list[torch.optim.Optimizer] = []
     if config.optimizer == "muon":
-        if not hasattr(torch.optim, "Muon"):
-            raise TranslatorError("train.optimizer=muon needs PyTorch 2.9 or later: update torch.")
         embedding = model.get_parameter("embedding.weight")
         muon = torch.optim.Muon(
             [p for p in matrices if p is not embedding],

@@ -121,8 +121,8 @@ def rotate(run: Path, every: int, keep: int, best: int) -> None:
     regular = regular_steps(run, every)
     resumable = regular[-2:]
     kept = [*regular[-keep:], *resumable]
-    for folder in (run / "steps").glob("*.damaged"):
-        if int(folder.stem) <= int(regular[-1].name):  # the run has come that far again
+    for folder in (run / "steps").glob("*.damaged"):  # gone once the run has come that far again
+        if folder.stem.isdecimal() and int(folder.stem) <= int(regular[-1].name):
             discard(folder)
     for folder in step_folders(run):
         if folder not in kept and folder.name != str(best):

@@ -1,0 +1,30 @@
+"""The card of a model says how it was made."""
+
+from dataclasses import replace
+
+import pytest
+
+from translator.card import model_card
+from translator.checkpoint import TrainingState
+from translator.config import Config
+
+INFO = {
+    "data": {"corpus": "captions", "fingerprint": "f00d", "training_pairs": 7, "dropped": {}},
+    "training": {**vars(TrainingState(step=12)), "parameters": 3456, "weights": "step 12"},
+    "environment": {"device": "cpu", "threads": 3, "torch": "9.8"},
+    "scores": {},
+}
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
+def test_the_recipe_names_optimizer_and_rates(optimizer: str) -> None:
+    config = Config()
+    train = replace(config.train, optimizer=optimizer, peak_lr=0.0123, muon_lr=0.0456)
+    card = model_card(replace(config, train=train), INFO)
+    assert optimizer in card and "0.0123" in card
+    assert ("0.0456" in card) == (optimizer == "muon")
+
+
+def test_the_surroundings_are_named() -> None:
+    text = model_card(Config(), INFO).replace("\n", " ")
+    assert "on cpu with 3 threads, torch 9.8" in text and "12 updates" in text
