@@ -1,6 +1,7 @@
 """Several processes, started by `torchrun`; one process runs the same code."""
 
 import datetime
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,6 +85,9 @@ def process_group(device: torch.device) -> Iterator[Ranks]:
             "Another process of this run has failed, see its own error; this one ends too."
         ) from None
     finally:
+        # What still holds the group, such as DistributedDataParallel in its cycles of references,
+        # would have its threads end with the interpreter, which now and then aborts the process.
+        gc.collect()
         dist.destroy_process_group()
 
 

@@ -434,13 +434,16 @@ def train(
     with process_group(chosen) as ranks:
         if fresh and ranks.first and (aside := move_aside(folder)):
             log.info("The old run is now %s.", aside)
-        run = Run(config, folder, chosen, show_bar, ranks)
-        before = run.state.step
-        if ranks.first:
-            log.info(run.describe())
-        run.loop(minutes)
-        info = run.finished() if run.state.step == before else None
-        if info is None:
-            info = run.finish()
-        ranks.wait()
-        return info
+        return _train(Run(config, folder, chosen, show_bar, ranks), minutes)
+
+
+def _train(run: Run, minutes: float | None) -> dict[str, Any]:
+    before = run.state.step
+    if run.ranks.first:
+        log.info(run.describe())
+    run.loop(minutes)
+    info = run.finished() if run.state.step == before else None
+    if info is None:
+        info = run.finish()
+    run.ranks.wait()
+    return info
