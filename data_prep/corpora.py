@@ -1,42 +1,154 @@
-"""Getting a corpus by its name: the bundled one, a folder of plain files, or one from the hub."""
+"""Getting a corpus by its name: the bundled one, a folder, a file, or one from the hub.
 
-import gzip
+`CORPORA` is the table of the names.
+"""
+
 import hashlib
+import json
 import math
-import os
-import queue
 import random
-import threading
-import urllib.error
-import urllib.request
-import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_prep.downloads import VALID_NAMES, HubCorpus, Split, open_hub, open_sacrebleu
+from data_prep.formats import (
+    READERS,
+    Source,
+    TextPair,
+    check_sides,
+    iterate_file,
+    iterate_pairs,
+    split_name,
+)
+from data_prep.store import MANIFEST, is_prepared, text_pairs
 from translator.config import TranslatorError
 
-TextPair = tuple[str, str]
-VALID_NAMES = ("valid", "val", "dev", "validation")  # four spellings of one split
-
-
-@dataclass(frozen=True)
-class HubCorpus:
-    """A data set on the Hugging Face hub: plain files, read by `datasets`."""
-
-    path: str
-    config: str | None = None
-
-
-# Layouts confirmed by their pages: multi30k has the columns `en` and `de` (JSON lines); wmt14 has
-# one column `translation` with the languages as keys (Parquet).
-HUB_CORPORA = {
-    "multi30k": HubCorpus("bentrevett/multi30k"),
-    "wmt14": HubCorpus("wmt/wmt14", "de-en"),
+# From the pages of the hub: the data set cards (columns, pairs, download, licence), the lists of
+# commits (revisions), and the loading scripts that the files were once made with (which test set
+# a split is). `revision` None where only the first digits of the commit are known.
+CORPORA = {
+    "multi30k": HubCorpus(
+        "bentrevett/multi30k",
+        columns="en, de",
+        splits=(
+            Split("train", "train", 29_000),
+            Split("validation", "valid", 1_014),
+            Split("test", "test_2016_flickr", 1_000, "image captions of 2016"),
+        ),
+        download=4_920_000,
+        licence="CC BY-NC-SA 4.0",  # of the text, as published for WMT16; the card names none
+        citation="Elliott et al. 2016, Multi30K: Multilingual English-German Image Descriptions",
+        unconfirmed=("revision", "content of test"),
+    ),
+    "wmt14": HubCorpus(
+        "wmt/wmt14",
+        "de-en",
+        revision="b199e406369ec1b7634206d3ded5ba45de2fe696",
+        columns="translation",
+        splits=(
+            Split("train", "train", 4_508_785, "Europarl 7, Common Crawl, News Commentary 9"),
+            Split("validation", "valid", 3_000, "newstest2013"),
+            Split("test", "test_newstest2014", 3_003, "newstest2014"),
+        ),
+        download=818_467_512,
+        licence="unknown",  # so the card
+        citation="Bojar et al. 2014, Findings of the 2014 Workshop on Statistical Machine "
+        "Translation",
+    ),
+    "wmt16": HubCorpus(
+        "wmt/wmt16",
+        "de-en",
+        revision="41d8a4013aa1489f28fea60ec0932af246086482",
+        columns="translation",
+        splits=(
+            Split("train", "train", 4_548_885, "Europarl 7, Common Crawl, News Commentary 11"),
+            Split("validation", "valid", 2_169, "newstest2015"),
+            Split("test", "test_newstest2016", 2_999, "newstest2016"),
+        ),
+        download=827_152_589,
+        licence="unknown",
+        citation="Bojar et al. 2016, Findings of the 2016 Conference on Machine Translation",
+    ),
+    "wmt19": HubCorpus(  # its test set: sacrebleu:wmt19
+        "wmt/wmt19",
+        "de-en",
+        columns="translation",
+        splits=(
+            Split("train", "train", 34_782_245, "Europarl 9, ParaCrawl 3, Common Crawl, ..."),
+            Split("validation", "valid", 2_998, "newstest2018"),
+        ),
+        licence="unknown",
+        citation="Proceedings of the Fourth Conference on Machine Translation (WMT19), 2019",
+        unconfirmed=("revision", "download"),
+    ),
+    # The repository itself holds a loading script; this commit, of its branch of converted files,
+    # holds Parquet.
+    "iwslt17": HubCorpus(
+        "IWSLT/iwslt2017",
+        folder="iwslt2017-de-en",
+        revision="9ca48082a7aae6d0a9d18efb292c50eacd10d2e8",
+        columns="translation",
+        splits=(
+            Split("train", "train", 206_112, "TED talks"),
+            Split("validation", "valid", 888, "dev2010"),
+            Split("test", "test_tst2010_2015", 8_079, "tst2010 to tst2015"),
+        ),
+        licence="CC BY-NC-ND 4.0",
+        citation="Cettolo et al. 2012, WIT3: Web Inventory of Transcribed and Translated Talks",
+        unconfirmed=("files of train and test", "download"),
+    ),
+    "opus100": HubCorpus(
+        "Helsinki-NLP/opus-100",
+        "de-en",
+        revision="805090dc28bf78897da9641cdf08b61287580df9",
+        columns="translation",
+        splits=(
+            Split("train", "train", 1_000_000, "drawn from OPUS"),
+            Split("validation", "valid", 2_000),
+            Split("test", "test_opus100", 2_000),
+        ),
+        download=116_680_890,
+        licence="unknown",
+        citation="Zhang et al. 2020 (arXiv:2004.11867)",
+    ),
 }
-# What a split is called here where the hub calls it just "test".
-_TEST_NAMES = {"multi30k": "test_2016_flickr", "wmt14": "test_newstest2014"}
+
+
+def corpus_table() -> list[dict[str, Any]]:
+    """`CORPORA` as plain data, a row each."""
+    return [
+        {"name": name, **asdict(hub), "confirmed": hub.confirmed} for name, hub in CORPORA.items()
+    ]
+
+
+def corpus_lines() -> list[str]:
+    """`CORPORA` to be read by people, and what else is a CORPUS."""
+    lines = []
+    for name, hub in CORPORA.items():
+        address = ":".join(filter(None, (hub.path, hub.config or hub.folder)))
+        lines.append(f"{name:<10}{address} at {hub.revision or 'its newest commit'}")
+        for split in hub.splits:
+            pairs = "?" if split.pairs is None else f"{split.pairs:,}"
+            lines.append(f"{'':<10}{split.name:<20}{pairs:>12} pairs  {split.content}".rstrip())
+        size = "?" if hub.download is None else f"{hub.download / 1e6:,.1f} MB"
+        lines.append(
+            f"{'':<10}columns: {hub.columns}; download: {size}; licence: {hub.licence or '?'}"
+        )
+        lines.append(f"{'':<10}{hub.citation}")
+        if hub.unconfirmed:
+            lines.append(f"{'':<10}not confirmed: {', '.join(hub.unconfirmed)}")
+    kinds = ", ".join(f".{ending}" for ending in READERS)
+    return [
+        *lines,
+        "sample    bundled: needs no network",
+        f"FOLDER    with train.*, valid.*, test*.*: a file for each language, or {kinds}",
+        f"FILE      {kinds}; like the files of a folder also .gz, .xz, .zst",
+        "hf:OWNER/NAME[:CONFIG]   any data set of the hub with such columns, in plain files",
+        "sacrebleu:NAME           a test set of sacreBLEU",
+    ]
 
 
 @dataclass
@@ -45,8 +157,6 @@ class Corpus:
 
     name: str
     splits: dict[str, list[TextPair]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)  # what the user should be told
-    held_out: list[int] = field(default_factory=list)  # places of valid's pairs among train's
 
     def select(self, split: str) -> dict[str, list[TextPair]]:
         """The split of that name, else all splits whose names begin with it.
@@ -61,214 +171,173 @@ class Corpus:
             raise TranslatorError(f'{self.name} has no split "{split}"; it has: {known}.')
         return {name: self.splits[name] for name in sorted(names)}
 
-    def as_read(self) -> dict[str, list[TextPair]]:
-        """The splits as their files have them: what was held out is back in its place."""
-        if not self.held_out:
-            return self.splits
-        valid, train = iter(self.splits["valid"]), iter(self.splits["train"])
-        places = set(self.held_out)
-        n_pairs = len(self.splits["valid"]) + len(self.splits["train"])
-        whole = [next(valid if i in places else train) for i in range(n_pairs)]
-        return {"train": whole, **{n: p for n, p in self.splits.items() if n.startswith("test")}}
 
-    def fingerprint(self) -> str:
-        """A hash of the training and validation text, to tell one corpus from another."""
-        digest = hashlib.sha256()
-        for split in ("train", "valid"):
-            for src, tgt in self.splits.get(split, ()):
-                digest.update(f"{src}\n{tgt}\n".encode())
-        return digest.hexdigest()[:16]
-
-
-def read_lines(path: Path) -> list[str]:
-    """All lines of a text file, see `iterate_lines`."""
-    return list(iterate_lines(path))
-
-
-def iterate_lines(path: Path) -> Iterator[str]:
-    """The lines of a UTF-8 text file, `.gz` or plain, one by one. Only "\\n" ends a line.
+def read_tag(folder: Path) -> str | None:
+    """The tag that a folder of synthetic pairs has in its `corpus.json`, or a prepared one.
 
     Raises:
-        TranslatorError: not there, not UTF-8 (names the line), or a damaged `.gz`.
+        TranslatorError: the file is damaged, or there is no such tag.
     """
-    packed = path.suffix == ".gz"
+    file = folder / (MANIFEST if is_prepared(folder) else "corpus.json")
+    if not file.is_file():
+        return None
     try:
-        with gzip.open(path) if packed else open(path, "rb") as file:
-            if packed and not path.stat().st_size:
-                raise EOFError  # even nothing has a header when it is compressed
-            for number, raw in enumerate(file, start=1):
-                yield decode_line(raw, str(path), number)
-    except (EOFError, zlib.error, gzip.BadGzipFile):
-        raise TranslatorError(f"{path} is cut short or no gzip file: get it again.") from None
-    except FileNotFoundError:
-        raise TranslatorError(f"There is no file {path}.") from None
-    except OSError as error:
-        raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
+        tag = json.loads(file.read_bytes()).get("tag")
+    except (ValueError, AttributeError):
+        raise TranslatorError(f"{file} is damaged: it must be JSON, {{...}}.") from None
+    if tag not in (None, "<bt>"):
+        raise TranslatorError(f'{file}: "tag" must be "<bt>" or null, not {tag!r}.')
+    return tag
 
 
-def decode_line(raw: bytes, name: str, number: int) -> str:
-    """A line of bytes -> its text without the "\\n"; `name` and `number` are for the error."""
-    try:
-        return raw.decode("utf-8").removesuffix("\n")
-    except UnicodeDecodeError:
-        raise TranslatorError(
-            f"{name}, line {number}: not UTF-8. Convert the file first."
-        ) from None
-
-
-def read_pairs(src_file: Path, tgt_file: Path) -> list[TextPair]:
-    """Two files of equally many lines -> pairs.
+def _folder_files(folder: Path, src: str, tgt: str) -> Iterator[tuple[str, list[Path]]]:
+    """(split, its file or its two files), training data first.
 
     Raises:
-        TranslatorError: as `read_lines`, or the line counts differ.
+        TranslatorError: a split lacks a side, or there is more than one candidate for it.
     """
-    src, tgt = read_lines(src_file), read_lines(tgt_file)
-    if len(src) != len(tgt):
-        raise TranslatorError(
-            f"{src_file} has {len(src)} lines but {tgt_file} has {len(tgt)}: "
-            "line n of one must translate line n of the other."
-        )
-    return list(zip(src, tgt, strict=True))
-
-
-def _find(folder: Path, split: str, language: str) -> Path | None:
-    for name in (f"{split}.{language}", f"{split}.{language}.gz"):
-        if (folder / name).is_file():
-            return folder / name
-    return None
-
-
-def _folder_splits(folder: Path, src: str, tgt: str) -> Iterator[tuple[str, str]]:
-    """(the split's name here, its name in the folder), training data first.
-
-    A split is there if one of its sides is.
-    """
-    files = {path.name.removesuffix(".gz") for path in folder.iterdir() if path.is_file()}
-    stems = {name.rpartition(".")[0] for name in files if name.endswith((f".{src}", f".{tgt}"))}
-    if "train" in stems:
-        yield "train", "train"
-    for name in VALID_NAMES:
-        if name in stems:
-            yield "valid", name
-            break
-    for stem in sorted(stems):
-        if stem.startswith("test"):
-            yield stem, stem
-
-
-def load_folder(folder: Path, src: str, tgt: str) -> Corpus:
-    """A folder with `train.SRC`, `train.TGT`, `valid.*` and `test*.*`, each plain or `.gz`.
-
-    Raises:
-        TranslatorError: a file of a pair is missing, unreadable, or of another length.
-    """
-    corpus = Corpus(folder.name)
-    for split, stem in _folder_splits(folder, src, tgt):
-        src_file, tgt_file = _find(folder, stem, src), _find(folder, stem, tgt)
-        if src_file is None or tgt_file is None:
-            missing = f"{stem}.{src if src_file is None else tgt}"
+    found: dict[str, dict[str, list[Path]]] = {}  # split -> format or language -> files
+    for path in sorted(folder.iterdir()):
+        stem, ending = split_name(path.name)
+        split = "valid" if stem in VALID_NAMES else stem
+        wanted = split in ("train", "valid") or split.startswith("test")
+        if wanted and ending in (*READERS, src, tgt) and path.is_file():
+            found.setdefault(split, {}).setdefault(ending, []).append(path)
+    rank = {"train": 0, "valid": 1}
+    for split in sorted(found, key=lambda name: (rank.get(name, 2), name)):
+        files = [path for paths in found[split].values() for path in paths]
+        plain = found[split].keys() <= {src, tgt}
+        stems = {split_name(path.name)[0] for path in files}  # dev and valid are one split
+        if len(files) > (len(found[split]) if plain else 1) or len(stems) > 1:
+            names = " and ".join(path.name for path in files)
+            raise TranslatorError(f"{folder} has {names} for one split: keep one of them.")
+        if plain and len(files) == 1:
+            stem, ending = split_name(files[0].name)
+            missing = f"{stem}.{tgt if ending == src else src}"
             raise TranslatorError(f"{folder} lacks {missing} (or {missing}.gz).")
-        corpus.splits[split] = read_pairs(src_file, tgt_file)
-    if not corpus.splits:
+        yield split, [found[split][side][0] for side in (src, tgt)] if plain else files
+
+
+def _open_files(files: Sequence[Path], src: str, tgt: str) -> Iterator[TextPair]:
+    pairs = iterate_pairs(*files) if len(files) == 2 else iterate_file(files[0], src, tgt)
+    return check_sides(pairs, " and ".join(map(str, files)), src, tgt)
+
+
+def open_folder(folder: Path, src: str, tgt: str) -> dict[str, Source]:
+    """A folder with `train`, `valid` and `test*`, each in a file for each language, or in one.
+
+    Raises:
+        TranslatorError: there is none of these, or one is incomplete or there twice. While a
+            split is read: as data_prep/formats.py says.
+    """
+    if is_prepared(folder):
+        names = sorted(
+            file.name.removesuffix(f".{src}.ends") for file in folder.glob(f"*.{src}.ends")
+        )
+        pairs = {split: text_pairs(folder, split, src, tgt) for split in names}
+        return {split: pairs[split].__iter__ for split in names}
+    splits: dict[str, Source] = {
+        split: partial(_open_files, files, src, tgt)
+        for split, files in _folder_files(folder, src, tgt)
+    }
+    if not splits:
         raise TranslatorError(
             f"{folder} holds no corpus: put train.{src}, train.{tgt} and, for example, "
             f"valid.{src}, valid.{tgt} there."
         )
-    return corpus
+    return splits
 
 
-def _hub_reachable(timeout: float = 2.0) -> bool:
-    """Whether the hub answers at all; asked first because its client retries for minutes."""
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-    answers: queue.Queue[bool] = queue.Queue()
+def corpus_identity(name: str, src: str, tgt: str) -> list[Any]:
+    """What tells one corpus from another, and from itself before it was changed; in no time.
 
-    def ask() -> None:
-        request = urllib.request.Request(endpoint, method="HEAD")
-        try:
-            urllib.request.urlopen(request, timeout=timeout).close()
-        except urllib.error.HTTPError:
-            pass  # an answer, if not a kind one
-        except (OSError, ValueError):
-            answers.put(False)
-            return
-        answers.put(True)
-
-    # In a thread, because looking up a name can take longer than any timeout.
-    threading.Thread(target=ask, daemon=True).start()
-    try:
-        return answers.get(timeout=timeout)
-    except queue.Empty:
-        return False
+    Of files it is their names, sizes and times, of the hub's data sets what was asked for.
+    """
+    if name == "sample":
+        digest = hashlib.sha256()
+        for module in ("sample", "grammar", "sampler", "phrases", "lexicon"):  # which write it
+            digest.update(Path(__file__).with_name(f"{module}.py").read_bytes())
+        return [name, digest.hexdigest()]
+    path = local_path(name)
+    if path is None:
+        hub = asdict(CORPORA[name]) if name in CORPORA else {}
+        return [name, *(hub.get(key) for key in ("path", "config", "folder", "revision"))]
+    files = [path / MANIFEST if is_prepared(path) else path]
+    if path.is_dir() and not is_prepared(path):
+        files = [file for _, split_files in _folder_files(path, src, tgt) for file in split_files]
+        files += [file for file in (path / "corpus.json",) if file.is_file()]
+    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
 
 
-def load_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> Corpus:
-    """A corpus through `datasets`: downloaded once, then read from its cache.
+def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
+    """The splits of a corpus by its name, each to be read as often as needed, pair by pair.
 
-    `hub.path` may also be a folder laid out like a hub repository.
+    Args:
+        name: `sample`, a folder, a file, a name of `CORPORA`, `hf:OWNER/NAME[:CONFIG]`, or
+            `sacrebleu:TESTSET`.
 
     Raises:
-        TranslatorError: no network and nothing cached, or a layout this cannot read.
+        TranslatorError: it is not there, or it is broken; the message says what to do.
     """
-    local = Path(hub.path).is_dir()
-    offline = not local and not _hub_reachable()
-    if offline:  # read when `datasets` is imported
-        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
-    import datasets
-
-    datasets.utils.logging.set_verbosity_error()
-    try:
-        loaded: Any = datasets.load_dataset(hub.path, hub.config)
-    except Exception as error:  # the libraries below raise a dozen kinds
-        if offline:
-            raise TranslatorError(
-                f"{name} is not cached and the hub cannot be reached. Go online once, or give a "
-                f"folder: --data FOLDER with train.{src}, train.{tgt}, valid.{src}, valid.{tgt} "
-                "(--data sample needs no network)."
-            ) from None
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise TranslatorError(f"{name} could not be loaded from the hub: {reason}") from error
-    corpus = Corpus(name)
-    for split, rows in loaded.items():
-        split = "valid" if split in VALID_NAMES else split
-        if split == "test":
-            split = _TEST_NAMES.get(name, split)
-        corpus.splits[split] = list(_hub_pairs(name, rows, src, tgt))
-    return corpus
-
-
-def _hub_pairs(name: str, rows: Any, src: str, tgt: str) -> Iterable[TextPair]:
-    columns = rows.column_names
-    if "translation" in columns:
-        pairs = rows["translation"]
-    elif src in columns and tgt in columns:
-        pairs = rows.select_columns([src, tgt])
-    else:
+    if name == "sample":
+        return _open_sample(src, tgt)
+    if name.startswith("hf:"):
+        owner_name, _, config = name.removeprefix("hf:").partition(":")
+        return open_hub(name, HubCorpus(owner_name, config or None), src, tgt)
+    if name.startswith("sacrebleu:"):
+        return open_sacrebleu(name.removeprefix("sacrebleu:"), src, tgt)
+    if name in CORPORA:
+        return open_hub(name, CORPORA[name], src, tgt)
+    path = local_path(name)
+    kinds = ", ".join(f".{ending}" for ending in READERS)
+    if path is None:
         raise TranslatorError(
-            f'{name} has the columns {", ".join(columns)}; needed are "{src}" and "{tgt}", '
-            'or "translation" with those keys.'
+            f'"{name}" is neither a folder nor a known corpus, nor a file ({kinds}); known: '
+            f"sample, {', '.join(CORPORA)}, hf:OWNER/NAME, sacrebleu:TESTSET."
         )
-    try:
-        return [(row[src], row[tgt]) for row in pairs]
-    except KeyError as error:
-        raise TranslatorError(f"{name} has no language {error}.") from None
+    if path.is_dir():
+        return open_folder(path, src, tgt)
+    if split_name(path.name)[1] not in READERS:
+        raise TranslatorError(
+            f"{name} is no corpus: a single file must be one of {kinds} (also .gz, .xz, .zst); "
+            "two plain files go into a folder."
+        )
+    return {"train": partial(_open_files, [path], src, tgt)}
 
 
-def _hold_out(corpus: Corpus, seed: int) -> None:
-    """Takes a seeded 1 % of the training pairs, at most 2,000, as validation data."""
-    pairs = corpus.splits["train"]
-    count = min(max(len(pairs) // 100, 1), 2000)
-    chosen = set(random.Random(seed).sample(range(len(pairs)), count))
-    corpus.held_out = sorted(chosen)
-    corpus.splits["valid"] = [pairs[i] for i in corpus.held_out]
-    corpus.splits["train"] = [pair for i, pair in enumerate(pairs) if i not in chosen]
-    corpus.notes.append(
-        f"{corpus.name} has no validation data: {count} training pairs are held out for it."
-    )
+def local_path(name: str) -> Path | None:
+    """The folder or file that a name means, if it means one."""
+    if name == "sample" or name in CORPORA or name.startswith(("hf:", "sacrebleu:")):
+        return None
+    return Path(name).resolve() if Path(name).exists() else None
+
+
+def load_corpus(name: str, src: str, tgt: str, seed: int = 1) -> Corpus:
+    """All of a corpus, see `open_corpus`. Without validation data a part of train is held out.
+
+    Raises:
+        TranslatorError: it is not there, or it is broken; the message says what to do.
+    """
+    path = local_path(name)
+    sources = open_corpus(name, src, tgt)
+    splits = {split: list(pairs()) for split, pairs in sources.items()}
+    if splits.get("train") and not splits.get("valid"):
+        pairs = splits["train"]
+        places = held_out_places(len(pairs), seed)
+        away = set(places)
+        splits["valid"] = [pairs[i] for i in places]
+        splits["train"] = [pair for i, pair in enumerate(pairs) if i not in away]
+    return Corpus(path.name if path else name, splits)
+
+
+def held_out_places(n_pairs: int, seed: int) -> list[int]:
+    """Which pairs of train are for validation where there is nothing else: 1 %, at most 2,000."""
+    return sorted(random.Random(seed).sample(range(n_pairs), min(max(n_pairs // 100, 1), 2000)))
 
 
 def split_mixture(text: str) -> list[tuple[str, float]]:
     """Corpora and their weights: "A:1.0,B:3.0" are two, a text without a comma is one."""
-    if "," not in text or Path(text).is_dir():
+    if "," not in text or Path(text).exists():
         return [(text, 1.0)]
     parts = []
     for part in text.split(","):
@@ -285,39 +354,15 @@ def split_mixture(text: str) -> list[tuple[str, float]]:
     return parts
 
 
-def load_corpus(name: str, src: str, tgt: str, seed: int = 1) -> Corpus:
-    """A corpus by name: `sample`, a folder, one of `HUB_CORPORA`, or `hf:OWNER/NAME[:CONFIG]`.
-
-    Raises:
-        TranslatorError: it is not there, or it is broken; the message says what to do.
-    """
-    if name == "sample":
-        corpus = _load_sample(src, tgt)
-    elif name.startswith("hf:"):
-        path, _, config = name.removeprefix("hf:").partition(":")
-        corpus = load_hub(name, HubCorpus(path, config or None), src, tgt)
-    elif name in HUB_CORPORA:
-        corpus = load_hub(name, HUB_CORPORA[name], src, tgt)
-    elif Path(name).is_dir():
-        corpus = load_folder(Path(name).resolve(), src, tgt)
-    else:
-        raise TranslatorError(
-            f'"{name}" is neither a folder nor a known corpus; known: sample, '
-            f"{', '.join(HUB_CORPORA)}, hf:OWNER/NAME."
-        )
-    if corpus.splits.get("train") and not corpus.splits.get("valid"):
-        _hold_out(corpus, seed)
-    return corpus
-
-
-def _load_sample(src: str, tgt: str) -> Corpus:
+def _open_sample(src: str, tgt: str) -> dict[str, Source]:
     from data_prep.sample import sample_corpus
 
     if {src, tgt} != {"en", "de"}:
         raise TranslatorError(f"sample is English and German; it has no {src}-{tgt}.")
-    corpus = Corpus("sample")
-    for split, pairs in sample_corpus().items():
-        corpus.splits[split] = [
-            (pair.src, pair.tgt) if src == "en" else (pair.tgt, pair.src) for pair in pairs
-        ]
-    return corpus
+    splits = sample_corpus()
+
+    def pairs(split: str) -> Iterator[TextPair]:
+        for pair in splits[split]:
+            yield (pair.src, pair.tgt) if src == "en" else (pair.tgt, pair.src)
+
+    return {split: partial(pairs, split) for split in splits}
