@@ -61,13 +61,19 @@ class Words:
         self.flat = torch.tensor([number for row in rows for number in row], dtype=torch.long)
 
     @classmethod
-    def of_sides(cls, pairs: Sequence[TextPair]) -> tuple["Words", "Words", int]:
+    def of_sides(
+        cls, pairs: Sequence[TextPair], numbers: dict[str, int] | None = None
+    ) -> tuple["Words", "Words", int]:
         """Both sides, equal words with equal numbers, and how many numbers there are.
 
         Left out is what cannot tell anything: words that stand but once in all, and of long lines
         the most frequent words.
+
+        Args:
+            pairs: their lines.
+            numbers: gets the number of every word.
         """
-        numbers: dict[str, int] = {}
+        numbers = {} if numbers is None else numbers
         sides = [
             [
                 {numbers.setdefault(w[:STEM], len(numbers)) for w in _WORD.findall(line.casefold())}

@@ -5,14 +5,17 @@ thresholds stand between what clean corpora showed (Multi30k, WMT news, the bund
 them and random parts down to 500 pairs, both directions) and what injected faults showed.
 """
 
-import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from data_prep.alignment import check_alignment
+from data_prep.contamination import contaminated_lines
 from data_prep.corpora import TextPair
+from data_prep.language import identify
+from data_prep.rules import is_garbled
+from translator.config import CleanConfig
 from translator.text import normalise
 
 Severity = Literal["broken", "warning", "note"]
@@ -31,35 +34,6 @@ DUPLICATES = 0.005  # clean corpora: up to 0.2 %
 COPIES, COPIES_BROKEN = 0.02, 0.3  # clean corpora: up to 0.6 %, names and headlines
 OVERLAP = 0.01  # of a validation or test split
 
-# Frequent words that are no words of the other language.
-COMMON_WORDS = {
-    "en": "the of and to is that it for on with as are at by this be from or have an they which "
-    "one you were all her she there would their we been has when who if more no out up said what "
-    "its about than into them can only other time new some could these two may first then any my "
-    "now such like our over me even most made after also did many before must through back where "
-    "much your way down should because each just those people how too little good very make still "
-    "own see work long get here between both being under never while off he his him had not but",
-    "de": "der und den von zu das mit sich des auf für ist im dem nicht ein eine als auch es "
-    "werden aus er hat dass sie nach wird bei einer um am sind noch wie einem über einen so zum "
-    "aber haben nur oder vor zur bis mehr durch kann gegen vom können schon wenn habe seine ihre "
-    "dann unter wir soll ich eines jahr zwei diese dieser wieder keine uhr seiner worden will "
-    "zwischen immer was sagte gibt alle seit muss doch jetzt drei neue damit bereits da ihr seinen "
-    "müssen ab ihrer ohne sondern selbst ersten nun etwa ganz beim weil während ihm ihn wurde "
-    "waren sein sehr hier einige viele",
-}
-_AMBIGUOUS = {"so", "will", "was", "am", "an", "in", "die", "war", "man", "also", "des", "all"}
-_LANGUAGE = {
-    word: language
-    for language, words in COMMON_WORDS.items()
-    for word in words.split()
-    if word not in _AMBIGUOUS
-}
-_WORD = re.compile(r"[^\W\d_]+")
-# UTF-8 that was read as Latin-1 or Windows-1252 and written as UTF-8 again: "Ã¼", "â€œ".
-_MOJIBAKE = re.compile(
-    r"Ã[\x80-\xbf€‚ƒ„…†‡ˆ‰Š‹ŒŽ‘’“”•–—˜™š›œžŸ]|â€[\x80-\xbf™œ“”˜¦ž]|Â[\xa0-\xbf]|\ufffd"
-)
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -70,7 +44,12 @@ class Finding:
     text: str
 
 
-def sniff(splits: Mapping[str, Sequence[TextPair]], src: str, tgt: str) -> list[Finding]:
+def sniff(
+    splits: Mapping[str, Sequence[TextPair]],
+    src: str,
+    tgt: str,
+    clean: CleanConfig = CleanConfig(),  # noqa: B008 - frozen
+) -> list[Finding]:
     """All findings about the training data, and about what of it stands in other splits."""
     train = splits["train"]
     return [
@@ -79,7 +58,7 @@ def sniff(splits: Mapping[str, Sequence[TextPair]], src: str, tgt: str) -> list[
         *find_copies(train),
         *find_duplicates(train),
         *find_mojibake(train),
-        *find_overlap(splits),
+        *find_overlap(splits, clean),
     ]
 
 
@@ -143,23 +122,13 @@ def find_misalignment(pairs: Sequence[TextPair]) -> list[Finding]:
     return findings
 
 
-def language_of(line: str) -> str | None:
-    """ "en" or "de" where the common words of a line are clear about it."""
-    words = set(_WORD.findall(line.casefold()))
-    counts = Counter(_LANGUAGE[word] for word in words if word in _LANGUAGE)
-    ranked = counts.most_common(2)
-    if not ranked or ranked[0][1] < 2:
-        return None
-    return ranked[0][0] if len(ranked) == 1 or ranked[0][1] >= 3 * ranked[1][1] else None
-
-
 def find_swapped_languages(pairs: Sequence[TextPair], src: str, tgt: str) -> list[Finding]:
-    """Source lines in the target language and the other way round, for languages in the table."""
-    if not {src, tgt} <= COMMON_WORDS.keys() or src == tgt:
+    """Source lines in the target language and the other way round, for English and German."""
+    if {src, tgt} != {"en", "de"}:
         return []
     swapped, wrong, clear = [], [], 0
     for number, (src_line, tgt_line) in enumerate(pairs):
-        is_src, is_tgt = language_of(src_line), language_of(tgt_line)
+        is_src, is_tgt = identify(src_line), identify(tgt_line)
         clear += is_src is not None or is_tgt is not None
         if (is_src, is_tgt) in ((tgt, src), (tgt, None), (None, src)):
             swapped.append(number)
@@ -232,7 +201,7 @@ def find_duplicates(pairs: Sequence[TextPair]) -> list[Finding]:
 
 def find_mojibake(pairs: Sequence[TextPair]) -> list[Finding]:
     """Text that was decoded with a wrong encoding once and stored so."""
-    bad = [n for n, pair in enumerate(pairs) if any(_MOJIBAKE.search(side) for side in pair)]
+    bad = [n for n, pair in enumerate(pairs) if any(map(is_garbled, pair))]
     if len(bad) < max(3, 0.001 * len(pairs)):
         return []
     text = (
@@ -243,23 +212,26 @@ def find_mojibake(pairs: Sequence[TextPair]) -> list[Finding]:
 
 
 def count_overlap(splits: Mapping[str, Sequence[TextPair]]) -> dict[str, dict[str, int]]:
-    """For every other split: how many of its pairs have a side, or both, in the training data."""
-    sides = [{_key(pair[side]) for pair in splits["train"]} for side in (0, 1)]
-    counts = {}
-    for name, pairs in splits.items():
-        if name == "train":
-            continue
-        hits = [(_key(src) in sides[0], _key(tgt) in sides[1]) for src, tgt in pairs]
-        counts[name] = {
-            "pairs": len(pairs),
-            "source": sum(src for src, _ in hits),
-            "target": sum(tgt for _, tgt in hits),
-            "either": sum(src or tgt for src, tgt in hits),
+    """For every other split: how many of its pairs have a side, or both, in the training data.
+
+    Whole lines count, perhaps within longer ones; cleaning also drops what is nearly the same.
+    """
+    found = contaminated_lines(splits, splits["train"], CleanConfig(overlap_share=1.0))
+    return {
+        name: {
+            "pairs": len(splits[name]),
+            "source": len(src),
+            "target": len(tgt),
+            "either": len(src | tgt),
         }
-    return counts
+        for name, (src, tgt) in found.items()
+    }
 
 
-def find_overlap(splits: Mapping[str, Sequence[TextPair]]) -> list[Finding]:
+def find_overlap(
+    splits: Mapping[str, Sequence[TextPair]],
+    clean: CleanConfig = CleanConfig(),  # noqa: B008 - frozen
+) -> list[Finding]:
     """What training shows must not be what scores are measured on."""
     findings = []
     for name, count in count_overlap(splits).items():
@@ -267,9 +239,13 @@ def find_overlap(splits: Mapping[str, Sequence[TextPair]]) -> list[Finding]:
             text = (
                 f"{_share(count['either'], count['pairs'])} pairs of {name} have their source "
                 f"({count['source']:,}) or target ({count['target']:,}) in the training data: "
-                "scores on it will be too good. Drop them from training."
             )
-            findings.append(Finding("overlap", "warning", text))
+            if clean.contamination:
+                text += "training leaves those out, and what is nearly so."
+            else:
+                text += "scores on it will be too good (clean.contamination=true drops them)."
+            severity: Severity = "note" if clean.contamination else "warning"
+            findings.append(Finding("overlap", severity, text))
     return findings
 
 

@@ -54,7 +54,7 @@ class DataConfig:
     corpus: str = "multi30k"
     src: str = "en"
     tgt: str = "de"
-    vocab_size: int = 6000
+    vocab_size: int = 0  # pieces; 0: by the size of the corpus, see data_prep/prepare.py
     max_length: int = 128  # longer pairs are dropped
     max_ratio: float = 4.0  # pairs whose lengths differ by more than this factor are dropped
     copy_rate: float = (
@@ -75,6 +75,116 @@ class DataConfig:
             raise TranslatorError(
                 "data.unigram_alpha must not be negative, data.bpe_dropout be in [0, 1)."
             )
+        if self.vocab_size < 0:
+            raise TranslatorError(f"data.vocab_size must not be negative, not {self.vocab_size}.")
+
+
+# Shares of the training pairs at `noise.scale=1`: those with which Firefox Translations trains its
+# teachers, after Bogoychev et al. 2023 (arXiv:2311.14838); those marked are ours, and not tuned.
+USUAL_NOISE = {
+    "capitals": 0.07,
+    "title_case": 0.05,
+    "lower_case": 0.05,  # ours
+    "no_final_stop": 0.2,
+    "final_stop": 0.2,  # ours
+    "typos": 0.05,
+    "inline": 0.005,
+    "join": 0.05,  # ours
+}
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """How often training pairs get noise in their text (data_prep/noise.py); 0 = never.
+
+    A rate that is -1 is `scale` times the usual one: `noise.scale=1` turns all on, and single rates
+    replace their own.
+    """
+
+    scale: float = 0.0
+    capitals: float = -1.0  # both sides in capitals
+    title_case: float = -1.0  # a capital at each word of both sides
+    lower_case: float = -1.0  # no capitals in the source
+    no_final_stop: float = -1.0  # both sides without the mark at their end
+    final_stop: float = -1.0  # a full stop behind both sides, where there is no mark
+    typos: float = -1.0  # in the source
+    inline: float = -1.0  # an emoji, a number or an address, the same on both sides
+    join: float = -1.0  # with one or two other pairs
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.scale < float("inf"):
+            raise TranslatorError(f"noise.scale must be at least 0, not {self.scale}.")
+        for name in USUAL_NOISE:
+            if not 0 <= self.rate(name) <= 1:
+                rate = self.rate(name)
+                raise TranslatorError(f"noise.{name} must be in [0, 1], or -1, not {rate:g}.")
+        for row in (("capitals", "title_case", "lower_case"), ("no_final_stop", "final_stop")):
+            if sum(map(self.rate, row)) > 1:
+                names = ", ".join(f"noise.{name}" for name in row)
+                raise TranslatorError(f"{names} exclude each other: together at most 1.")
+
+    def rate(self, name: str) -> float:
+        """The share of the pairs for which a kind of noise is chosen."""
+        own: float = getattr(self, name)
+        return self.scale * USUAL_NOISE[name] if own == -1 else own
+
+
+@dataclass(frozen=True)
+class CleanConfig:
+    """Which training pairs are dropped (data_prep/rules.py says what each rule looks at).
+
+    A threshold of 0 (or false, or "off") turns its rule off; `contamination` does it for what
+    begins with overlap.
+    """
+
+    enabled: bool = True  # false turns all of it off
+    repair: bool = True  # mend what is certain: entities, invisible characters, encodings
+    empty: bool = True
+    max_words: int = 200  # of a side
+    max_characters: int = 2000
+    control: int = 1  # from so many control characters on
+    garbled: bool = True  # text in a broken encoding
+    min_letters: float = 0.4  # share of what is printed on a side
+    copied_words: int = 4  # copies of the other side, of so many words or more
+    repeated_words: int = 2  # the same twice on one side only, so many words or more each time
+    markup: int = 1  # from so many tags or brackets on that stand alone
+    urls: int = 1  # from so many web or mail addresses on that stand on one side only
+    language_words: int = 4  # sides of another language, of so many words or more
+    max_ratio: float = 1.65  # of the characters of long lines; short lines may differ more
+    numbers: int = 1  # from so many numbers on, on each side, that the other side lacks
+    duplicates: str = "near"  # "exact": only those that are equal
+    alignment: float = 0.3  # nats that each word (but five) must say for a pair; affinity.py
+    contamination: bool = True  # pairs that are, or nearly are, in a validation or test split:
+    overlap_ngram: int = 3  # n-grams of so many words ...
+    overlap_share: float = 0.8  # ... cover such a share of a line there ...
+    overlap_words: int = 8  # ... that has so many words or more; shorter ones must be equal, and
+    overlap_equal_words: int = 3  # have so many; what is shorter still is everybody's
+
+    def __post_init__(self) -> None:
+        _one_of("clean.duplicates", self.duplicates, ("near", "exact", "off"))
+        for name, value in vars(self).items():
+            if not isinstance(value, str) and not value >= 0:
+                raise TranslatorError(f"clean.{name} must not be negative, not {value}.")
+        if 0 < self.max_ratio <= 1:
+            raise TranslatorError(f"clean.max_ratio must be above 1, not {self.max_ratio}.")
+        if not 0 < self.overlap_share <= 1:
+            raise TranslatorError(
+                f"clean.overlap_share must be in (0, 1], not {self.overlap_share}; "
+                "clean.contamination=false turns it off."
+            )
+        if not 1 <= self.overlap_ngram <= self.overlap_words:
+            raise TranslatorError(
+                "clean.overlap_ngram must lie between 1 and clean.overlap_words "
+                f"({self.overlap_words}), not be {self.overlap_ngram}."
+            )
+
+    def resolve(self) -> "CleanConfig":
+        """The same rules; all of them off if they are not enabled."""
+        if self.enabled:
+            return self
+        off = {name: type(value)() for name, value in vars(self).items()}
+        overlap = {name: getattr(self, name) for name in vars(self) if name.startswith("overlap")}
+        return CleanConfig(**{**off, **overlap, "duplicates": "off"})
 
 
 @dataclass(frozen=True)
@@ -86,7 +196,7 @@ class TrainConfig:
     accum_steps: int = 1  # micro-batches in an update
     precision: str = "auto"  # "fp32", "bf16" in products, or "auto": bf16 where it is fast
     compile: bool = False  # compile the model (torch.compile); batches then have few fixed shapes
-    workers: int = -1  # processes that make batches ahead; -1 is 0 on a CPU and 4 beside a GPU
+    workers: int = -1  # processes that make batches ahead; -1 is 0 on a CPU and 2 beside a GPU
     optimizer: str = "adam"  # "adamw", or "muon" for the matrices of the layers beside it
     peak_lr: float = 2e-3
     schedule: str = "inverse-sqrt"  # after the warm-up; or "cosine", "constant"
@@ -201,6 +311,8 @@ class Config:
     preset: str = "tiny"
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    clean: CleanConfig = field(default_factory=CleanConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
 
@@ -247,11 +359,16 @@ _DEMO: dict[str, Any] = {  # the bundled corpus: clean text, few words
 # Wu et al. (ACL 2021) for Multi30k, `base` and `big` are the paper's, `deep` follows
 # Wang et al. (ACL 2019). The small ones are pre-norm: at the rates that they want, post-norm left
 # cross-attention uniform for eight epochs. Muon gave `tiny` 2.4 BLEU more than Adam after 1,800
-# steps; what else can be switched on gave nothing so early (docs/experiments.md).
+# steps; what else can be switched on gave nothing so early (docs/experiments.md). `small` is for
+# general use: it learns to bear the noise in what people type.
 PRESETS: dict[str, Config] = {
     "tiny": _preset((128, 256, 4, 4, 4, 0.3, "pre"), train=TrainConfig(optimizer="muon")),
     "demo": _preset((128, 256, 4, 2, 2, 0.05, "pre"), **_DEMO),
-    "small": _preset((256, 1024, 4, 3, 3, 0.3, "pre"), data=DataConfig(vocab_size=8000)),
+    "small": _preset(
+        (256, 1024, 4, 3, 3, 0.3, "pre"),
+        noise=NoiseConfig(scale=1.0),
+        train=TrainConfig(optimizer="muon"),
+    ),
     "base": _preset((512, 2048, 8, 6, 6, 0.1, "post"), **_wmt(100_000, 7e-4, 4000, 4)),
     "big": _preset((1024, 4096, 16, 6, 6, 0.3, "post"), **_wmt(300_000, 5e-4, 4000, 4)),
     "deep": _preset((512, 2048, 8, 24, 6, 0.1, "pre"), **_wmt(100_000, 1.5e-3, 8000, 4)),
