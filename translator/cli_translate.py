@@ -307,7 +307,7 @@ class _Lines:
         if self.text is not None:
             yield from (line for argument in self.text for line in argument.split("\n"))
         elif self.file:
-            from data_prep.corpora import iterate_lines
+            from data_prep.formats import iterate_lines
 
             yield from iterate_lines(self.file)
         else:
@@ -330,7 +330,7 @@ class _Lines:
 
 
 def _prompted() -> Iterator[str]:
-    from data_prep.corpora import decode_line
+    from data_prep.formats import decode_line
 
     for number in itertools.count(1):
         print("> ", end="", file=sys.stderr, flush=True)
@@ -411,7 +411,7 @@ def score(
     One line each: score, log-probability, perplexity, tab between them. The last line is the
     total: pieces, log-probability, perplexity.
     """
-    from data_prep.corpora import read_pairs
+    from data_prep.formats import read_pairs
     from translator.scoring import total
 
     pairs = read_pairs(source, target)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 
 from tqdm import tqdm
 
-from data_prep.corpora import decode_line
+from data_prep.formats import decode_line
 from translator.checkpoint import read_description
 from translator.config import write_json
 from translator.translate import Translation, Translator
@@ -93,7 +93,7 @@ def translate_to_file(
     render: Callable[[Translation], str],
     show_bar: bool = False,
     **options: Any,
-) -> None:
+) -> int:
     """Translates `lines` into `output`, which appears once it is whole.
 
     Until then the work is in `FILE.partial`, and `FILE.partial.json` says how much of which job it
@@ -107,6 +107,9 @@ def translate_to_file(
         show_bar: whether there is a progress bar.
         **options: of `Translator.translate_lines`.
 
+    Returns:
+        How many lines were translated now, and not in an earlier, interrupted call.
+
     Raises:
         KeyboardInterrupt: with a message that says how many lines are done.
     """
@@ -119,6 +122,7 @@ def translate_to_file(
         if progress["job"] == job and partial.stat().st_size >= progress["bytes"]:
             done, size = progress["lines"], progress["bytes"]
             log.info("Going on after the %d lines that are done.", done)
+    begun_at = done
     bar = tqdm(total=total, initial=done, unit="line", disable=not show_bar, leave=False)
     with open(partial, "ab") as file, bar:
         file.truncate(size)
@@ -136,6 +140,7 @@ def translate_to_file(
             ) from None
     os.replace(partial, output)
     progress_file.unlink(missing_ok=True)
+    return done - begun_at
 
 
 def _job_key(

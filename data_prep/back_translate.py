@@ -1,0 +1,291 @@
+"""Synthetic training pairs: a model writes the other side of text that has only one.
+
+- **Back-translation** (Sennrich et al. 2016): text in the target language of the model to be
+  trained, and a model that translates from it. The target side of each pair is human, the source
+  side is not. The sources are found by beam search, drawn from the model, or found by beam search
+  and then damaged (Edunov et al. 2018, section 3). In training a tag leads each of them, so that
+  the model knows which sources are its like (Caswell et al. 2019).
+- **Forward translation**: text in the source language, and a model as the teacher (sequence-level
+  distillation, Kim & Rush 2016; data diversification, Nguyen et al. 2020).
+
+What comes of it is a folder for `--data`. Its `corpus.json` holds the tag, which no text can, and
+how the pairs were made.
+"""
+
+import hashlib
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from data_prep.clean import CONTAMINATED, DUPLICATE, Cleaner
+from data_prep.contamination import HeldOut
+from data_prep.corpora import TextPair, load_corpus, open_corpus
+from data_prep.formats import iterate_lines, text_lines
+from data_prep.rules import pair_key, repair
+from translator import guards
+from translator.checkpoint import read_description, write_file
+from translator.config import CleanConfig, SearchConfig, TranslatorError
+from translator.data import derive_seed
+from translator.stream import translate_to_file
+from translator.text import normalise
+from translator.tokenizer import Tokenizer
+from translator.translate import Translation, Translator
+
+METHODS = ("beam", "sample", "noisy")
+TAG = "<bt>"
+# Noise: of the words, these shares are left out and made blanks; none gets past one that stood
+# more than three before or behind it.
+DROP_RATE, BLANK_RATE, SHUFFLE_DISTANCE = 0.1, 0.1, 3
+BLANK = "_"  # text, since a reserved piece cannot be written
+
+
+def add_noise(text: str, rng: random.Random) -> str:
+    """Drops, blanks and moves words (Edunov et al. 2018); of every text something is left."""
+    kept = [word for word in text.split() if rng.random() >= DROP_RATE] or text.split()
+    words = [BLANK if rng.random() < BLANK_RATE else word for word in kept]
+    places = [place + rng.uniform(0, SHUFFLE_DISTANCE + 1) for place in range(len(words))]
+    return " ".join(words[i] for i in sorted(range(len(words)), key=places.__getitem__))
+
+
+class _WorthTranslating:
+    """The lines of a file that may make a pair, repaired. May be gone through again and again.
+
+    `total` and `dropped`, lines by rule, are of the last time.
+    """
+
+    def __init__(self, file: Path, tokenizer: Tokenizer, longest: int, cleaner: Cleaner, side: int):
+        self.file = file
+        self._tokenizer = tokenizer
+        self._longest = longest  # pieces
+        self._cleaner = cleaner
+        self._side = side  # of the pairs: 0 source, 1 target
+        self.total = 0
+        self.dropped: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[str]:
+        self.total = 0
+        self.dropped.clear()
+        seen: set[int] = set()
+        config, held_out = self._cleaner.config, self._cleaner.held_out
+        for line in text_lines(self.file):
+            self.total += 1
+            line = repair(line).replace("\n", " ") if config.repair else line.strip()
+            key = pair_key(line, "", near=config.duplicates == "near")
+            if not line:
+                self.dropped["empty"] += 1
+            elif held_out and held_out.sides[self._side].find(line):
+                self.dropped[CONTAMINATED] += 1
+            elif config.duplicates != "off" and key in seen:
+                self.dropped[DUPLICATE] += 1
+            elif len(self._tokenizer.encode(normalise(line))) > self._longest:
+                self.dropped["too long"] += 1
+            else:
+                seen.add(key)
+                yield line
+
+
+def _held_out(corpora: Sequence[str], src: str, tgt: str) -> dict[str, list[TextPair]]:
+    """Their validation and test splits."""
+    found: dict[str, list[TextPair]] = {}
+    for name in corpora:
+        splits = open_corpus(name, src, tgt)
+        if "valid" not in splits:  # then a part of train is
+            whole = load_corpus(name, src, tgt).splits
+            splits = {split: partial(iter, pairs) for split, pairs in whole.items()}
+        found |= {f"{name} {split}": list(splits[split]()) for split in splits if split != "train"}
+    return found
+
+
+def synthesise(
+    translator: Translator,
+    mono: Path,
+    output: Path,
+    *,
+    back: bool = True,
+    method: str = "beam",
+    tag: bool | None = None,
+    search: SearchConfig | None = None,
+    clean: CleanConfig | None = None,
+    held_out: Sequence[str] = (),
+    show_bar: bool = False,
+) -> dict[str, Any]:
+    """Translates a file and makes a CORPUS folder of the pairs that are without fault.
+
+    An interrupted job goes on where it stopped; one that is done is not done again. What a line
+    becomes depends on the line, the models and the settings alone.
+
+    Args:
+        translator: from the language of `mono`.
+        mono: human text, a sentence a line, plain or packed.
+        output: the folder: new, empty, or of the same job.
+        back: the human side is the target of the pairs; else it is their source.
+        method: "beam", "sample", or "noisy", which is for `back`.
+        tag: whether the tag leads the sources in training; default: if `back`.
+        search: settings of the search, of which the method sets `decode`; default: the model's.
+        clean: what is without fault, beside translator/guards.py; alignment is not judged.
+        held_out: corpora; what is, or nearly is, in their validation and test splits stays out.
+        show_bar: whether there is a progress bar.
+
+    Returns:
+        The report: "folder", "lines" (read), "kept", "dropped" (by rule), "translated" (now),
+        "seconds" and "lines_per_second" of that, and "train", the command to train with it.
+
+    Raises:
+        TranslatorError: `mono` cannot be read, the folder holds something else, or no pair is left.
+        KeyboardInterrupt: with a message that says how many lines are done.
+    """
+    if method not in METHODS or (method == "noisy" and not back):
+        known = ", ".join(METHODS if back else METHODS[:2])
+        raise TranslatorError(f'The method is one of {known}, not "{method}".')
+    search = replace(
+        search or translator.search_config(),
+        decode="sample" if method == "sample" else "beam",
+        n_best=1,
+    )
+    human, synthetic = translator.src, translator.tgt
+    src, tgt = (synthetic, human) if back else (human, synthetic)
+    clean = clean or CleanConfig()
+    splits = _held_out(held_out, src, tgt)
+    cleaner = Cleaner(clean, (src, tgt), held_out=HeldOut(splits, clean) if splits else None)
+    tokenizer, longest = translator.model.tokenizer, translator.model.config.data.max_length
+    lines = _WorthTranslating(mono, tokenizer, longest, cleaner, side=int(back))
+    job = {
+        "format_version": 1,
+        "made_by": "back-translate" if back else "forward-translate",
+        "tag": TAG if (back if tag is None else tag) else None,
+        "src": src,
+        "tgt": tgt,
+        "method": method,
+        "search": asdict(search),
+        "precision": translator.precision,
+        "models": [m.folder and read_description(m.folder)["sha256"] for m in translator.models],
+        "mono": _text_digest(lines),  # reads it through: a fault is found before anything is made
+        "clean": asdict(clean),
+        "held_out": _text_digest(line for name in splits for pair in splits[name] for line in pair),
+    }
+    _check_any(lines.total - lines.dropped.total(), lines)
+    found = _claim(output, job)
+    raw = output / f"translations.{synthetic}"
+    n_translated, seconds = 0, 0.0
+    if "counts" not in found:
+        if not raw.exists():
+            start = time.perf_counter()
+            n_translated = translate_to_file(translator, lines, raw, _line, show_bar, search=search)
+            seconds = time.perf_counter() - start
+        noise = search.seed if method == "noisy" else None
+        found = job | {"counts": _write_pairs(translator, lines, raw, cleaner, noise)}
+        write_file(output / "corpus.json", (json.dumps(found, indent=2) + "\n").encode())
+    raw.unlink(missing_ok=True)
+    beside = held_out[0] if held_out else "CORPUS"
+    return {
+        "folder": str(output),
+        **found["counts"],
+        "translated": n_translated,
+        "seconds": round(seconds, 2),
+        "lines_per_second": round(n_translated / seconds, 2) if n_translated else None,
+        "train": f"translator train --data {beside}:1,{output}:1 --src {src} --tgt {tgt}",
+    }
+
+
+def _line(found: Translation) -> str:
+    return found.text + "\n"
+
+
+def _text_digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()
+
+
+def _check_any(n_left: int, lines: _WorthTranslating) -> None:
+    if not n_left:
+        reasons = ", ".join(f"{n} {rule}" for rule, n in lines.dropped.items()) or "it is empty"
+        raise TranslatorError(f"No line of {lines.file} makes a pair ({reasons}).")
+
+
+def _claim(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Writes into a new folder which job it is for, or finds the same job there.
+
+    Returns:
+        What `corpus.json` says: the job, and its "counts" if it is done.
+
+    Raises:
+        TranslatorError: the folder holds something else.
+    """
+    file = folder / "corpus.json"
+    if file.is_file():
+        try:
+            found = {**json.loads(file.read_bytes())}
+        except (ValueError, TypeError):
+            found = {}
+        other = [key for key, value in job.items() if found.get(key, file) != value]
+        if other:
+            raise TranslatorError(
+                f"{folder} holds another job ({', '.join(other)} differ): name another folder with "
+                "--output, or delete this one."
+            )
+        return found
+    if folder.is_dir() and any(folder.iterdir()):
+        raise TranslatorError(
+            f"{folder} holds something else: name a new or empty folder with --output."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(file, (json.dumps(job, indent=2) + "\n").encode())
+    return job
+
+
+def _write_pairs(
+    translator: Translator,
+    lines: _WorthTranslating,
+    raw: Path,
+    cleaner: Cleaner,
+    noise_seed: int | None,
+) -> dict[str, Any]:
+    """Writes the pairs without fault into both files beside `raw`, which appear when whole.
+
+    Noise comes last: the rules would find fault with it.
+
+    Returns:
+        "lines", "kept" and "dropped".
+    """
+    human, synthetic = translator.src, translator.tgt
+    partial_files = {side: raw.with_name(f"train.{side}.partial") for side in (human, synthetic)}
+    faults: Counter[str] = Counter()
+    kept = 0
+    with open(partial_files[human], "wb") as ours, open(partial_files[synthetic], "wb") as theirs:
+        for line, found in zip(lines, iterate_lines(raw), strict=True):
+            fault = _fault(line, found, cleaner, translator)
+            if fault:
+                faults[fault] += 1
+                continue
+            if noise_seed is not None:
+                found = add_noise(found, random.Random(derive_seed(noise_seed, "noise", line)))
+            ours.write(f"{line}\n".encode())
+            theirs.write(f"{found}\n".encode())
+            kept += 1
+    lines.dropped.update(faults)
+    _check_any(kept, lines)
+    for file in partial_files.values():
+        os.replace(file, file.with_suffix(""))
+    return {"lines": lines.total, "kept": kept, "dropped": dict(lines.dropped)}
+
+
+def _fault(human: str, synthetic: str, cleaner: Cleaner, translator: Translator) -> str | None:
+    """The rule that a pair breaks."""
+    if "\0" in synthetic:  # spelt in bytes: the whole file would be no text
+        return "control characters"
+    pair = (human, synthetic) if cleaner.languages[0] == translator.src else (synthetic, human)
+    (fault,) = cleaner.judge([pair])
+    if fault is None:
+        encode = translator.model.tokenizer.encode
+        n_pieces = (len(encode(normalise(text))) for text in (human, synthetic))
+        fault = next(iter(guards.faults(human, synthetic, *n_pieces)), None)
+    return fault
