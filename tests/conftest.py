@@ -29,6 +29,9 @@ hypothesis.settings.load_profile("tests")
 hypothesis.configuration.set_hypothesis_home_dir(Path(tempfile.gettempdir()) / "hypothesis")
 
 REPOSITORY = Path(__file__).parents[1]
+# Corpora are prepared here, by these processes and those that they start.
+_cache = tempfile.TemporaryDirectory(prefix="translator-tests-")
+os.environ["TRANSLATOR_CACHE"] = _cache.name
 NOUNS = {
     "dog": "Hund",
     "man": "Mann",

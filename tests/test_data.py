@@ -21,6 +21,7 @@ from translator.data import (
     collate,
     derive_seed,
     pad_right,
+    pair_lengths,
     token_batches,
 )
 from translator.tokenizer import BOS, EOS, PAD
@@ -74,12 +75,12 @@ def test_token_batches_keep_order_and_limit(lengths: list[int], max_tokens: int)
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
 def test_every_index_stands_once_in_an_epoch(pairs: list[IdPair], epoch: int) -> None:
-    batches = BatchSampler(pairs, MAX_TOKENS, seed=1).epoch(epoch)
+    batches = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(epoch)
     assert sorted(itertools.chain(*batches)) == list(range(len(pairs)))
 
 
 def test_batches_are_full_but_not_overfull(pairs: list[IdPair]) -> None:
-    batches = BatchSampler(pairs, MAX_TOKENS, seed=1).epoch(0)
+    batches = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(0)
     sizes = []
     for indices in batches:
         batch = collate([pairs[i] for i in indices])
@@ -91,15 +92,25 @@ def test_batches_are_full_but_not_overfull(pairs: list[IdPair]) -> None:
 def test_order_is_a_function_of_seed_and_epoch(pairs: list[IdPair]) -> None:
     orders = {}
     for seed, epoch in itertools.product((1, 2), (0, 1)):
-        orders[seed, epoch] = BatchSampler(pairs, MAX_TOKENS, seed).epoch(epoch)
+        orders[seed, epoch] = list(BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed).epoch(epoch))
         torch.rand(5)  # no randomness from outside
-        assert BatchSampler(pairs, MAX_TOKENS, seed).epoch(epoch) == orders[seed, epoch]
+        again = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed).epoch(epoch)
+        assert list(again) == orders[seed, epoch]
     assert all(a != b for a, b in itertools.combinations(orders.values(), 2))
+
+
+def test_batches_are_found_at_any_place(pairs: list[IdPair]) -> None:
+    batches = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(0)
+    every = list(batches)
+    assert len(batches) == len(every) > 10
+    assert [batches[i] for i in range(-len(every), len(every))] == every + every
+    assert batches[3:7] == every[3:7]
 
 
 def test_long_and_short_pairs_are_mixed_over_an_epoch(pairs: list[IdPair]) -> None:
     lengths = [
-        len(pairs[batch[0]][1]) for batch in BatchSampler(pairs, MAX_TOKENS, seed=1).epoch(0)
+        len(pairs[batch[0]][1])
+        for batch in BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(0)
     ]
     assert lengths != sorted(lengths)
 
@@ -120,10 +131,12 @@ def reverse_source(pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
 @pytest.mark.parametrize("augment", [None, reverse_source])
 def test_loader_goes_on_from_any_position(pairs: list[IdPair], augment) -> None:
     def take(epoch: int, index: int, n: int):
-        loader = Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 1), augment)
+        loader = Loader(pairs, BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1), augment)
         return list(itertools.islice(loader.batches(epoch, index), n))
 
-    n = 2 * len(BatchSampler(pairs, MAX_TOKENS, 1).epoch(0)) + 5  # into the third epoch
+    n = (
+        2 * len(BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1).epoch(0)) + 5
+    )  # into the third epoch
     whole = take(0, 0, n)
     assert {epoch for _, (epoch, _) in whole} == {0, 1, 2}
     for done in range(1, n):
@@ -137,7 +150,9 @@ def test_loader_goes_on_from_any_position(pairs: list[IdPair], augment) -> None:
 def test_loader_gives_each_pair_once_an_epoch(pairs: list[IdPair]) -> None:
     seen: dict[int, list[int]] = {}
     position = (0, 0)
-    for batch, after in Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 1)).batches(0, 0):
+    for batch, after in Loader(pairs, BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1)).batches(
+        0, 0
+    ):
         seen.setdefault(position[0], []).extend(batch.src[:, 0].tolist())
         position = after
         if position[0] == 2:
@@ -148,7 +163,7 @@ def test_loader_gives_each_pair_once_an_epoch(pairs: list[IdPair]) -> None:
 
 
 def test_loader_augments_with_index_epoch_and_seed(pairs: list[IdPair]) -> None:
-    loader = Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 4), reverse_source)
+    loader = Loader(pairs, BatchSampler(pair_lengths(pairs), MAX_TOKENS, 4), reverse_source)
     indices = loader.sampler.epoch(3)[2]
     batch, _ = next(loader.batches(3, 2))
     assert batch.tgt_out.tolist() == [[1000 + i, 2003, 3004, EOS] for i in indices]
@@ -160,7 +175,7 @@ def same(one: Batch, other: Batch) -> bool:
 
 
 def test_workers_load_what_one_process_loads(pairs: list[IdPair]) -> None:
-    sampler = BatchSampler(pairs, MAX_TOKENS, 1)
+    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1)
     n = 2 * len(sampler.epoch(0)) + 3
     runs = []
     for workers in (0, 2):
@@ -173,7 +188,7 @@ def test_workers_load_what_one_process_loads(pairs: list[IdPair]) -> None:
 @pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("fixed_shapes", [False, True])
 def test_ranks_share_each_batch(pairs: list[IdPair], world_size: int, fixed_shapes: bool) -> None:
-    sampler = BatchSampler(pairs, MAX_TOKENS, 1, fixed_shapes=fixed_shapes)
+    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, fixed_shapes=fixed_shapes)
     n = len(sampler.epoch(0))
     whole = itertools.islice(Loader(pairs, sampler).batches(0, 0), n)
     shares = [
@@ -188,7 +203,7 @@ def test_ranks_share_each_batch(pairs: list[IdPair], world_size: int, fixed_shap
 
 
 def test_fixed_shapes_are_few_and_hold_everything(pairs: list[IdPair]) -> None:
-    sampler = BatchSampler(pairs, MAX_TOKENS, 1, fixed_shapes=True)
+    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, fixed_shapes=True)
     n = len(sampler.epoch(0))
     batches = [b for b, _ in itertools.islice(Loader(pairs, sampler).batches(0, 0), n)]
     shapes = {tuple(batch.src.shape) for batch in batches}
@@ -200,14 +215,15 @@ def test_fixed_shapes_are_few_and_hold_everything(pairs: list[IdPair]) -> None:
 
 def test_weights_are_how_often_a_pair_comes(pairs: list[IdPair]) -> None:
     weights = torch.tensor([[0.25, 1.0, 2.5][i % 3] for i in range(len(pairs))])
-    sampler = BatchSampler(pairs, MAX_TOKENS, 1, weights)
+    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights)
     counts = torch.zeros(len(pairs))
     for epoch in range(200):
         for index in itertools.chain(*sampler.epoch(epoch)):
             counts[index] += 1
     assert (counts / 200 - weights).abs().max() < 0.15
     assert (counts[1::3] == 200).all()
-    assert sampler.epoch(3) == BatchSampler(pairs, MAX_TOKENS, 1, weights).epoch(3)
+    again = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights)
+    assert list(sampler.epoch(3)) == list(again.epoch(3))
 
 
 @pytest.mark.parametrize("n_parts", [1, 2, 3, 50])
@@ -224,7 +240,7 @@ def test_padding_is_little() -> None:
     """Less than with source lengths in rising order throughout."""
     rng = random.Random(2)
     many = [([5] * rng.randint(3, 15), [6] * n) for n in range(3, 16) for _ in range(60)]
-    sampler = BatchSampler(many, 400, seed=1)
+    sampler = BatchSampler(pair_lengths(many), 400, seed=1)
     rising = sorted(range(len(many)), key=lambda i: (len(many[i][1]), len(many[i][0])))
     longer = [max(map(len, many[i])) + 1 for i in rising]
     other = [[rising[i] for i in batch] for batch in token_batches(longer, 400)]
@@ -244,6 +260,8 @@ def kill_the_worker(pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
 def test_a_killed_worker_is_one_line(pairs: list[IdPair]) -> None:
-    loader = Loader(pairs, BatchSampler(pairs, MAX_TOKENS, 1), kill_the_worker, workers=1)
+    loader = Loader(
+        pairs, BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1), kill_the_worker, workers=1
+    )
     with pytest.raises(TranslatorError, match=r"train\.workers=0"):
         next(loader.batches(0, 0))

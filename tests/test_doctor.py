@@ -1,5 +1,6 @@
 """What is said before the first step is what happens then; broken data end with exit code 1."""
 
+import itertools
 import json
 import math
 import sys
@@ -18,7 +19,7 @@ from translator import probe
 from translator.checkpoint import FORMAT_VERSION
 from translator.config import Config, ModelConfig, to_dict, write_json
 from translator.console import app
-from translator.data import BatchSampler, Loader, collate
+from translator.data import Batches, BatchSampler, Loader, collate, pair_lengths
 from translator.doctor import Report, describe_data, examine
 from translator.model import Transformer, count_parameters
 from translator.probe import Memory, available_memory, largest_batch, measure_speed, probe_memory
@@ -60,7 +61,7 @@ def names(report: Report, severity: str = "warning") -> set[str]:
 
 def test_figures_are_those_of_the_batches(report: Report, tiny_config: Config) -> None:
     data = prepare_data(tiny_config)
-    sampler = BatchSampler(data.train, tiny_config.train.max_tokens, tiny_config.train.seed)
+    sampler = BatchSampler(data.train.lengths, tiny_config.train.max_tokens, tiny_config.train.seed)
     loader = Loader(data.train, sampler)
     epoch = [batch for batch, (n, i) in _first_epoch(loader, len(sampler.epoch(0)))]
     assert report.run["batches"] == len(epoch)
@@ -84,7 +85,7 @@ def _first_epoch(loader: Loader, n: int) -> list[Any]:
 
 def test_pieces_per_word_and_unknown_rate(report: Report, tiny_config: Config) -> None:
     data = prepare_data(tiny_config)
-    words = sum(len(src.split()) for src, _ in data.corpus.splits["train"])
+    words = sum(len(src.split()) for src, _ in data.corpora[0].train)
     pieces = sum(len(src) for src, _ in data.train)
     assert report.data["pieces_per_word"]["en"] == pytest.approx(pieces / words, abs=1e-3)
     assert report.data["unknown_rate"] == {"en": 0.0, "de": 0.0}
@@ -96,7 +97,7 @@ def test_rare_letters_count_as_unknown(
     for split in ("train", "valid"):
         (tmp_path / f"{split}.en").write_text("The dog 漢 runs.\n" * 9, encoding="utf-8")
         (tmp_path / f"{split}.de").write_text("Der Hund läuft.\n" * 9, encoding="utf-8")
-    config = changed(tiny_config, data_corpus=str(tmp_path))
+    config = changed(tiny_config, data_corpus=str(tmp_path), clean_contamination=False)
     found = describe_data(prepare_data(config, tokenizer), config)
     n_pieces = len(tokenizer.encode("The dog 漢 runs."))
     assert found["unknown_rate"]["en"] == pytest.approx(3 / n_pieces, abs=1e-5)  # three bytes
@@ -232,11 +233,18 @@ def test_limits_of_control_groups_count(tmp_path: Path) -> None:
 
 def test_the_largest_batch_is_the_one_that_needs_most() -> None:
     pairs = [([5] * n, [5] * m) for n, m in ((3, 3), (3, 3), (3, 3), (40, 2), (2, 40), (90, 90))]
-    sampler = BatchSampler(pairs, 100, 1)
+    sampler = BatchSampler(pair_lengths(pairs), 100, 1)
     model = ModelConfig()
-    assert largest_batch(sampler, [[0, 1], [0, 1, 2]], model) == [0, 1, 2]
-    assert largest_batch(sampler, [[0, 1, 2], [5]], model) == [5]
-    assert largest_batch(sampler, [[3], [4]], model) == [4]  # the decoder has more to keep
+
+    def largest(*batches: list[int]) -> list[int]:
+        edges = [0, *itertools.accumulate(map(len, batches))]
+        indices = torch.tensor([i for batch in batches for i in batch])
+        order = torch.arange(len(batches)).flip(0)
+        return largest_batch(sampler, Batches(indices, edges, order), model)
+
+    assert largest([0, 1], [0, 1, 2]) == [0, 1, 2]
+    assert largest([0, 1, 2], [5]) == [5]
+    assert largest([3], [4]) == [4]  # the decoder has more to keep
 
 
 def test_speed_is_of_real_updates(probed: Config) -> None:
@@ -389,9 +397,9 @@ def _binary(folder: Path) -> None:
         (_drop_a_file, "train.de"),
         (_drop_a_line, "lines"),
         (_as_latin_1, "UTF-8"),
-        (_empty_side, "usable"),
+        (_empty_side, "is empty"),
         (_no_lines, "no training pairs"),
-        (_binary, "gzip"),
+        (_binary, "no gz"),
     ],
 )
 def test_unreadable_data_are_one_line(

@@ -99,8 +99,12 @@ def test_training_is_deterministic(tokenizer: Tokenizer, text_pairs) -> None:
     assert again.model_bytes == tokenizer.model_bytes
     fewer = Tokenizer.train(lines[:100], 400, model_type=kind)
     assert fewer.model_bytes != tokenizer.model_bytes
-    sampled = Tokenizer.train(lines, 400, sample=100, model_type=kind)
-    assert sampled.model_bytes == fewer.model_bytes
+
+
+def test_too_few_pieces_for_the_characters_is_said_in_one_line() -> None:
+    lines = [f"{chr(a)} {chr(a + 1)}" for a in range(0x3B1, 0x3C9)] * 9
+    with pytest.raises(TranslatorError, match=r"300 pieces are too few .* more than 3\d\d \(--set"):
+        Tokenizer.train(lines, 300)
 
 
 def test_model_type(text_pairs) -> None:

@@ -21,7 +21,15 @@ from data_prep.augment import build_augmentation
 from data_prep.prepare import prepare_data
 from translator import probe
 from translator.checkpoint import load_checkpoint, load_model, step_folders
-from translator.config import Config, DataConfig, ModelConfig, TrainConfig, TranslatorError
+from translator.config import (
+    CleanConfig,
+    Config,
+    DataConfig,
+    ModelConfig,
+    NoiseConfig,
+    TrainConfig,
+    TranslatorError,
+)
 from translator.data import collate
 from translator.distributed import Ranks
 from translator.evaluate import evaluate_pairs
@@ -38,10 +46,10 @@ PAIRS = [([5, 6, 7, 8], [9, 10]), ([11], [12, 13, 14]), ([15, 16], [17]), ([18],
 
 @pytest.fixture
 def settings(tiny_config: Config) -> Callable[..., Config]:
-    """`tiny_config` with changes to its [train] section."""
+    """`tiny_config` with changes to its [train] section, and perhaps noise."""
 
-    def change(**changes: Any) -> Config:
-        return replace(tiny_config, train=replace(tiny_config.train, **changes))
+    def change(noise: NoiseConfig = tiny_config.noise, **changes: Any) -> Config:
+        return replace(tiny_config, noise=noise, train=replace(tiny_config.train, **changes))
 
     return change
 
@@ -310,7 +318,7 @@ def test_the_scores_of_a_model_are_those_of_its_stored_weights(six_steps: Path) 
     translator = Translator.load(six_steps, device="cpu")
     data = prepare_data(translator.model.config, translator.model.tokenizer)
     for split in ("valid", "test"):
-        result, _ = evaluate_pairs(translator, data.corpus.splits[split])
+        result, _ = evaluate_pairs(translator, data.splits[split])
         assert result["scores"] == translator.model.info["scores"][split]["scores"]
 
 
@@ -319,7 +327,7 @@ def test_data_that_cannot_be_used_is_an_error(tiny_config: Config, tmp_path: Pat
         for side in ("en", "de"):
             (tmp_path / f"{split}.{side}").write_text("\n\n" if side == "de" else "The dog.\n\n")
     config = replace(tiny_config, data=replace(tiny_config.data, corpus=str(tmp_path)))
-    with pytest.raises(TranslatorError, match="no usable pairs"):
+    with pytest.raises(TranslatorError, match=r"side \"de\" is empty"):
         prepare_data(config)
     for side in ("en", "de"):
         (tmp_path / f"train.{side}").unlink()
@@ -340,6 +348,7 @@ def test_copying_is_learnt(tmp_path: Path) -> None:
     config = Config(
         model=ModelConfig(64, 128, 4, 2, 2, dropout=0.0, norm="pre"),
         data=DataConfig(corpus=str(corpus), vocab_size=320, copy_rate=0.0),
+        clean=CleanConfig(enabled=False),  # copies are no translations
         train=TrainConfig(
             steps=400,
             max_tokens=1000,
@@ -486,6 +495,7 @@ def test_a_collapse_is_named_at_validation(settings, tmp_path: Path, caplog, mon
         {"optimizer": "muon"},
         {"precision": "bf16"},
         {"accum_steps": 2},
+        {"noise": NoiseConfig(scale=2.0)},
     ],
 )
 def test_each_technique_resumes_bit_for_bit(settings, tmp_path: Path, changes) -> None:
@@ -526,7 +536,7 @@ def test_both_directions_in_one_model(tiny_config: Config, tmp_path: Path) -> No
     model = load_model(run)
     assert model.directions == [("en", "de"), ("de", "en")]
     there, back = (Translator(model, direction=direction) for direction in model.directions)
-    lines = [src for src, _ in prepare_data(config).corpus.splits["test"]]
+    lines = [src for src, _ in prepare_data(config).splits["test"]]
     assert there.translate(lines) != back.translate(lines)
     # The same scores as a model that is told the direction by its own settings.
     assert Translator.load(run, src="de", tgt="en", device="cpu").tgt == "en"
@@ -576,12 +586,16 @@ def test_a_mixture_is_its_parts_by_weight(
         (other / f"train.{language}").write_text(line * 50)
         (other / f"valid.{language}").write_text(line)
     corpus = f"{corpus_folder}:1,{other}:2.5"
-    config = replace(tiny_config, data=replace(tiny_config.data, corpus=corpus))
+    config = replace(
+        tiny_config,
+        data=replace(tiny_config.data, corpus=corpus),
+        clean=CleanConfig(enabled=False),
+    )
     data = prepare_data(config)
     plain = prepare_data(tiny_config)
     assert len(data.train) == len(plain.train) + 50
     assert data.weights.tolist() == [1.0] * len(plain.train) + [2.5] * 50
-    assert data.corpus.splits["valid"] == plain.corpus.splits["valid"]
+    assert data.splits["valid"] == plain.splits["valid"]
     assert plain.weights is None
     info = train(config, tmp_path / "run", device="cpu")
     assert info["data"]["corpus"] == corpus

@@ -6,18 +6,22 @@ import sys
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from translator.config import TranslatorError
+from translator.distributed import return_memory
 from translator.tokenizer import BOS, EOS, PAD
 
 IdPair = tuple[list[int], list[int]]  # source and target ids, without BOS and EOS
 Position = tuple[int, int]  # epoch, and index of a batch in it
 # (pair, the pair's index, epoch, seed) -> the pair as it is to be learnt from in this epoch.
 Augment = Callable[[IdPair, int, int, int], IdPair]
+# (lengths, epoch, seed) -> the lengths in this epoch, `(2, N)` both.
+Stretch = Callable[[Tensor, int, int], Tensor]
 
 # The lengths that batches of fixed shapes are padded to: few, and an eighth of padding on average.
 SHAPES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
@@ -86,20 +90,31 @@ def collate(pairs: Sequence[IdPair], n_rows: int = 0, length: int = 0) -> Batch:
     )
 
 
+def pair_lengths(pairs: Sequence[IdPair]) -> Tensor:
+    """`(2, N)`, ids of both sides of each pair."""
+    return torch.tensor([[len(pair[side]) for pair in pairs] for side in (0, 1)]).view(2, -1)
+
+
 def token_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Splits 0..n-1, in the given order, into runs of at most `max_tokens` padded tokens.
 
     A single item that is longer still gets a run of its own.
     """
-    batches: list[list[int]] = []
+    edges = _edges(lengths, max_tokens)
+    return [list(range(first, end)) for first, end in pairwise(edges)]
+
+
+def _edges(lengths: Sequence[int], max_tokens: int) -> list[int]:
+    """Where those runs begin, and where the last one ends."""
+    edges = [0]
     longest = 0
     for index, length in enumerate(lengths):
-        longest = max(longest, length)
-        if not batches or longest * (len(batches[-1]) + 1) > max_tokens:
-            batches.append([])
+        if length > longest:
             longest = length
-        batches[-1].append(index)
-    return batches
+        if longest * (index + 1 - edges[-1]) > max_tokens and index > edges[-1]:
+            edges.append(index)
+            longest = length
+    return [*edges, len(lengths)] if lengths else edges
 
 
 def fixed_length(length: int) -> int:
@@ -110,6 +125,42 @@ def fixed_length(length: int) -> int:
     return SHAPES[bisect_left(SHAPES, length)]
 
 
+class Batches(Sequence[list[int]]):
+    """The batches of an epoch, as lists of indices into the corpus.
+
+    They are lists only when they are asked for: those of millions of pairs fill gigabytes.
+
+    Args:
+        indices: `(N,)`, those of all batches.
+        edges: batch b is `indices[edges[b] : edges[b + 1]]`.
+        order: `(batches,)`, in which they come.
+    """
+
+    def __init__(self, indices: Tensor, edges: Sequence[int], order: Tensor):
+        self.indices, self.edges, self.order = indices, edges, order
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    def __getitem__(self, i):  # type: ignore[no-untyped-def]
+        if isinstance(i, slice):
+            return [self[k] for k in range(*i.indices(len(self)))]
+        batch = int(self.order[i])
+        return self.indices[self.edges[batch] : self.edges[batch + 1]].tolist()
+
+    @property
+    def sizes(self) -> Tensor:
+        """`(batches,)`, pairs of each."""
+        return torch.tensor(self.edges).diff()[self.order]
+
+    def longest(self, lengths: Tensor) -> Tensor:
+        """`(2, batches)`, the most of the lengths `(2, N)` of each batch's pairs."""
+        sizes = torch.tensor(self.edges).diff()
+        batch = torch.arange(len(sizes)).repeat_interleave(sizes).expand(2, -1)
+        found = lengths.new_zeros(2, len(sizes))
+        return found.scatter_reduce_(1, batch, lengths[:, self.indices], "amax")[:, self.order]
+
+
 class BatchSampler:
     """Token-bucket batches of a corpus: like lengths together, batches in random order.
 
@@ -117,49 +168,63 @@ class BatchSampler:
     returned to.
 
     Args:
-        pairs: the corpus.
+        lengths: `(2, N)`, ids of both sides of each pair, see `pair_lengths`.
         max_tokens: padded tokens of the longer side in a batch.
         seed: of the order.
         weights: how often each pair comes in an epoch; 0.5 is every other epoch, at random.
         fixed_shapes: count lengths as `fixed_length`, so that few shapes of batches occur.
+        stretch: about how long the pairs will be in an epoch, if that is not as they are.
     """
 
     def __init__(
         self,
-        pairs: Sequence[IdPair],
+        lengths: Tensor,
         max_tokens: int,
         seed: int,
         weights: Tensor | None = None,
         fixed_shapes: bool = False,
+        stretch: Stretch | None = None,
     ):
-        # EOS or BOS makes each side one longer; the longer side decides about padding.
-        self.src_lengths = torch.tensor([len(src) + 1 for src, _ in pairs])
-        self.tgt_lengths = torch.tensor([len(tgt) + 1 for _, tgt in pairs])
+        self._lengths = lengths
         self.max_tokens = max_tokens
         self.seed = seed
         self.weights = weights
         self.fixed_shapes = fixed_shapes
+        self.stretch = stretch
+        self._last: tuple[int, Batches] | None = None
 
-    def epoch(self, epoch: int) -> list[list[int]]:
-        """The batches of an epoch, as lists of indices into the corpus."""
+    def lengths(self, epoch: int) -> Tensor:
+        """`(2, N)`, tokens of both sides in an epoch: EOS or BOS makes each one longer."""
+        lengths = self._lengths
+        if self.stretch:
+            lengths = self.stretch(lengths, epoch, self.seed)
+        return lengths + 1
+
+    def epoch(self, epoch: int) -> Batches:
+        """The batches of an epoch. Those of the last call are kept."""
+        if self._last is None or self._last[0] != epoch:
+            self._last = epoch, self._batches(epoch)
+        return self._last[1]
+
+    def _batches(self, epoch: int) -> Batches:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-        n = len(self.tgt_lengths)
+        src_lengths, tgt_lengths = self.lengths(epoch)
+        n = len(tgt_lengths)
         order = torch.randperm(n, generator=generator)
         if self.weights is not None:
             times = (self.weights + torch.rand(n, generator=generator)).floor().long()
             order = order.repeat_interleave(times[order])
-        # Stable sorts keep the random order among pairs of equal lengths. From one target length
+        # A stable sort keeps the random order among pairs of equal lengths. From one target length
         # to the next the source lengths go up, then down, so that they never jump in a batch.
-        turned = torch.where(self.tgt_lengths % 2 == 0, self.src_lengths, -self.src_lengths)
-        order = order[turned[order].argsort(stable=True)]
-        order = order[self.tgt_lengths[order].argsort(stable=True)]
-        longer = torch.maximum(self.src_lengths, self.tgt_lengths)[order].tolist()
+        turned = torch.where(tgt_lengths % 2 == 0, src_lengths, -src_lengths)
+        key = (tgt_lengths.long() << 32) + turned
+        order = order[key[order].argsort(stable=True)]
+        # The longer side decides about padding.
+        longer = torch.maximum(src_lengths, tgt_lengths)[order].tolist()
         if self.fixed_shapes:
             longer = [fixed_length(length) for length in longer]
-        batches = token_batches(longer, self.max_tokens)
-        shuffled = torch.randperm(len(batches), generator=generator).tolist()
-        indices = order.tolist()
-        return [[indices[i] for i in batches[b]] for b in shuffled]
+        edges = _edges(longer, self.max_tokens)
+        return Batches(order, edges, torch.randperm(len(edges) - 1, generator=generator))
 
 
 @dataclass(frozen=True)
@@ -237,12 +302,17 @@ class Loader:
                 yield order[i], epoch, after
             epoch, index = epoch + 1, 0
 
+    def load(self, indices: list[int], epoch: int = 0) -> Batch:
+        """A batch of these pairs."""
+        return self.loading[indices, epoch, (0, 0)][0]
+
     def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch, Position]]:
         """Yields each batch with the position that follows it."""
         keys = self._keys(epoch, index)
         if not self.workers and not self.pin_memory:
             yield from map(self.loading.__getitem__, keys)
             return
+        return_memory()
         loader = DataLoader(
             self.loading,
             batch_size=None,

@@ -1,21 +1,22 @@
 """What a run will do and need, and whether its data are sound, before its first step."""
 
-import itertools
-import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from data_prep.augment import build_augmentation
+from data_prep.corpora import open_corpus, split_mixture
 from data_prep.prepare import TrainingData, prepare_data
-from data_prep.sniff import ALIGNMENT, Finding, count_overlap, sniff
+from data_prep.report import describe_pieces
+from data_prep.sniff import ALIGNMENT, Finding, sniff
 from translator.checkpoint import load_model, step_folders
 from translator.config import Config, ModelConfig, TranslatorError
-from translator.data import Batch, BatchSampler, Loader
+from translator.data import Batches, BatchSampler, Loader
 from translator.metrics import duration
 from translator.model import Transformer, count_parameters
 from translator.probe import (
@@ -28,7 +29,7 @@ from translator.probe import (
 from translator.runs import check_same_run, read_run
 from translator.tokenizer import Tokenizer
 
-_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+LOOKED_AT = 100_000  # pairs of a corpus; what is wrong with it shows in these
 
 
 @dataclass
@@ -80,9 +81,6 @@ def _data_rows(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         parts = [f"{data[text][language]:{form}} {language}" for language in (src, tgt)]
         yield name, ", ".join(parts) + (" of the pieces are bytes" if name == "unknown" else "")
     yield "longest", f"{data['longest']:,} pieces"
-    shared = {name: count for name, count in data["overlap"].items() if count["either"]}
-    parts = [f"{count['either']:,} of {count['pairs']:,} {name}" for name, count in shared.items()]
-    yield "overlap", f"{', '.join(parts)} pairs have a side in training" if parts else "none"
     yield "lines", "each translates its other side" if data["aligned"] else "see below"
 
 
@@ -136,7 +134,13 @@ def examine(
         tokenizer = load_model(Path(config.train.init_from)).tokenizer
     if earlier:
         tokenizer = Tokenizer.load(folder / "tokenizer.model")
-    data = prepare_data(config, tokenizer)
+    findings = look_at(config)
+    try:
+        data = prepare_data(config, tokenizer)
+    except TranslatorError as error:
+        broken = [finding.text for finding in findings if finding.severity == "broken"]
+        raise TranslatorError(" ".join([*broken[:1], str(error)])) from None
+    assert data is not None  # all of it is made here
     wanted = config.data.vocab_size
     config = replace(config, model=replace(config.model, vocab_size=data.tokenizer.vocab_size))
     if earlier:
@@ -146,11 +150,14 @@ def examine(
             report.findings.append(Finding("run", "warning", str(error)))
 
     report.data = describe_data(data, config)
-    found = sniff(data.corpus.as_read(), config.data.src, config.data.tgt)
-    report.findings += found
-    report.data["aligned"] = not {finding.name for finding in found} & ALIGNMENT
+    report.findings += findings
+    report.data["aligned"] = not {finding.name for finding in findings} & ALIGNMENT
     c = config.train
-    sampler = BatchSampler(data.train, c.max_tokens, c.seed, data.weights, c.compile)
+    # Placeholders hardly change lengths, and where they go takes long to find out.
+    changes = build_augmentation(
+        replace(config.data, copy_rate=0.0), data.train, data.tokenizer, config.noise
+    )
+    sampler = data.sampler(c, changes.stretch if changes else None)
     batches = sampler.epoch(0)
     done = [int(path.name) for path in step_folders(folder)] if earlier else []
     report.run = {
@@ -163,7 +170,7 @@ def examine(
         "disk": disk_need(config, folder),
     }
     if measure:
-        report.run |= _measure(config, data, sampler, batches, device)
+        report.run |= _measure(config, Loader(data.train, sampler, changes), batches, device)
         left = max(c.steps - report.run["step"], 0) * report.run["tokens_per_update"]
         report.run["seconds"] = round(left / report.run["tokens_per_second"])
     else:
@@ -172,45 +179,48 @@ def examine(
     return report
 
 
+def look_at(config: Config) -> list[Finding]:
+    """What is wrong with the corpora as they are, before they are cleaned."""
+    src, tgt = config.data.src, config.data.tgt
+    findings = []
+    parts = split_mixture(config.data.corpus)
+    for name, _ in parts:
+        sources = open_corpus(name, src, tgt)
+        splits = {split: list(islice(pairs(), LOOKED_AT)) for split, pairs in sources.items()}
+        for found in sniff(splits, src, tgt, config.clean) if splits.get("train") else ():
+            text = f"{name}: {found.text}" if len(parts) > 1 else found.text
+            findings.append(replace(found, text=text))
+    return findings
+
+
 def describe_data(data: TrainingData, config: Config) -> dict[str, Any]:
     """Figures of the corpus as the model will see it."""
     languages = (config.data.src, config.data.tgt)
-    corpus, tokenizer = data.corpus, data.tokenizer
-    # Both directions are in the list where both are learnt; the first half is the first one.
-    pairs = data.train[: len(data.train) // 2] if config.data.bidirectional else data.train
-    pieces = tokenizer.pieces(range(tokenizer.vocab_size))
-    is_byte = torch.tensor([bool(_BYTE.fullmatch(piece)) for piece in pieces])
-    starts_word = torch.tensor(tokenizer.starts_word)
-    tokens, per_word, unknown = {}, {}, {}
-    for side, language in enumerate(languages):
-        ids = torch.tensor(list(itertools.chain.from_iterable(pair[side] for pair in pairs)))
-        words = int(starts_word[ids].sum())
-        tokens[language] = len(ids) + len(pairs)  # each sentence is closed with EOS
-        per_word[language] = round(len(ids) / max(words, 1), 3)
-        unknown[language] = round(float(is_byte[ids].float().mean()), 6)
+    n_pairs = data.train.n_forward
+    lengths = data.train.lengths[:, :n_pairs]
+    tokens = (lengths.sum(dim=1) + n_pairs).tolist()  # each sentence is closed with EOS
     return {
         "corpus": config.data.corpus,
         "languages": languages,
-        "pairs": {name: len(pairs) for name, pairs in corpus.splits.items()},
+        "pairs": {
+            "train": sum(int(c.manifest["report"]["before"]["pairs"]) for c in data.corpora),
+            **{name: len(pairs) for name, pairs in data.splits.items()},
+        },
         "dropped": data.dropped,
-        "tokens": tokens,
-        "vocab_size": tokenizer.vocab_size,
-        "pieces_per_word": per_word,
-        "unknown_rate": unknown,
-        "longest": max(max(map(len, pair)) for pair in data.train),
-        "overlap": count_overlap(corpus.splits),
+        "tokens": dict(zip(languages, tokens, strict=True)),
+        "vocab_size": data.tokenizer.vocab_size,
+        **describe_pieces(data),
+        "longest": int(lengths.max()),
     }
 
 
-def describe_batches(
-    sampler: BatchSampler, batches: Sequence[Sequence[int]], config: Config
-) -> dict[str, Any]:
+def describe_batches(sampler: BatchSampler, batches: Batches, config: Config) -> dict[str, Any]:
     """Figures of an epoch: batches, share of padding by side, updates and epochs."""
     padding = {}
-    sides = (sampler.src_lengths.tolist(), sampler.tgt_lengths.tolist())
-    for side, lengths in zip(("source", "target"), sides, strict=True):
-        used = sum(lengths[i] for batch in batches for i in batch)
-        room = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    lengths = sampler.lengths(0)
+    rooms = (batches.longest(lengths) * batches.sizes).sum(1).tolist()
+    for side, row, room in zip(("source", "target"), lengths, rooms, strict=True):
+        used = int(row[batches.indices].sum())
         padding[side] = round(1 - used / room, 4)
     per_epoch = len(batches) / config.train.accum_steps
     return {
@@ -224,23 +234,17 @@ def describe_batches(
 
 def _measure(
     config: Config,
-    data: TrainingData,
-    sampler: BatchSampler,
-    batches: list[list[int]],
+    loader: Loader,
+    batches: Batches,
     device: torch.device,
 ) -> dict[str, Any]:
     """Memory of the largest batch, and speed on usual ones."""
-    # Placeholders hardly change lengths, and where they go takes long to find out.
-    changes = build_augmentation(replace(config.data, copy_rate=0.0), data.train, data.tokenizer)
-    loading = Loader(data.train, sampler, changes).loading
-
-    def load(indices: list[int]) -> Batch:
-        return loading[indices, 0, (0, 0)][0]
-
-    memory = probe_memory(config, load(largest_batch(sampler, batches, config.model)), device)
-    usual = sorted(batches, key=lambda batch: int(sampler.tgt_lengths[batch].sum()))
+    largest = largest_batch(loader.sampler, batches, config.model)
+    memory = probe_memory(config, loader.load(largest), device)
+    _, tgt_lengths = loader.sampler.lengths(0)
+    usual = sorted(batches, key=lambda batch: int(tgt_lengths[batch].sum()))
     middle = usual[max(len(usual) // 2 - 1, 0) :][:3]
-    speed, updater = measure_speed(config, [load(indices) for indices in middle], device)
+    speed, updater = measure_speed(config, [loader.load(indices) for indices in middle], device)
     return {
         "precision": updater.precision,
         "parameters": count_parameters(updater.model),

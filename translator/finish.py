@@ -57,7 +57,7 @@ class Judge:
         self, model: Transformer, split: str, *search: Any
     ) -> dict[str, tuple[dict[str, Any], list[str]]]:
         """By the split's name in each direction: scores, and translations."""
-        pairs = self.data.corpus.splits[split]
+        pairs = self.data.splits[split]
         found = {}
         for src, tgt, ending in self._directions():
             whole = Model(model, self.data.tokenizer, self.config)
@@ -73,7 +73,7 @@ class Judge:
         search = SearchConfig(beam_size=1, batch_tokens=self.config.search.batch_tokens)
         found = self._score(model, "valid", search, ["bleu"])
         bleu = mean(result["scores"]["bleu"]["score"] for result, _ in found.values())
-        pairs = self.data.corpus.splits["valid"]
+        pairs = self.data.splits["valid"]
         sources = [src for src, _ in pairs]
         _, lines = found["valid"]
         some = range(0, len(pairs), max(1, -(-len(pairs) // 3)))
@@ -104,13 +104,13 @@ class Judge:
         chosen = max(bleus, key=lambda name: bleus[name])
         _put(model, candidates[chosen])
         scores = dict(results[chosen])
-        for split in self.data.corpus.splits:
+        for split in self.data.splits:
             if split.startswith("test"):
                 scores |= {k: v[0] for k, v in self._score(model, split).items()}
         info = {
             "preset": self.config.preset,
             "data": {
-                "corpus": self.data.corpus.name,
+                "corpus": self.data.name,
                 "fingerprint": self.data.fingerprint,
                 "training_pairs": len(self.data.train),
                 "dropped": self.data.dropped,

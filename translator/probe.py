@@ -13,7 +13,7 @@ import torch
 
 from data_prep.sniff import Finding
 from translator.config import Config, ModelConfig
-from translator.data import Batch, BatchSampler
+from translator.data import Batch, Batches, BatchSampler
 from translator.model import Transformer
 from translator.update import Updater
 
@@ -57,20 +57,14 @@ class Memory:
         return Finding("memory", "warning", text)
 
 
-def largest_batch(
-    sampler: BatchSampler, batches: Sequence[list[int]], model: ModelConfig
-) -> list[int]:
+def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -> list[int]:
     """The batch that needs most memory: states of all layers, and attention's square matrices."""
-    src_lengths, tgt_lengths = sampler.src_lengths.tolist(), sampler.tgt_lengths.tolist()
-
-    def cost(batch: list[int]) -> float:
-        s, t = (max(lengths[i] for i in batch) for lengths in (src_lengths, tgt_lengths))
-        encoder = model.n_encoder_layers * (s * (8 * model.d_model + model.d_ff))
-        decoder = model.n_decoder_layers * (t * (12 * model.d_model + model.d_ff))
-        squares = model.n_encoder_layers * s * s + model.n_decoder_layers * t * (t + s)
-        return len(batch) * (encoder + decoder + 3 * model.n_heads * squares)
-
-    return max(batches, key=cost)
+    s, t = batches.longest(sampler.lengths(0)).double()  # (batches,) each
+    encoder = model.n_encoder_layers * (s * (8 * model.d_model + model.d_ff))
+    decoder = model.n_decoder_layers * (t * (12 * model.d_model + model.d_ff))
+    squares = model.n_encoder_layers * s * s + model.n_decoder_layers * t * (t + s)
+    cost = batches.sizes * (encoder + decoder + 3 * model.n_heads * squares)
+    return batches[int(cost.argmax())]
 
 
 def _part(batch: Batch, max_tokens: int) -> Batch:

@@ -2,6 +2,8 @@
 
 import logging
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
@@ -13,6 +15,27 @@ from translator.metrics import MetricsLog, Speed, duration
 from translator.optim import learning_rate
 
 log = logging.getLogger("translator")
+
+
+@contextmanager
+def stage_bars(show: bool) -> Iterator[Callable[[str, int], None]]:
+    """A bar for each stage in which a corpus is prepared; gives what counts pairs of a stage."""
+    bars: dict[str, Any] = {}
+    names = {"read": "reading", "clean": "cleaning", "encode": "encoding"}
+
+    def count(stage: str, n_pairs: int) -> None:
+        if stage not in bars or (bars[stage].total and bars[stage].n >= bars[stage].total):
+            total = bars["read"].n if stage == "clean" else None
+            bars[stage] = tqdm(
+                total=total, desc=names[stage], unit="pair", unit_scale=True, disable=not show
+            )
+        bars[stage].update(n_pairs)
+
+    try:
+        yield count
+    finally:
+        for bar in bars.values():
+            bar.close()
 
 
 class Progress:

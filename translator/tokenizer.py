@@ -5,6 +5,7 @@ no user can type his way into one of them.
 """
 
 import io
+import re
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,7 @@ class Tokenizer:
         self.copy_ids = tuple(self._processor.PieceToId(piece) for piece in COPY_PIECES)
         if UNK in self.copy_ids:
             raise TranslatorError("tokenizer.model lacks this project's reserved pieces.")
+        self.bt_id: int = self._processor.PieceToId("<bt>")  # leads a synthetic source
         self._control = frozenset(
             [PAD, BOS, EOS, *(self._processor.PieceToId(piece) for piece in RESERVED_PIECES)]
         )
@@ -65,10 +67,9 @@ class Tokenizer:
         cls,
         lines: Iterable[str],
         vocab_size: int,
-        sample: int = 1_000_000,
         model_type: str = "unigram",
     ) -> "Tokenizer":
-        """Trains a model on at most the first `sample` lines of both languages.
+        """Trains a model on lines of both languages; it holds them in memory.
 
         The result is a function of the lines alone: the thread count, on which SentencePiece
         depends, is fixed. A corpus too small for `vocab_size` pieces gets fewer.
@@ -76,14 +77,12 @@ class Tokenizer:
         Args:
             lines: the text.
             vocab_size: pieces, the special, reserved and byte pieces included.
-            sample: lines to read.
             model_type: "unigram" (Kudo 2018) or "bpe" (Sennrich et al. 2016).
 
         Raises:
-            TranslatorError: there is nothing to learn from, or no such type.
+            TranslatorError: there is nothing to learn from, more characters than `vocab_size`
+                pieces, or no such type.
         """
-        import itertools
-
         import sentencepiece
 
         if model_type not in MODEL_TYPES:
@@ -91,7 +90,7 @@ class Tokenizer:
                 f'The tokenizer\'s type must be "unigram" or "bpe", not "{model_type}".'
             )
         buffer = io.BytesIO()
-        text = (line.replace(_SPACE_MARK, _ESCAPE) for line in itertools.islice(lines, sample))
+        text = (line.replace(_SPACE_MARK, _ESCAPE) for line in lines)
         try:
             sentencepiece.SentencePieceTrainer.Train(
                 sentence_iterator=text,
@@ -114,6 +113,11 @@ class Tokenizer:
             )
         except RuntimeError as error:
             reason = str(error).strip().splitlines()[-1]
+            if few := re.search(r"required_chars\. \d+ vs (\d+)", reason):
+                raise TranslatorError(
+                    f"{vocab_size:,} pieces are too few for the characters of this text: take more "
+                    f"than {int(few[1]):,} (--set data.vocab_size=...)."
+                ) from None
             raise TranslatorError(f"No tokenizer could be trained: {reason}") from None
         return cls(buffer.getvalue())
 

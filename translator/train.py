@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from data_prep.augment import build_augmentation
-from data_prep.prepare import prepare_data
+from data_prep.prepare import prepare_data, tell
 from translator.checkpoint import (
     FORMAT_VERSION,
     TrainingState,
@@ -23,14 +23,14 @@ from translator.checkpoint import (
     save_checkpoint,
 )
 from translator.config import Config, TranslatorError, to_dict
-from translator.data import Batch, BatchSampler, Loader, Position, collate, derive_seed
+from translator.data import Batch, Loader, Position, derive_seed
 from translator.distributed import Ranks, process_group
 from translator.finish import Judge
 from translator.metrics import MetricsLog
 from translator.model import Transformer, count_parameters
 from translator.models import pick_device
 from translator.probe import largest_batch, probe_memory
-from translator.progress import Progress
+from translator.progress import Progress, stage_bars
 from translator.runs import (
     check_same_run,
     move_aside,
@@ -74,7 +74,10 @@ class Run:
         tokenizer = base.tokenizer if base else None
         if earlier:
             tokenizer = Tokenizer.load(folder / "tokenizer.model")
-        self.data = prepare_data(config, tokenizer)
+        with stage_bars(self.show_bar) as progress:
+            data = prepare_data(config, tokenizer, progress=progress)
+        assert data is not None  # all of it is made here
+        self.data = data
         model = replace(config.model, vocab_size=self.data.tokenizer.vocab_size)
         self.config = replace(config, model=model)
         if base:
@@ -85,6 +88,11 @@ class Run:
         tensorboard = folder / "tensorboard" if config.train.tensorboard else None
         self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
         self.judge = Judge(self.data, self.config, self.device)
+        self.augmentation = build_augmentation(
+            self.config.data, data.train, data.tokenizer, self.config.noise
+        )
+        stretch = self.augmentation.stretch if self.augmentation else None
+        self.sampler = data.sampler(self.config.train, stretch)
         if not earlier:
             self._probe()
             self._begin()
@@ -133,9 +141,9 @@ class Run:
         """Warns if the largest batch may not fit in the memory: there the system kills."""
         if self.device.type != "cpu":
             return  # a GPU says so itself, and then batches are split
-        sampler = self._sampler()
+        sampler = self.sampler
         indices = largest_batch(sampler, sampler.epoch(0), self.config.model)
-        batch = collate([self.data.train[i] for i in indices])
+        batch = Loader(self.data.train, sampler, self.augmentation).load(indices)
         memory = probe_memory(self.config, batch, self.device)
         if memory and (finding := memory.warning()):
             log.warning(finding.text)
@@ -201,21 +209,17 @@ class Run:
             f"{torch.get_num_threads()} threads; run folder {self.folder}"
         )
 
-    def _sampler(self) -> BatchSampler:
-        c = self.config.train
-        return BatchSampler(self.data.train, c.max_tokens, c.seed, self.data.weights, c.compile)
-
     def _batches(self) -> Iterator[tuple[Batch, Position]]:
         """This process's share of the batches, from the run's position on."""
         c, data = self.config.train, self.data
         gpu = self.device.type == "cuda"
         loader = Loader(
             data.train,
-            self._sampler(),
-            build_augmentation(self.config.data, data.train, data.tokenizer),
+            self.sampler,
+            self.augmentation,
             self.ranks.rank,
             self.ranks.world_size,
-            workers=c.workers if c.workers >= 0 else (4 if gpu else 0),
+            workers=c.workers if c.workers >= 0 else (2 if gpu else 0),
             pin_memory=gpu,
         )
         return loader.batches(self.state.epoch, self.state.batch)
@@ -440,6 +444,7 @@ def train(
 def _train(run: Run, minutes: float | None) -> dict[str, Any]:
     before = run.state.step
     if run.ranks.first:
+        tell(run.data)
         log.info(run.describe())
     run.loop(minutes)
     info = run.finished() if run.state.step == before else None
