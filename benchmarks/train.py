@@ -69,7 +69,7 @@ from decode import KEEP_MEMORY, VOCAB_SIZES, Setting, print_table
 
 from translator import __version__
 from translator.config import PRESETS, Config, ModelConfig, TrainConfig, load_config
-from translator.data import Batch, BatchSampler, IdPair, Loader, collate
+from translator.data import Batch, BatchSampler, IdPair, Loader, collate, pair_lengths
 from translator.model import Transformer, count_parameters
 from translator.tokenizer import PAD
 
@@ -329,7 +329,7 @@ def make_batches(
 
     `fixed_shapes` as our trainer has them for compiled models.
     """
-    sampler = BatchSampler(pairs, max_tokens, seed=1, fixed_shapes=fixed_shapes)
+    sampler = BatchSampler(pair_lengths(pairs), max_tokens, seed=1, fixed_shapes=fixed_shapes)
     endless = Loader(pairs, sampler).batches(0, 0)
     number = number or len(sampler.epoch(0))
     return [batch for batch, _ in itertools.islice(endless, number)]
@@ -360,7 +360,8 @@ def load_pairs(arguments: argparse.Namespace) -> tuple[Pairs, Pairs]:
 
     overrides = [f"data.corpus={arguments.data}", f"data.vocab_size={VOCAB_SIZE}"]
     found = prepare_data(load_config("tiny", overrides=overrides))
-    return found.train, found.valid
+    assert found is not None
+    return found.train[:], found.valid
 
 
 def training_flops(config: ModelConfig, batch: Batch) -> int:

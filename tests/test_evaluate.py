@@ -10,7 +10,14 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from translator import evaluate
 from translator.config import TranslatorError
-from translator.evaluate import METRICS, evaluate_pairs, read_test_sets, score
+from translator.evaluate import (
+    METRICS,
+    evaluate_pairs,
+    read_test_sets,
+    score,
+    score_lines,
+    unseen_lines,
+)
 from translator.translate import Translator
 
 
@@ -149,3 +156,29 @@ def test_test_sets_of_a_corpus_and_of_files(corpus_folder: Path, text_pairs) -> 
 def test_files_of_unequal_length_are_named_with_their_counts(corpus_folder: Path) -> None:
     with pytest.raises(TranslatorError, match=r"train\.en has 200, .*test\.de has 20"):
         read_test_sets("", "", "en", "de", corpus_folder / "train.en", [corpus_folder / "test.de"])
+
+
+def test_the_clean_part_is_what_training_data_have_not(text_pairs, tmp_path: Path) -> None:
+    """Neither a line's source nor its target, nor nearly; scored like a test set of its own."""
+    test = [("An old woman reads a long letter in the dark garden.", f"Zeile {i}") for i in "ab"]
+    test += [(f"Source {n} stands here alone.", f"Ziel {n} steht hier allein.") for n in range(6)]
+    train = [
+        (test[0][0].replace("old", "young"), "x"),  # nearly
+        ("y", test[3][1]),
+        ("z", "u"),
+    ]
+    for split, pairs in (("train", train), ("test", test)):
+        for side, language in enumerate(("en", "de")):
+            text = "".join(f"{pair[side]}\n" for pair in pairs)
+            (tmp_path / f"{split}.{language}").write_text(text, encoding="utf-8")
+    sets = read_test_sets(str(tmp_path), "test", "en", "de")
+    numbers = unseen_lines(sets, f"{tmp_path}:1,{tmp_path}:1", "en", "de")["test"]
+    assert numbers == [2, 4, 5, 6, 7]
+    lines = [f"{tgt} heute" for _, tgt in test]
+    found = score_lines(sets["test"], lines, numbers, ["bleu"])
+    alone = score([lines[n] for n in numbers], [[test[n][1] for n in numbers]], ["bleu"])
+    assert found == {"sentences": 5, "scores": alone}
+    assert score_lines(sets["test"], lines, [], ["bleu"]) == {"sentences": 0, "scores": {}}
+    with pytest.raises(TranslatorError, match="no corpus"):
+        (tmp_path / "empty").mkdir()
+        unseen_lines(sets, str(tmp_path / "empty"), "en", "de")

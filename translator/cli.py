@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from translator import cli_runs, cli_translate  # noqa: F401 - they add their commands
+from translator import cli_data, cli_runs, cli_translate  # noqa: F401 - they add their commands
 from translator.config import Config, TranslatorError, override
 from translator.console import (
     BatchTokens,
@@ -60,6 +60,12 @@ def evaluate(
     lowercase: Annotated[
         bool, typer.Option("--lowercase", help="Compare without regard to case.")
     ] = False,
+    training_data: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CORPUS", help="Score also the lines that this corpus has not, nor nearly."
+        ),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the translations here.")
     ] = None,
@@ -83,7 +89,13 @@ def evaluate(
     debug: Debug = False,
 ) -> None:
     """Score a model, or a file of translations, with sacreBLEU."""
-    from translator.evaluate import METRICS, evaluate_set, read_test_sets
+    from translator.evaluate import (
+        METRICS,
+        evaluate_set,
+        read_test_sets,
+        score_lines,
+        unseen_lines,
+    )
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names or set(names) - set(METRICS):
@@ -104,6 +116,7 @@ def evaluate(
     test_sets = read_test_sets(data, split, src, tgt, source, reference or [], hypotheses)
     if output and len(test_sets) > 1:
         raise TranslatorError(f"--output needs one split, not {', '.join(test_sets)}: use --split.")
+    unseen = unseen_lines(test_sets, training_data, src, tgt) if training_data else {}
     search = None
     if translator:
         search = translator.search_config(
@@ -114,6 +127,9 @@ def evaluate(
     results = {}
     for name, test_set in test_sets.items():
         results[name], lines = evaluate_set(translator, test_set, search, names, lowercase)
+        if name in unseen:
+            part = score_lines(test_set, lines, unseen[name], names, lowercase)
+            results[name]["clean_part"] = part
     if output:
         output.write_text("".join(line + "\n" for line in lines), encoding="utf-8", newline="\n")
     if not json_:

@@ -105,8 +105,12 @@ class _Stderr(logging.Handler):
 
 def command(function: F) -> F:
     """Registers a command whose failures are one line and an exit code."""
+    return app.command()(one_line_errors(function))
 
-    @app.command()
+
+def one_line_errors(function: F) -> F:
+    """Lets a command, which takes `quiet` and `debug`, fail with one line and an exit code."""
+
     @functools.wraps(function)
     def wrapped(*args: Any, **options: Any) -> None:
         log = logging.getLogger("translator")
@@ -239,6 +243,8 @@ def print_scores(splits: dict[str, dict[str, Any]]) -> None:
             print(f"  {_METRIC_NAMES[name]:5} {score['score']:6.2f}  {score['signature']}")
         if "seconds" in result:
             print(f"  {result['sentences_per_second']:.1f} sentences/s")
+        if "clean_part" in result:
+            print_scores({f"{split}, what the training data have not": result["clean_part"]})
 
 
 def check_writable(path: Path | None) -> None:

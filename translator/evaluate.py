@@ -1,13 +1,16 @@
 """Scores with their signatures, by sacreBLEU, on text exactly as it is given."""
 
+import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_prep.corpora import TextPair, load_corpus, read_lines
-from translator.config import SearchConfig, TranslatorError
+from data_prep.contamination import contaminated_lines
+from data_prep.corpora import load_corpus, open_corpus, split_mixture
+from data_prep.formats import TextPair, read_lines
+from translator.config import CleanConfig, SearchConfig, TranslatorError
 from translator.translate import Translator
 
 METRICS = ("bleu", "chrf", "ter")
@@ -90,7 +93,7 @@ def read_test_sets(
             raise TranslatorError(f"The files differ in their number of lines: {counts}.")
         sources = files[source] if source else []
         return {references[0].name: TestSet(sources, [files[r] for r in references], lines)}
-    splits = load_corpus(data, src, tgt).select(split)
+    splits = load_corpus(split_mixture(data)[0][0], src, tgt).select(split)  # as for training
     if lines is not None and len(splits) > 1:
         raise TranslatorError(
             f"--hypotheses needs one split, not {', '.join(splits)}: use --split."
@@ -130,6 +133,48 @@ def evaluate_set(
         "sentences_per_second": round(len(lines) / seconds, 2),
     }
     return result, lines
+
+
+def unseen_lines(
+    test_sets: Mapping[str, TestSet], corpus: str, src: str, tgt: str
+) -> dict[str, list[int]]:
+    """Of each test set the numbers of the lines of which a corpus has neither side, nor nearly.
+
+    Args:
+        test_sets: by name.
+        corpus: training data, as for `translator train`; a mixture too.
+        src, tgt: languages.
+
+    Raises:
+        TranslatorError: the corpus is missing or broken, or has no training pairs.
+    """
+    splits = {
+        name: list(zip(t.sources or [""] * len(t.references[0]), t.references[0], strict=True))
+        for name, t in test_sets.items()
+    }
+    sources = [open_corpus(name, src, tgt) for name, _ in split_mixture(corpus)]
+    if any("train" not in splits_of for splits_of in sources):
+        raise TranslatorError(f"{corpus} has no training pairs.")
+    train = itertools.chain.from_iterable(splits_of["train"]() for splits_of in sources)
+    seen = contaminated_lines(splits, train, CleanConfig())
+    return {
+        name: sorted(set(range(len(pairs))).difference(*seen[name]))
+        for name, pairs in splits.items()
+    }
+
+
+def score_lines(
+    test_set: TestSet,
+    hypotheses: Sequence[str],
+    numbers: Sequence[int],
+    metrics: Sequence[str],
+    lowercase: bool = False,
+) -> dict[str, Any]:
+    """Scores of some lines of a test set, as `evaluate_set` gives them; none of no lines."""
+    references = [[lines[n] for n in numbers] for lines in test_set.references]
+    some = [hypotheses[n] for n in numbers]
+    scores = score(some, references, metrics, lowercase) if some else {}
+    return {"sentences": len(some), "scores": scores}
 
 
 def evaluate_pairs(
