@@ -522,6 +522,7 @@ def test_a_name_tells_the_direction_of_a_model_that_knows_both(
         ("cut.en.gz", gzip.compress(b"The dog.\n")[:-4], ["cut.en.gz is cut short"]),
         ("empty.en", b"", ["empty.en", "it is empty"]),
     ],
+    ids=["none", "latin", "cut", "empty"],
 )
 def test_a_file_that_cannot_be_read_is_one_line(
     run, model_folder: Path, tmp_path: Path, name: str, data: bytes | None, words: list[str]
