@@ -250,6 +250,14 @@ def test_fresh_moves_the_old_run_aside(settings, tmp_path: Path) -> None:
     assert load_model(run).config.train.seed == 2
 
 
+def test_other_settings_are_named_before_a_corpus_is_prepared(
+    six_steps: Path, settings, tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.setattr(module, "prepare_data", lambda *_, **__: pytest.fail("was prepared"))
+    with pytest.raises(TranslatorError, match=r"train\.seed: 1 -> 2"):
+        train(settings(seed=2), six_steps, device="cpu")
+
+
 def test_minutes_end_a_run_with_a_model(settings, tmp_path: Path) -> None:
     run = tmp_path / "run"
     info = train(settings(steps=1000), run, minutes=0, device="cpu")

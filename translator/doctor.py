@@ -114,7 +114,7 @@ def examine(
     minutes: float | None = None,
     measure: bool = True,
 ) -> Report:
-    """Looks at all that `train` would begin with; writes nothing.
+    """Looks at all that `train` would begin with; writes only what it prepares of the corpus.
 
     Args:
         config: as for `train`.

@@ -74,6 +74,10 @@ class Run:
         tokenizer = base.tokenizer if base else None
         if earlier:
             tokenizer = Tokenizer.load(folder / "tokenizer.model")
+            # At once, for preparing another corpus may take long.
+            model = replace(config.model, vocab_size=tokenizer.vocab_size)
+            same = earlier["data"]["fingerprint"]
+            check_same_run(folder, earlier, replace(config, model=model), same)
         with stage_bars(self.show_bar) as progress:
             data = prepare_data(config, tokenizer, progress=progress)
         assert data is not None  # all of it is made here
