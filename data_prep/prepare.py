@@ -226,7 +226,7 @@ def tell(data: TrainingData) -> None:
         before, after = report["before"]["pairs"], report["after"]["pairs"]
         reasons = ", ".join(f"{n:,} {fault}" for fault, n in report["dropped"].items())
         for note in report["notes"]:
-            log.warning("%s: %s", corpus.manifest["corpus"], note)
+            log.info("%s: %s", corpus.manifest["corpus"], note)
         log.log(
             logging.WARNING if after < 0.8 * before else logging.INFO,
             "%s: %s of %s pairs are worth training on%s; they are kept in %s",
