@@ -1,7 +1,7 @@
 """What a big corpus costs: preparing it, starting to train on it, and reading rows from its store.
 
     python benchmarks/corpus.py                   # 0.1, 1 and 4.5 million pairs
-    python benchmarks/corpus.py --pairs 100000 --folder /tmp/corpora
+    python benchmarks/corpus.py --pairs 100000 --folder ~/corpora
 
 The corpora are generated, and found again in the folder: English and German lines of 22 words on
 average, of templates with function words of both languages and of invented words, in the order of
@@ -247,8 +247,9 @@ def configuration(request: dict[str, Any], corpus: Path) -> Any:
 
 def prepare_child(request: dict[str, Any], stages: Stages) -> None:
     """Cleans, learns the vocabulary, and encodes."""
+    from data_prep.encoded import encode_corpus
     from data_prep.prepare import learn_tokenizer
-    from data_prep.prepared import encode_corpus, prepare_corpus
+    from data_prep.prepared import prepare_corpus
 
     corpus, prepared, workers = (
         Path(request["corpus"]),
@@ -307,7 +308,7 @@ def store_child(request: dict[str, Any], stages: Stages) -> None:
     import datasets
     import torch
 
-    from data_prep.prepared import Ids
+    from data_prep.encoded import Ids
 
     prepared, arrow = Path(request["prepared"]), Path(request["arrow"])
     ids = Ids(next(prepared.glob("ids-*")), (SRC, TGT))

@@ -15,19 +15,12 @@ from torch import Tensor
 
 from data_prep.clean import encode_pairs
 from data_prep.corpora import split_mixture
+from data_prep.encoded import Ids, encode_corpus
 from data_prep.formats import TextPair
 from data_prep.noise import Noise
-from data_prep.prepared import (
-    Ids,
-    Prepared,
-    Progress,
-    Share,
-    encode_corpus,
-    no_progress,
-    prepare_corpus,
-    write_whole,
-)
+from data_prep.prepared import Prepared, prepare_corpus
 from data_prep.rules import Languages
+from data_prep.shards import Progress, Share, no_progress, write_whole
 from data_prep.store import text_pairs
 from translator.config import Config, TrainConfig, TranslatorError
 from translator.data import BatchSampler, IdPair, Stretch, derive_seed

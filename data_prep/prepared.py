@@ -10,8 +10,9 @@
 
 The work is done in shards, three times: all pairs are read and get keys; then, when it is known
 which keys stand there twice and what the words of the corpus mean, each pair is judged; and with a
-tokenizer all are encoded. None of it holds more than some shards in memory. Both directions of
-translation share the work: it is done with the languages in the order of the alphabet.
+tokenizer all are encoded (data_prep/encoded.py). None of it holds more than some shards in memory.
+Both directions of translation share the work: it is done with the languages in the order of the
+alphabet.
 
 A corpus that is given no folder is prepared in the cache: $TRANSLATOR_CACHE, else
 ~/.cache/translator. A folder there is named after all that it depends on, and may be deleted at any
@@ -24,9 +25,7 @@ import os
 import re
 import shutil
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -36,7 +35,7 @@ from typing import Any
 import torch
 
 from data_prep.affinity import ENOUGH, SAMPLE, Affinity
-from data_prep.clean import Cleaner, CleanReport, encode_pair, find_repeats, pair_keys, repaired
+from data_prep.clean import Cleaner, CleanReport, find_repeats, pair_keys, repaired
 from data_prep.contamination import HeldOut
 from data_prep.corpora import (
     corpus_identity,
@@ -47,26 +46,28 @@ from data_prep.corpora import (
 )
 from data_prep.formats import Source, TextPair
 from data_prep.rules import Languages
-from data_prep.shards import SHARD, Work, chunked, make_shards, merge, present, read_report
-from data_prep.store import MANIFEST, MAX_VOCAB, Pairs, Writer, id_rows, is_prepared, text_pairs
-from translator.config import CleanConfig, DataConfig, TranslatorError
-from translator.tokenizer import Tokenizer
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from data_prep.shards import (
+    SHARD,
+    Progress,
+    Share,
+    Work,
+    alone,
+    as_json,
+    chunked,
+    make_shards,
+    merge,
+    no_progress,
+    present,
+    read_report,
+    write_whole,
+    writing,
+)
+from data_prep.store import MANIFEST, Pairs, Writer, is_prepared, read_manifest, text_pairs
+from translator.config import CleanConfig, TranslatorError
 
 VERSION = 1  # of what is written, and of what the rules find
 MAKING = "making.json"
 REPEATED, AWAY = 1, 2  # marks of pairs: stands there again; held out for validation
-
-Progress = Callable[[str, int], None]  # gets a stage, and how many pairs went through it just now
-Share = tuple[int, int]  # (i, n): of every n shards one is made here, by machines that share them
-
-
-def no_progress(_stage: str, _n_pairs: int) -> None:
-    """For those who do not want to know."""
 
 
 @dataclass(frozen=True)
@@ -101,41 +102,14 @@ def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
     Raises:
         TranslatorError: it is damaged, of another version, or in other languages.
     """
-    manifest = _read_manifest(folder, "version")
+    manifest = read_manifest(folder, "version")
     if manifest["version"] != VERSION:
         raise TranslatorError(f"{folder} is of another version: prepare the corpus anew.")
     keys = ("made_from", "languages", "clean", "tag", "held_out", "fingerprint", "report")
-    languages = _read_manifest(folder, *keys)["languages"]
+    languages = read_manifest(folder, *keys)["languages"]
     if sorted((src, tgt)) != languages:
         raise TranslatorError(f"{folder} holds {'-'.join(languages)}, not {src}-{tgt}.")
     return Prepared(folder, manifest, (src, tgt))
-
-
-def _read_manifest(folder: Path, *keys: str) -> dict[str, Any]:
-    """What a manifest says, these keys at least."""
-    try:
-        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
-        if manifest.keys() >= set(keys):
-            return manifest
-    except (OSError, ValueError, AttributeError):
-        pass
-    raise TranslatorError(
-        f"{folder / MANIFEST} is damaged: remove its folder, then it is made again."
-    )
-
-
-class Ids(Pairs[list[int]]):
-    """The training pairs of a prepared corpus as ids."""
-
-    def __init__(self, folder: Path, languages: Languages):
-        super().__init__(*(id_rows(folder / language) for language in languages))
-        self.folder = folder
-        self.dropped: dict[str, int] = _read_manifest(folder, "dropped")["dropped"]
-
-    @property
-    def places(self) -> "array[int]":
-        """`(N,)`, of which row of the text each pair is made."""
-        return array("q", (self.folder / "places").read_bytes())
 
 
 def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages: Languages) -> None:
@@ -251,16 +225,16 @@ def prepare_corpus(
         "clean": asdict(config),
         "tag": read_tag(path) if path else None,
     }
-    with _disk(folder):
+    with writing(folder):
         _check_folder(folder, made_from, languages)
         if not is_prepared(folder):
             sources = open_corpus(name, *languages)  # fails before anything is written
             away = open_prepared(beside.folder, *languages).splits if beside else None
             folder.mkdir(parents=True, exist_ok=True)
-            with _alone(folder, f"{share[0]}-{share[1]}"):
+            with alone(folder, f"{share[0]}-{share[1]}"):
                 _check_folder(folder, made_from, languages)  # it may have become another's
                 if not is_prepared(folder):  # nor has another process done it meanwhile
-                    write_whole(folder / MAKING, _as_json(made_from))
+                    write_whole(folder / MAKING, as_json(made_from))
                     work = partial(make_shards, workers=workers, share=share)
                     _make(sources, away, config, about, folder, work, progress)
             if not is_prepared(folder):
@@ -304,54 +278,6 @@ def _check_folder(folder: Path, made_from: list[Any], languages: Languages) -> N
             f"{folder} holds something else, or the same corpus by other rules: name another "
             "folder (--output), or delete this one."
         )
-
-
-def _as_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """A file that appears when it is whole, after all that was written before.
-
-    Raises:
-        TranslatorError: the disk cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with _disk(path):
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-
-
-@contextmanager
-def _alone(folder: Path, name: str) -> Iterator[None]:
-    """Waits until no other process does the same here; uses one thread meanwhile.
-
-    Tensors are small here: their threads would wait for each other, which takes longer than the
-    work where other processes are busy too.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with open(folder / f".{name}.lock", "w") as file:
-            if fcntl:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise TranslatorError(
-            f"{error.filename or folder} cannot be written: {error.strerror}. See to the disk; the "
-            "same command goes on where it stopped."
-        ) from None
 
 
 def _make(
@@ -413,7 +339,7 @@ def _make(
     )
     judged = make("clean", second, pieces, _Judge(cleaner))
     if judged is not None:
-        with _alone(folder, "all"):  # machines may come here together
+        with alone(folder, "all"):  # machines may come here together
             if not is_prepared(folder):  # else the shards may be gone
                 _finish(judged, splits, CleanReport(notes=notes), about, folder)
 
@@ -439,7 +365,7 @@ def _finish(
         "fingerprint": hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16],
         "report": report.summary(*languages),
     }
-    write_whole(folder / MANIFEST, _as_json(manifest))
+    write_whole(folder / MANIFEST, as_json(manifest))
 
 
 def _fetch(shards: Sequence[Path], places: Sequence[int], languages: Languages) -> list[TextPair]:
@@ -474,79 +400,3 @@ def _learn(
         return None
     sample = repaired(_fetch(shards, chosen, languages), config)
     return Affinity(sample, [keys[place] for place in chosen])
-
-
-@dataclass(frozen=True)
-class _Encode:
-    """Third: the ids, and which row of the text each pair is."""
-
-    text: Path
-    languages: Languages
-    tokenizer: bytes
-    config: DataConfig
-
-    def __call__(self, rows: range, folder: Path) -> dict[str, Any]:
-        tokenizer = Tokenizer(self.tokenizer)
-        text = text_pairs(self.text, "train", *self.languages)
-        writers = [Writer(folder / language, "H") for language in self.languages]
-        places, dropped = array("q"), Counter[str]()
-        for place in rows:
-            ids, fault = encode_pair(text[place], tokenizer, self.config)
-            if fault:
-                dropped[fault] += 1
-                continue
-            for writer, side in zip(writers, ids, strict=True):
-                writer.extend([array("H", side).tobytes()])
-            places.append(place)
-        for writer in writers:
-            writer.close()
-        (folder / "places").write_bytes(places.tobytes())
-        return dict(dropped)
-
-
-def encode_corpus(
-    prepared: Prepared,
-    tokenizer: Tokenizer,
-    config: DataConfig,
-    workers: int = 1,
-    share: Share = (0, 1),
-    progress: Progress = no_progress,
-) -> Ids | None:
-    """The training pairs as ids, made once for each tokenizer; see `prepare_corpus`."""
-    if tokenizer.vocab_size > MAX_VOCAB:
-        raise TranslatorError(
-            f"A vocabulary has at most {MAX_VOCAB:,} pieces here: data.vocab_size."
-        )
-    limits = f"{VERSION} {config.max_length} {config.max_ratio}"
-    key = hashlib.sha256(tokenizer.model_bytes + limits.encode()).hexdigest()[:16]
-    folder = prepared.folder / f"ids-{key}"
-    if is_prepared(folder):
-        return Ids(folder, prepared.languages)
-    languages = min(prepared.languages), max(prepared.languages)
-    n = len(prepared.train)
-    chunks = (range(k, min(k + SHARD, n)) for k in range(0, n, SHARD))
-    work = _Encode(prepared.folder, languages, tokenizer.model_bytes, config)
-    with _disk(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        with _alone(folder, f"{share[0]}-{share[1]}"):
-            if not is_prepared(folder):  # nor has another process done it meanwhile
-                n_shards = make_shards(
-                    folder / "shards", chunks, work, workers, share, partial(progress, "encode")
-                )
-                with _alone(folder, "all"):
-                    shards = present(folder / "shards", n_shards)
-                    if len(shards) == n_shards and not is_prepared(folder):
-                        _merge_ids(shards, folder, languages)
-        if not is_prepared(folder):
-            return None
-        shutil.rmtree(folder / "shards", ignore_errors=True)
-    return Ids(folder, prepared.languages)
-
-
-def _merge_ids(shards: Sequence[Path], folder: Path, languages: Languages) -> None:
-    for language in languages:
-        merge(shards, language, folder / language)
-    with open(folder / "places", "wb") as file:
-        file.writelines((shard / "places").read_bytes() for shard in shards)
-    dropped = sum((Counter(read_report(shard)) for shard in shards), Counter[str]())
-    write_whole(folder / MANIFEST, _as_json({"dropped": dict(dropped)}))

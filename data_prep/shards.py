@@ -25,11 +25,72 @@ import torch
 from translator.config import TranslatorError
 from translator.distributed import return_memory
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 Part = TypeVar("Part")
 # Gets a chunk of the corpus and a folder to write into; returns what is to be said about it.
 Work = Callable[[Any, Path], dict[str, Any]]
 SHARD = 20_000  # rows: a second or two of work
 REPORT = "report.json"
+
+
+Progress = Callable[[str, int], None]  # gets a stage, and how many pairs went through it just now
+Share = tuple[int, int]  # (i, n): of every n shards one is made here, by machines that share them
+
+
+def no_progress(_stage: str, _n_pairs: int) -> None:
+    """For those who do not want to know."""
+
+
+def as_json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """A file that appears when it is whole, after all that was written before.
+
+    Raises:
+        TranslatorError: the disk cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with writing(path):
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Waits until no other process does the same here; uses one thread meanwhile.
+
+    Tensors are small here: their threads would wait for each other, which takes longer than the
+    work where other processes are busy too.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with open(folder / f".{name}.lock", "w") as file:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TranslatorError(
+            f"{error.filename or folder} cannot be written: {error.strerror}. See to the disk; the "
+            "same command goes on where it stopped."
+        ) from None
 
 
 def chunked(items: Iterable[Part], size: int = SHARD) -> Iterator[list[Part]]:

@@ -5,12 +5,13 @@ Rows of different lengths are two files: `NAME.rows`, all of them one behind the
 them again, so a store counts as its file does, once for all processes.
 """
 
+import json
 import mmap
 import os
 from array import array
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from translator.config import TranslatorError
 
@@ -129,6 +130,19 @@ def text_pairs(folder: Path, split: str, src: str, tgt: str) -> Pairs[str]:
 def is_prepared(folder: Path) -> bool:
     """Whether a folder is a prepared corpus, or a part of one, and whole."""
     return (folder / MANIFEST).is_file()
+
+
+def read_manifest(folder: Path, *keys: str) -> dict[str, Any]:
+    """What a manifest says, these keys at least."""
+    try:
+        manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
+        if manifest.keys() >= set(keys):
+            return manifest
+    except (OSError, ValueError, AttributeError):
+        pass
+    raise TranslatorError(
+        f"{folder / MANIFEST} is damaged: remove its folder, then it is made again."
+    )
 
 
 class Writer:

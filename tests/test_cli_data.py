@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from data_prep import encoded as encoding
 from data_prep import prepare as preparing
 from data_prep import prepared as preparing_corpora
 from data_prep.corpora import CORPORA, corpus_table
@@ -48,6 +49,7 @@ def nothing_is_done_again(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]
 
     def forbid() -> None:
         monkeypatch.setattr(preparing_corpora, "make_shards", fail)
+        monkeypatch.setattr(encoding, "make_shards", fail)
         monkeypatch.setattr(Tokenizer, "train", fail)
 
     return forbid

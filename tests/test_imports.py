@@ -40,6 +40,7 @@ FLOORS = {
     "data_prep.store": 1,
     "data_prep.shards": 1,
     "data_prep.prepared": 1,
+    "data_prep.encoded": 1,
     "data_prep.report": 1,
     "data_prep.prepare": 1,
     "data_prep.noise": 1,

@@ -18,11 +18,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep import prepared
+from data_prep import encoded, prepared
 from data_prep.clean import encode_pairs
 from data_prep.corpora import load_corpus
+from data_prep.encoded import Ids
 from data_prep.prepare import Mixture, TrainingData, learn_tokenizer, prepare_data, vocabulary_size
-from data_prep.prepared import Ids, Prepared, prepare_corpus
+from data_prep.prepared import Prepared, prepare_corpus
 from data_prep.store import MANIFEST, Writer
 from translator.config import CleanConfig, Config, NoiseConfig, TranslatorError
 from translator.data import IdPair
@@ -247,6 +248,7 @@ def test_shares_add_up(change: Change, monkeypatch, cache: Path) -> None:
     whole = ready(change())
     monkeypatch.setenv("TRANSLATOR_CACHE", str(cache / "shared"))
     monkeypatch.setattr(prepared, "SHARD", 40)
+    monkeypatch.setattr(encoded, "SHARD", 40)
     for _ in range(3):  # each of the three stages must be whole before the next begins
         found = [prepare_data(change(), share=(i, 2)) for i in range(2)]
     assert found[0] is not None and found[1] is not None

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from faults import inject, near_copy
 
-from data_prep import prepared, shards
+from data_prep import encoded, prepared, shards
 from data_prep.clean import (
     CONTAMINATED,
     DUPLICATE,
@@ -27,7 +27,8 @@ from data_prep.clean import (
 )
 from data_prep.contamination import HeldOut
 from data_prep.corpora import TextPair, load_corpus, open_corpus
-from data_prep.prepared import Ids, Prepared, encode_corpus, open_prepared, prepare_corpus
+from data_prep.encoded import Ids, encode_corpus
+from data_prep.prepared import Prepared, open_prepared, prepare_corpus
 from data_prep.sample import make_pair
 from data_prep.sampler import Sampler
 from data_prep.store import MANIFEST, MAX_VOCAB, is_prepared
@@ -82,6 +83,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def arrange(size: int) -> None:
         monkeypatch.setattr(prepared, "SHARD", size)
+        monkeypatch.setattr(encoded, "SHARD", size)
         monkeypatch.setattr(shards.chunked, "__defaults__", (size,))
 
     return arrange
@@ -322,7 +324,7 @@ def test_an_interruption_behind_the_last_step_is_tidied_up(
 
 
 def _prepare_and_encode(corpus: Path, folder: Path, tokenizer: bytes, barrier: Any) -> None:
-    prepared.SHARD = 40
+    prepared.SHARD = encoded.SHARD = 40
     barrier.wait()
     encode_corpus(prepare(corpus, folder), Tokenizer(tokenizer), LIMITS)
 
@@ -345,21 +347,23 @@ def test_processes_that_meet(corpus: Path, tmp_path: Path, tokenizer: Tokenizer)
 def test_who_waited_does_no_work(corpus: Path, tmp_path: Path, tokenizer, monkeypatch) -> None:
     """Another process ends while this one waits for its turn."""
     folder = tmp_path / "folder"
-    alone = prepared._alone
+    alone = prepared.alone
 
     def wait(where: Path, name: str) -> Any:
-        monkeypatch.setattr(prepared, "_alone", alone)
+        for module in (prepared, encoded):
+            monkeypatch.setattr(module, "alone", alone)
         if where == folder:
             prepare(corpus, folder)
         else:
             encode_corpus(open_prepared(folder, "en", "de"), tokenizer, LIMITS)
-        monkeypatch.setattr(prepared, "make_shards", None)  # is not needed again
+        for module in (prepared, encoded):
+            monkeypatch.setattr(module, "make_shards", None)  # is not needed again
         return alone(where, name)
 
-    monkeypatch.setattr(prepared, "_alone", wait)
+    monkeypatch.setattr(prepared, "alone", wait)
     found = prepare(corpus, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(prepared, "_alone", wait)
+    monkeypatch.setattr(encoded, "alone", wait)
     assert encode_corpus(found, tokenizer, LIMITS) is not None
     assert list(found.train) == in_memory(corpus)[0]
 
@@ -572,7 +576,7 @@ def test_ids_are_made_once_for_both_directions(
 ) -> None:
     made = prepare(corpus)
     there = encode(made, tokenizer)
-    monkeypatch.setattr(prepared, "make_shards", None)  # is not needed again
+    monkeypatch.setattr(encoded, "make_shards", None)  # is not needed again
     back = encode(open_prepared(made.folder, "de", "en"), tokenizer)
     assert encode(made, tokenizer).folder == back.folder == there.folder
     assert list(back) == turned(there) and back.places == there.places
@@ -601,7 +605,7 @@ def test_interrupted_encoding_goes_on(
     made = prepare(corpus)
     whole = content(encode(made, tokenizer).folder)
     prepared.shutil.rmtree(encode(made, tokenizer).folder)
-    original, calls = getattr(prepared, point), 0
+    original, calls = getattr(encoded, point), 0
 
     def call(*arguments: Any) -> Any:
         nonlocal calls
@@ -610,7 +614,7 @@ def test_interrupted_encoding_goes_on(
             raise OSError(errno.ENOSPC, "No space left")
         return original(*arguments)
 
-    monkeypatch.setattr(prepared, point, call)
+    monkeypatch.setattr(encoded, point, call)
     with pytest.raises(TranslatorError, match="No space left. See to the disk"):
         encode(made, tokenizer)
     assert not list(made.folder.glob(f"ids-*/{MANIFEST}"))
