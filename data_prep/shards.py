@@ -141,7 +141,7 @@ def make_shards(
         future.result()
         progress(n_rows)
 
-    with _pool(work, workers) as submit:
+    with writing(folder), _pool(work, workers) as submit:
         for number, chunk in enumerate(chain(begin, chunks)):
             if number % share[1] != share[0] or shard_folder(folder, number).is_dir():
                 progress(len(chunk))
@@ -243,11 +243,6 @@ def _pool(work: Work, workers: int) -> Iterator[Callable[..., Future[None]]]:
         raise TranslatorError(
             "A process that prepared a part of the corpus was killed, perhaps for want of memory: "
             "use fewer (--workers 1). The same command goes on where it stopped."
-        ) from None
-    except OSError as error:
-        raise TranslatorError(
-            f"{error.filename or 'The prepared corpus'} cannot be written: {error.strerror}. See "
-            "to the disk; the same command goes on where it stopped."
         ) from None
 
 
