@@ -45,7 +45,7 @@ for _row in _KEY_ROWS:
         _NEIGHBOURS[_other] += _one
 
 # Of one code point and of several: with a skin colour, a selector, a joiner, a pair of letters.
-_EMOJI = [*"😀😂😉😎😢😡🤔👍👏🙏💪💔🔥🎉✨⭐✅❌⚽🐶🍕🚀", "👍🏽", "❤️", "👩\u200d💻", "🇩🇪"]
+EMOJI = [*"😀😂😉😎😢😡🤔👍👏🙏💪💔🔥🎉✨⭐✅❌⚽🐶🍕🚀", "👍🏽", "❤️", "👩\u200d💻", "🇩🇪"]
 
 
 def _change_words(change: Callable[[str], str], text: str) -> str:
@@ -140,7 +140,7 @@ def inline(src: str, tgt: str, rng: random.Random) -> TextPair:
 
 
 def _emoji(rng: random.Random) -> str:
-    return rng.choice(_EMOJI)
+    return rng.choice(EMOJI)
 
 
 def _number(rng: random.Random) -> str:

@@ -8,16 +8,19 @@ from pathlib import Path
 import pytest
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from data_prep.formats import read_lines
 from translator import evaluate
 from translator.config import TranslatorError
 from translator.evaluate import (
-    METRICS,
+    USUAL_METRICS,
+    compare,
     evaluate_pairs,
     read_test_sets,
+    read_training_text,
     score,
     score_lines,
-    unseen_lines,
 )
+from translator.moses import paper_tokens
 from translator.translate import Translator
 
 
@@ -47,8 +50,8 @@ def hypotheses(text_pairs, references: list[str]) -> list[str]:
 @pytest.mark.parametrize("n_references", [1, 2])
 def test_equals_the_library(hypotheses, references, lowercase: bool, n_references: int) -> None:
     all_references = [references, hypotheses[::-1]][:n_references]
-    ours = score(hypotheses, all_references, METRICS, lowercase)
-    assert tuple(ours) == METRICS
+    ours = score(hypotheses, all_references, USUAL_METRICS, lowercase)
+    assert tuple(ours) == USUAL_METRICS
     for name, metric in (
         ("bleu", BLEU(lowercase=lowercase)),
         ("chrf", CHRF(lowercase=lowercase)),
@@ -80,15 +83,70 @@ def test_equals_the_command(hypotheses, references, tmp_path: Path, lowercase: b
         (tmp_path / name).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     lower = ["--lowercase", "--chrf-lowercase"] if lowercase else []  # TER has it by itself
     arguments = [str(tmp_path / "ref"), str(tmp_path / "ref2"), "-i", str(tmp_path / "hyp")]
-    theirs = command([*arguments, "-m", *METRICS, *lower])
-    ours = score(hypotheses, [references, hypotheses[::-1]], METRICS, lowercase)
+    theirs = command([*arguments, "-m", *USUAL_METRICS, *lower])
+    ours = score(hypotheses, [references, hypotheses[::-1]], USUAL_METRICS, lowercase)
     for ours_one, theirs_one in zip(ours.values(), theirs, strict=True):
         assert ours_one["score"] == pytest.approx(theirs_one["score"], abs=1e-10)
         assert ours_one["signature"] == theirs_one["signature"]
 
 
+def test_intervals_and_p_values_equal_the_command(hypotheses, references, tmp_path: Path) -> None:
+    """For BLEU; the command fails to write those of the others as JSON."""
+    name = "bleu"
+    better = references[:40] + hypotheses[40:]
+    for file, lines in {"other": hypotheses, "ours": better, "ref": references}.items():
+        (tmp_path / file).write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    ref, other, ours = (str(tmp_path / file) for file in ("ref", "other", "ours"))
+    paired = ["-m", name, "--paired-bs", "--paired-bs-n", "300"]
+    rows = command([ref, "-i", other, ours, *paired])
+    theirs = [value for row in rows for value in row.values() if isinstance(value, dict)]
+    compared = compare(better, hypotheses, [references], [name], n_bootstrap=300)
+    found = [compared["scores"][name], score(better, [references], [name], n_bootstrap=300)[name]]
+    for ours_one, theirs_one in zip(found, theirs, strict=True):
+        low, high = ours_one["interval"]
+        assert ours_one["score"] == pytest.approx(theirs_one["score"], abs=1e-9)
+        assert (low + high) / 2 == pytest.approx(theirs_one["mean"], abs=1e-4)
+        assert (high - low) / 2 == pytest.approx(theirs_one["ci"], abs=1e-4)
+    assert compared["delta"][name]["p"] == pytest.approx(theirs[1]["p_value"])
+    assert compared["delta"][name]["delta"] == found[1]["score"] - found[0]["score"] != 0
+
+    (alone,) = command([ref, "-i", ours, "-m", name, "--confidence", "--confidence-n", "300"])
+    assert found[0]["signature"] == found[1]["signature"] == alone["signature"]
+    assert found[1]["score"] == score(better, [references], [name])[name]["score"]
+
+
+def test_a_system_is_no_better_than_itself(hypotheses, references) -> None:
+    found = compare(hypotheses, hypotheses, [references], USUAL_METRICS, n_bootstrap=50)
+    assert set(found["delta"]) == set(USUAL_METRICS)
+    assert all(delta == {"delta": 0, "p": 1} for delta in found["delta"].values())
+
+
+def test_the_papers_metric_reproduces_their_references(real_corpus: Path) -> None:
+    for split in ("test_2016_flickr", "test_2017_flickr"):
+        raw = read_lines(real_corpus / f"{split}.de.gz")
+        published = read_lines(real_corpus / "tok" / f"{split}.lc.norm.tok.de")
+        assert paper_tokens(raw, "de") == published
+        assert len(published) == 1000
+
+
+def test_the_papers_metric_is_bleu_of_such_tokens(hypotheses, references) -> None:
+    tokens = [paper_tokens(lines, "de") for lines in (hypotheses, references)]
+    theirs = BLEU(tokenize="none", force=True).corpus_score(tokens[0], [tokens[1]])
+    (found,) = score(hypotheses, [references], ["multi30k_bleu"]).values()
+    assert found["score"] == pytest.approx(theirs.score)
+    shouted = [line.upper().replace("ß", "ẞ") for line in references]
+    assert score(shouted, [references], ["multi30k_bleu"])["multi30k_bleu"]["score"] > 99
+    assert "lc.norm.tok.de" in found["signature"] and "tok:none" in found["signature"]
+
+
+def test_the_papers_metric_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    with pytest.raises(TranslatorError, match=r"pip install 'small-nmt\[moses\]'"):
+        score(["a"], [["a"]], ["multi30k_bleu"])
+
+
 def test_a_perfect_translation_scores_full_marks(references) -> None:
-    scores = score(references, [references], METRICS)
+    scores = score(references, [references], USUAL_METRICS)
     assert scores["bleu"]["score"] == pytest.approx(100)
     assert scores["chrf"]["score"] == pytest.approx(100)
     assert scores["ter"]["score"] == 0
@@ -119,11 +177,11 @@ def test_pairs_are_translated_and_scored(random_model, text_pairs) -> None:
     translator = Translator(random_model)
     search = translator.search_config(beam_size=1, length_penalty=0.5)
     sources, references = map(list, zip(*text_pairs[:7], strict=True))
-    result, lines = evaluate_pairs(translator, text_pairs[:7], search, METRICS)
+    result, lines = evaluate_pairs(translator, text_pairs[:7], search, USUAL_METRICS)
     found = translator.translate_lines(sources, search, split="never", guard=False)
     assert lines == [translation.text for translation in found]
     assert result["sentences"] == 7
-    assert result["scores"] == score(lines, [references], METRICS)
+    assert result["scores"] == score(lines, [references], USUAL_METRICS)
     assert result["search"] == {"beam_size": 1, "length_penalty": 0.5}
 
 
@@ -172,7 +230,7 @@ def test_the_clean_part_is_what_training_data_have_not(text_pairs, tmp_path: Pat
             text = "".join(f"{pair[side]}\n" for pair in pairs)
             (tmp_path / f"{split}.{language}").write_text(text, encoding="utf-8")
     sets = read_test_sets(str(tmp_path), "test", "en", "de")
-    numbers = unseen_lines(sets, f"{tmp_path}:1,{tmp_path}:1", "en", "de")["test"]
+    numbers = read_training_text(sets, f"{tmp_path}:1,{tmp_path}:1", "en", "de").unseen("test", 8)
     assert numbers == [2, 4, 5, 6, 7]
     lines = [f"{tgt} heute" for _, tgt in test]
     found = score_lines(sets["test"], lines, numbers, ["bleu"])
@@ -181,4 +239,4 @@ def test_the_clean_part_is_what_training_data_have_not(text_pairs, tmp_path: Pat
     assert score_lines(sets["test"], lines, [], ["bleu"]) == {"sentences": 0, "scores": {}}
     with pytest.raises(TranslatorError, match="no corpus"):
         (tmp_path / "empty").mkdir()
-        unseen_lines(sets, str(tmp_path / "empty"), "en", "de")
+        read_training_text(sets, str(tmp_path / "empty"), "en", "de")

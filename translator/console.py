@@ -232,19 +232,59 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-_METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER"}  # as sacreBLEU writes them
+# As sacreBLEU writes them, and the papers' own.
+_METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER", "multi30k_bleu": "BLEU, Multi30k"}
 
 
 def print_scores(splits: dict[str, dict[str, Any]]) -> None:
     """Scores by split, each with its signature."""
     for split, result in splits.items():
         print(f"{split} ({result['sentences']} sentences)")
+        width = max((len(_METRIC_NAMES[name]) for name in result["scores"]), default=0)
         for name, score in result["scores"].items():
-            print(f"  {_METRIC_NAMES[name]:5} {score['score']:6.2f}  {score['signature']}")
+            shown = f"  {_METRIC_NAMES[name]:{max(width, 5)}} {score['score']:6.2f}"
+            if "interval" in score:
+                low, high = score["interval"]
+                shown += f" ({low:.2f} to {high:.2f})"
+            print(f"{shown}  {score['signature']}")
         if "seconds" in result:
             print(f"  {result['sentences_per_second']:.1f} sentences/s")
         if "clean_part" in result:
             print_scores({f"{split}, what the training data have not": result["clean_part"]})
+        if "compare" in result:
+            _print_comparison(result["compare"])
+        if "analysis" in result:
+            _print_analysis(result["analysis"])
+
+
+def _print_comparison(compared: dict[str, Any]) -> None:
+    print(f"  against {compared['name']}")
+    for name, found in compared["delta"].items():
+        other = compared["scores"][name]["score"]
+        print(
+            f"    {_METRIC_NAMES[name]:15} {found['delta']:+6.2f} (it has {other:.2f}), "
+            f"p = {found['p']:.3f}"
+        )
+
+
+def _print_analysis(analysis: dict[str, Any]) -> None:
+    for table in analysis["breakdown"]:
+        print(f"  by {table['by']}")
+        for group in table["groups"]:
+            print(f"    {group['group']:18}{group['sentences']:7} lines{_figures(group['scores'])}")
+    if analysis.get("robustness"):
+        print("  on changed sources")
+    for row in analysis.get("robustness", ()):
+        change = {name: row["changed"][name] - row["clean"][name] for name in row["clean"]}
+        kept = f"  kept {row['kept']:.1%}" if "kept" in row else ""
+        print(f"    {row['slice']:18}{row['sentences']:7} lines{_figures(change, '+')}{kept}")
+    if analysis["guards"]:
+        rates = (f"{name} {rate['share']:.1%}" for name, rate in analysis["guards"].items())
+        print(f"  faults: {', '.join(rates)}")
+
+
+def _figures(scores: dict[str, float], sign: str = "") -> str:
+    return "".join(f"  {_METRIC_NAMES[name]} {scores[name]:{sign}6.2f}" for name in scores)
 
 
 def check_writable(path: Path | None) -> None:

@@ -1,8 +1,11 @@
 """Scores with their signatures, by sacreBLEU, on text exactly as it is given."""
 
+import functools
 import itertools
+import re
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +14,15 @@ from data_prep.contamination import contaminated_lines
 from data_prep.corpora import load_corpus, open_corpus, split_mixture
 from data_prep.formats import TextPair, read_lines
 from translator.config import CleanConfig, SearchConfig, TranslatorError
+from translator.moses import paper_signature, paper_tokens
 from translator.translate import Translator
 
-METRICS = ("bleu", "chrf", "ter")
+METRICS = ("bleu", "chrf", "ter", "multi30k_bleu")
+USUAL_METRICS = METRICS[:3]
+RESAMPLED = 1000  # bootstrap resamples, as the `sacrebleu` command makes
+MOST_RESAMPLED = 10_000  # lines; sacreBLEU holds all resamples at once, and this takes 720 MB
+
+_WORD = re.compile(r"\w+")
 
 
 def score(
@@ -21,44 +30,114 @@ def score(
     references: Sequence[Sequence[str]],
     metrics: Sequence[str] = ("bleu", "chrf"),
     lowercase: bool = False,
+    language: str = "de",
+    n_bootstrap: int = 0,
 ) -> dict[str, dict[str, Any]]:
     """Corpus scores, as the `sacrebleu` command gives them.
 
     Args:
         hypotheses: one detokenised line per sentence.
         references: one or more lists of as many lines.
-        metrics: from `METRICS`.
+        metrics: from `METRICS`; "multi30k_bleu" is the papers' own (translator/moses.py), and never
+            with case.
         lowercase: compare without case.
+        language: of the text, for "multi30k_bleu".
+        n_bootstrap: resamples for the intervals (Koehn 2004); 0 = no intervals.
 
     Returns:
-        For each metric its `score` and `signature`.
+        For each metric its `score` and `signature`, and with resamples its 95 % `interval`.
 
     Raises:
         TranslatorError: unknown metric, no lines, or unequal line counts.
     """
-    from sacrebleu.metrics import BLEU, CHRF, TER
+    systems = [hypotheses]
+    return {
+        name: _paired(systems, references, name, lowercase, language, n_bootstrap)[0]
+        for name in metrics
+    }
 
-    for lines in references:
+
+def compare(
+    hypotheses: Sequence[str],
+    others: Sequence[str],
+    references: Sequence[Sequence[str]],
+    metrics: Sequence[str] = ("bleu", "chrf"),
+    lowercase: bool = False,
+    language: str = "de",
+    n_bootstrap: int = RESAMPLED,
+) -> dict[str, Any]:
+    """Paired bootstrap (Koehn 2004) of a system against another on the same lines.
+
+    Returns:
+        "scores" of the other, as from `score`; "delta", for each metric: "delta", what ours has
+        more, and "p", how probable so large a difference of either sign would be by chance.
+
+    Raises:
+        TranslatorError: as `score`.
+    """
+    scores, deltas = {}, {}
+    for name in metrics:
+        systems = [others, hypotheses]
+        other, ours = _paired(systems, references, name, lowercase, language, n_bootstrap)
+        delta, p_value = ours["score"] - other["score"], ours.pop("p")
+        # Of equal systems sacreBLEU gives the smallest p there is: no resample differs.
+        deltas[name] = {"delta": delta, "p": p_value if delta else 1.0}
+        scores[name] = other
+    return {"scores": scores, "delta": deltas}
+
+
+def _paired(
+    systems: Sequence[Sequence[str]],
+    references: Sequence[Sequence[str]],
+    name: str,
+    lowercase: bool,
+    language: str,
+    n_bootstrap: int,
+) -> list[dict[str, Any]]:
+    """One metric of several systems; of each but the first "p", against the first."""
+    from sacrebleu.metrics import BLEU, CHRF, TER
+    from sacrebleu.significance import PairedTest
+
+    builders: Mapping[str, Any] = {
+        "bleu": lambda: BLEU(lowercase=lowercase),
+        "chrf": lambda: CHRF(lowercase=lowercase),
+        "ter": TER,  # by its own default without case
+        "multi30k_bleu": lambda: BLEU(
+            lowercase=True, tokenize="none", smooth_method="none", force=True
+        ),
+    }
+    if name not in builders:
+        raise TranslatorError(f'Unknown metric "{name}"; there are: {", ".join(METRICS)}.')
+    for hypotheses, lines in itertools.product(systems, references):
         if len(lines) != len(hypotheses):
             raise TranslatorError(
                 f"{len(hypotheses)} hypotheses but {len(lines)} references: "
                 "line n of one must belong to line n of the other."
             )
-    if not hypotheses:
+    if not systems[0]:
         raise TranslatorError("There are no lines to score.")
-    builders: Mapping[str, Any] = {
-        "bleu": lambda: BLEU(lowercase=lowercase),
-        "chrf": lambda: CHRF(lowercase=lowercase),
-        "ter": TER,  # by its own default without case
-    }
-    scores = {}
-    for name in metrics:
-        if name not in builders:
-            raise TranslatorError(f'Unknown metric "{name}"; there are: {", ".join(METRICS)}.')
-        metric = builders[name]()
-        result = metric.corpus_score(list(hypotheses), [list(lines) for lines in references])
-        scores[name] = {"score": result.score, "signature": str(metric.get_signature())}
-    return scores
+    prepare: Callable[[Sequence[str]], list[str]] = list
+    if name == "multi30k_bleu":
+        prepare = functools.partial(paper_tokens, language=language)
+    texts, right = [prepare(lines) for lines in systems], [prepare(lines) for lines in references]
+    metric = builders[name]()
+    if n_bootstrap:
+        named: Any = [(str(n), lines) for n, lines in enumerate(texts)]
+        found: Any
+        signatures, found = PairedTest(named, {name: metric}, right, "bs", n_bootstrap)()
+        ((key, signature),) = signatures.items()
+        results = [
+            {"score": r.score, "interval": [float(r.mean - r.ci), float(r.mean + r.ci)]}
+            | ({} if r.p_value is None else {"p": r.p_value})
+            for r in found[key]
+        ]
+    else:
+        results = [{"score": metric.corpus_score(lines, right).score} for lines in texts]
+        signature = metric.get_signature()
+    shown = str(signature)
+    if name == "multi30k_bleu":
+        shown = paper_signature(shown, language)
+    return [{**result, "signature": shown} for result in results]
 
 
 @dataclass(frozen=True)
@@ -109,15 +188,20 @@ def evaluate_set(
     test_set: TestSet,
     search: SearchConfig | None = None,
     metrics: Sequence[str] = ("bleu", "chrf"),
-    lowercase: bool = False,
+    **options: Any,
 ) -> tuple[dict[str, Any], list[str]]:
     """Scores a test set; `translator` makes the hypotheses unless it has some.
+
+    Args:
+        translator, test_set: either of them has the hypotheses.
+        search: the model's own if there is none.
+        metrics, **options: as for `score`.
 
     Returns:
         What `translator evaluate --json` prints for a split (but its name), and the hypotheses.
     """
     if test_set.hypotheses is not None:
-        scores = score(test_set.hypotheses, test_set.references, metrics, lowercase)
+        scores = score(test_set.hypotheses, test_set.references, metrics, **options)
         return {"sentences": len(test_set.hypotheses), "scores": scores}, test_set.hypotheses
     assert translator is not None
     search = search or translator.model.config.search
@@ -127,7 +211,7 @@ def evaluate_set(
     seconds = time.perf_counter() - start
     result = {
         "sentences": len(lines),
-        "scores": score(lines, test_set.references, metrics, lowercase),
+        "scores": score(lines, test_set.references, metrics, **options),
         "search": {"beam_size": search.beam_size, "length_penalty": search.length_penalty},
         "seconds": round(seconds, 3),
         "sentences_per_second": round(len(lines) / seconds, 2),
@@ -135,10 +219,27 @@ def evaluate_set(
     return result, lines
 
 
-def unseen_lines(
+@dataclass(frozen=True)
+class TrainingText:
+    """What training data have to do with test sets."""
+
+    frequency: Counter[str]  # of the words of its sources
+    held: dict[str, tuple[set[int], set[int]]]  # of each test set the sources and targets it holds
+
+    def unseen(self, name: str, n_lines: int) -> list[int]:
+        """Numbers of the lines of a test set of which it has neither side, nor nearly."""
+        return sorted(set(range(n_lines)).difference(*self.held[name]))
+
+
+def words_of(line: str) -> list[str]:
+    """The words of a line without case and punctuation."""
+    return _WORD.findall(line.casefold())
+
+
+def read_training_text(
     test_sets: Mapping[str, TestSet], corpus: str, src: str, tgt: str
-) -> dict[str, list[int]]:
-    """Of each test set the numbers of the lines of which a corpus has neither side, nor nearly.
+) -> TrainingText:
+    """Reads training data once and looks for the lines of test sets in it.
 
     Args:
         test_sets: by name.
@@ -152,28 +253,30 @@ def unseen_lines(
         name: list(zip(t.sources or [""] * len(t.references[0]), t.references[0], strict=True))
         for name, t in test_sets.items()
     }
-    sources = [open_corpus(name, src, tgt) for name, _ in split_mixture(corpus)]
-    if any("train" not in splits_of for splits_of in sources):
+    corpora = [open_corpus(name, src, tgt) for name, _ in split_mixture(corpus)]
+    if any("train" not in splits_of for splits_of in corpora):
         raise TranslatorError(f"{corpus} has no training pairs.")
-    train = itertools.chain.from_iterable(splits_of["train"]() for splits_of in sources)
-    seen = contaminated_lines(splits, train, CleanConfig())
-    return {
-        name: sorted(set(range(len(pairs))).difference(*seen[name]))
-        for name, pairs in splits.items()
-    }
+    frequency: Counter[str] = Counter()
+
+    def pairs() -> Iterator[TextPair]:
+        for pair in itertools.chain.from_iterable(splits_of["train"]() for splits_of in corpora):
+            frequency.update(words_of(pair[0]))
+            yield pair
+
+    return TrainingText(frequency, contaminated_lines(splits, pairs(), CleanConfig()))
 
 
 def score_lines(
     test_set: TestSet,
     hypotheses: Sequence[str],
     numbers: Sequence[int],
-    metrics: Sequence[str],
-    lowercase: bool = False,
+    metrics: Sequence[str] = ("bleu", "chrf"),
+    **options: Any,
 ) -> dict[str, Any]:
     """Scores of some lines of a test set, as `evaluate_set` gives them; none of no lines."""
     references = [[lines[n] for n in numbers] for lines in test_set.references]
     some = [hypotheses[n] for n in numbers]
-    scores = score(some, references, metrics, lowercase) if some else {}
+    scores = score(some, references, metrics, **options) if some else {}
     return {"sentences": len(some), "scores": scores}
 
 

@@ -1,0 +1,224 @@
+"""More than one number: what is said of kinds of sentences, of changed sources, of single lines."""
+
+import json
+import random
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from data_prep.noise import EMOJI
+from translator import analysis
+from translator.analysis import (
+    SHOWN,
+    SLICES,
+    System,
+    breakdown,
+    choose_lines,
+    describe_lines,
+    evaluate_systems,
+    guard_rates,
+    learning_curve,
+    robustness,
+    training_text,
+)
+from translator.evaluate import TestSet as Set  # pytest takes Test... for tests
+from translator.evaluate import TrainingText, score
+from translator.translate import Translator
+
+
+@pytest.fixture(scope="module")
+def test_set(text_pairs) -> Set:
+    pairs = text_pairs[:40]
+    return Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
+
+
+@pytest.fixture(scope="module")
+def hypotheses(test_set: Set) -> list[str]:
+    """Some right, some without their last words, one empty, one a loop."""
+    lines = [
+        line if n % 3 else line.rsplit(" ", 2)[0] for n, line in enumerate(test_set.references[0])
+    ]
+    return [*lines[:-2], "", "Hund " * 12]
+
+
+# --- lines --------------------------------------------------------------------------------------
+
+
+def test_lines_are_described_one_by_one(test_set, hypotheses) -> None:
+    lines = describe_lines(None, test_set, hypotheses)
+    assert [line["n"] for line in lines] == list(range(40))
+    for line in lines:
+        (reference,) = line["references"]
+        alone = score([line["hypothesis"]], [[reference]], ["chrf"])["chrf"]["score"]
+        assert line["chrf"] == pytest.approx(alone, abs=0.005)
+        assert (line["chrf"] == 100) == (line["hypothesis"] == reference)
+    assert lines[-2]["faults"] == ["empty"] and "loop" in lines[-1]["faults"]
+    rates = guard_rates(lines)
+    assert rates["empty"] == {"sentences": 1, "share": 1 / 40}
+    assert rates["loop"]["sentences"] == sum("loop" in line["faults"] for line in lines) >= 1
+
+
+@pytest.mark.parametrize("n_lines", [0, 1, 2, 7, 100])
+def test_the_lines_that_are_shown(n_lines: int) -> None:
+    rng = random.Random(3)
+    chrf = [float(rng.randint(0, 20)) for _ in range(n_lines)]
+    shown = choose_lines(chrf)
+    chosen = [n for numbers in shown.values() for n in numbers]
+    assert len(set(chosen)) == len(chosen) == min(n_lines, 3 * SHOWN)
+    worst, best = ([chrf[n] for n in shown[name]] for name in ("worst", "best"))
+    assert worst == sorted(chrf)[: len(worst)] and best == sorted(chrf, reverse=True)[: len(best)]
+    assert shown == choose_lines(chrf)
+
+
+# --- kinds of sentences -------------------------------------------------------------------------
+
+
+def test_each_line_is_in_one_group_of_each_kind(test_set, hypotheses) -> None:
+    words = [word for src in test_set.sources for word in analysis.words_of(src)]
+    words = [word for word in words if word != "dog"]
+    training = TrainingText(Counter(words * 5), {"test": ({1, 2}, {2, 3})})
+    lines = describe_lines(None, test_set, hypotheses)
+    for line, kind in zip(lines, ["no", "source", "both sides", "target"], strict=False):
+        line["seen"] = kind
+    for line in lines[4:]:
+        line["seen"] = "no"
+    tables = breakdown(test_set, hypotheses, lines, training)
+    assert len(tables) == 3
+    for table in tables:
+        assert sum(group["sentences"] for group in table["groups"]) == 40
+    by_kind = {group["group"]: group for group in tables[2]["groups"]}
+    assert {name: group["sentences"] for name, group in by_kind.items()} == {
+        **{"no": 37, "source": 1, "target": 1, "both sides": 1}
+    }
+    some = [0, *range(4, 40)]
+    references = [test_set.references[0][n] for n in some]
+    alone = score([hypotheses[n] for n in some], [references])
+    assert by_kind["no"]["scores"] == {name: alone[name]["score"] for name in ("bleu", "chrf")}
+    rare = {group["group"]: group["sentences"] for group in tables[1]["groups"]}
+    never = sum(
+        any(training.frequency[word] == 0 for word in analysis.words_of(src))
+        for src in test_set.sources
+    )
+    assert rare.get("never", 0) == never > 0
+
+
+@pytest.mark.parametrize("lengths", [[5], [5, 5, 5, 5], [1, 2], [*range(1, 40)], [3] * 30 + [9]])
+def test_groups_of_lengths_have_no_gap(lengths: list[int]) -> None:
+    groups = analysis._length_groups(lengths)
+    for length in lengths:
+        assert sum(low <= length <= high for low, high, _ in groups) == 1
+    assert 1 <= len(groups) <= 4
+    assert all(any(low <= n <= high for n in lengths) for low, high, _ in groups)
+
+
+# --- changed sources ----------------------------------------------------------------------------
+
+
+class Echo:
+    """Says its source again, which makes a changed source a changed translation."""
+
+    class model:  # noqa: N801
+        class config:  # noqa: N801
+            search = None
+
+    def translate_lines(self, sources, *_, **__):
+        return [type("Found", (), {"text": source}) for source in sources]
+
+
+def test_what_a_slice_does_not_count_costs_nothing(test_set) -> None:
+    """Who repeats capitals, a missing stop and emoji has lost nothing; who repeats typos has."""
+    same = Set(test_set.sources, [test_set.sources])
+    found = {row["slice"]: row for row in robustness(Echo(), same, test_set.sources)}
+    # Words that a translation shares get no typos.
+    almost = [[f"{word}x" for word in source.split()] for source in test_set.sources]
+    almost_same = Set(test_set.sources, [[" ".join(words) for words in almost]])
+    for row in robustness(Echo(), almost_same, test_set.sources):
+        if row["slice"] == "typos":
+            found["typos"] = row
+    assert set(found) == {kind.name for kind in SLICES}
+    for name in ("capitals", "title case", "no final stop", "emoji"):
+        assert found[name]["changed"] == found[name]["clean"], name
+        assert found[name]["clean"]["bleu"] == pytest.approx(100), name
+    for name in ("typos", "lower case"):
+        assert found[name]["changed"]["chrf"] < found[name]["clean"]["chrf"], name
+    assert found["emoji"]["kept"] == 1
+
+
+def test_a_slice_has_only_lines_that_it_changes() -> None:
+    sources = ["One dog runs", "One dog runs.", "12 34 5."]
+    found = robustness(Echo(), Set(sources, [sources]), sources)
+    counts = {row["slice"]: row["sentences"] for row in found}
+    assert counts == {
+        "capitals": 2,
+        "title case": 2,
+        "lower case": 2,
+        "no final stop": 2,
+        "emoji": 3,
+    }
+
+
+def test_emoji_that_are_lost_are_counted(test_set) -> None:
+    class Deaf(Echo):
+        def translate_lines(self, sources, *_, **__):
+            lines = ["".join(c for c in source if c.isascii()) for source in sources]
+            return super().translate_lines(lines)
+
+    same = Set(test_set.sources, [test_set.sources])
+    found = {row["slice"]: row for row in robustness(Deaf(), same, test_set.sources)}
+    assert found["emoji"]["kept"] == 0
+    assert found["emoji"]["changed"] == found["emoji"]["clean"]
+
+
+def test_an_emoji_of_several_characters_goes_as_a_whole() -> None:
+    for emoji in EMOJI:
+        assert analysis._without_emoji(f"a {emoji} b{emoji}") == "a b"
+
+
+# --- all of it ----------------------------------------------------------------------------------
+
+
+def test_a_model_and_its_translations_say_the_same(
+    random_model, corpus_folder: Path, text_pairs
+) -> None:
+    """What can be known of a file of translations is what is said of the model that made them."""
+    translator = Translator(random_model)
+    pairs = text_pairs[:9]
+    of_model = Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
+    search = translator.search_config(beam_size=1)
+    training = training_text({"test": of_model}, None, str(corpus_folder), "en", "de", True)
+    system = System("model", translator, search)
+    options = {"deep": True, "n_bootstrap": 20, "metrics": ["bleu"]}
+    found, lines = evaluate_systems(system, {"test": of_model}, None, training, **options)
+    of_file = Set(of_model.sources, of_model.references, lines["test"])
+    other = System("other", hypotheses=[tgt for _, tgt in pairs])
+    again, same = evaluate_systems(System("file"), {"test": of_file}, other, training, **options)
+    assert same == lines
+    model, file = found["test"], again["test"]
+    assert model["scores"] == file["scores"] and model["clean_part"] == file["clean_part"]
+    assert model["analysis"]["breakdown"] == file["analysis"]["breakdown"]
+    assert {"robustness", "attention"} == set(model["analysis"]) - set(file["analysis"])
+    shown = {str(n) for numbers in model["analysis"]["shown"].values() for n in numbers}
+    assert set(model["analysis"]["attention"]) == shown
+    for attention in model["analysis"]["attention"].values():
+        assert len(attention["weights"]) == len(attention["tgt"])
+        for row in attention["weights"]:
+            assert len(row) == len(attention["src"]) and sum(row) == pytest.approx(1, abs=0.05)
+    assert file["compare"]["scores"]["bleu"]["score"] == pytest.approx(100)
+    assert file["compare"]["delta"]["bleu"]["delta"] < 0
+    assert len(file["compare"]["analysis"]["lines"]) == 9
+    json.dumps([found, again], allow_nan=False)
+
+
+def test_the_learning_curve_is_what_a_run_logged(tmp_path: Path) -> None:
+    assert learning_curve(tmp_path) is None
+    rows = [{"step": n, "loss": 1 / n} for n in range(1, 2001)]
+    rows += [{"step": n, "valid_loss": 2 / n, "valid_bleu": n / 10} for n in (1000, 2000)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
+    found = learning_curve(tmp_path)
+    assert found is not None
+    assert found["bleu"] == [(1000, 100.0), (2000, 200.0)]
+    assert found["train"][-1] == (2000, 1 / 2000)
+    assert 250 <= len(found["train"]) <= analysis.CURVE_POINTS
+    assert set(found["train"]) <= {(n, 1 / n) for n in range(1, 2001)}

@@ -1,0 +1,440 @@
+"""Where a system is good and where it is not: more than one number for a test set.
+
+`analyse` gives scores by kind of sentence, what they lose when sources are changed (capitals, typos
+...), how often the guards would find fault, and all lines with what is known about each.
+"""
+
+import random
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from data_prep import noise
+from data_prep.corpora import open_corpus, split_mixture
+from translator import guards
+from translator.config import SearchConfig
+from translator.evaluate import (
+    MOST_RESAMPLED,
+    RESAMPLED,
+    TestSet,
+    TrainingText,
+    compare,
+    evaluate_set,
+    read_training_text,
+    score,
+    score_lines,
+    words_of,
+)
+from translator.metrics import METRICS, read_metrics, series
+from translator.model import count_parameters
+from translator.translate import Translator
+
+SHOWN = 12  # of the worst, of the best and of random lines
+RARE = ((0, 0, "never"), (1, 9, "1 to 9 times"), (10, 99, "10 to 99 times"))  # and what is above
+CURVE_POINTS = 500
+
+
+@dataclass(frozen=True)
+class System:
+    """What is evaluated: a translator and how it searches, or finished translations."""
+
+    name: str
+    translator: Translator | None = None
+    search: SearchConfig | None = None  # the model's own if there is none
+    hypotheses: list[str] | None = None
+
+
+def training_text(
+    test_sets: Mapping[str, TestSet],
+    corpus: str | None,
+    data: str | None,
+    src: str,
+    tgt: str,
+    wanted: bool,
+) -> TrainingText | None:
+    """What a corpus has of the test sets: of `corpus`, else if it is wanted of the test sets' own.
+
+    Raises:
+        TranslatorError: the corpus is missing or broken, or has no training pairs.
+    """
+    if corpus is None and data is not None and wanted:
+        own = split_mixture(data)[0][0]
+        corpus = own if "train" in open_corpus(own, src, tgt) else None
+    return read_training_text(test_sets, corpus, src, tgt) if corpus else None
+
+
+def evaluate_systems(
+    system: System,
+    test_sets: Mapping[str, TestSet],
+    other: System | None = None,
+    training: TrainingText | None = None,
+    deep: bool = False,
+    n_bootstrap: int | None = None,
+    **scoring: Any,
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+    """Everything that `translator evaluate` says.
+
+    Args:
+        system: what is evaluated.
+        test_sets: by name; they have the hypotheses if the system has no translator.
+        other: what it is compared with.
+        training: what training data have of the test sets.
+        deep: analyse the scores, see `analyse`.
+        n_bootstrap: resamples; None = as many as are usual, fewer for a very long test set.
+        **scoring: metrics and the rest, as for `score`.
+
+    Returns:
+        By split what `evaluate --json` prints, and the hypotheses.
+    """
+    results, hypotheses = {}, {}
+    for name, test_set in test_sets.items():
+        if n_bootstrap is None:
+            n_lines = len(test_set.references[0])
+            scoring["n_bootstrap"] = min(RESAMPLED, MOST_RESAMPLED * RESAMPLED // max(n_lines, 1))
+        else:
+            scoring["n_bootstrap"] = n_bootstrap
+        result, lines = evaluate_set(system.translator, test_set, system.search, **scoring)
+        seen = (training, name) if training else None
+        if training:
+            some = training.unseen(name, len(lines))
+            result["clean_part"] = score_lines(test_set, lines, some, **scoring)
+        if deep:
+            result["model"] = describe_system(system)
+            result["analysis"] = analyse(system, test_set, lines, seen)
+            folder = system.translator.model.folder if system.translator else None
+            result["learning_curve"] = learning_curve(folder) if folder else None
+        if other:
+            its = other.hypotheses
+            if its is None:
+                assert other.translator
+                found = other.translator.translate_lines(
+                    test_set.sources, other.search, split="never", guard=False
+                )
+                its = [translation.text for translation in found]
+            result["compare"] = {
+                "name": other.name,
+                **compare(lines, its, test_set.references, **scoring),
+            }
+            if deep:
+                result["compare"]["analysis"] = _analyse_texts(None, test_set, its, seen)
+        results[name] = {"split": name, **result}
+        hypotheses[name] = lines
+    return results, hypotheses
+
+
+def describe_system(system: System) -> dict[str, Any]:
+    """Name, and of a model its size, direction and training."""
+    if not system.translator:
+        return {"name": system.name}
+    models = system.translator.models
+    return {
+        "name": system.name,
+        "parameters": sum(count_parameters(model.transformer) for model in models),
+        "direction": [system.translator.src, system.translator.tgt],
+        "training": models[0].info.get("training", {}),
+    }
+
+
+def analyse(
+    system: System,
+    test_set: TestSet,
+    hypotheses: Sequence[str],
+    seen: tuple[TrainingText, str] | None = None,
+) -> dict[str, Any]:
+    """All that `evaluate --analyse` adds for a split.
+
+    Args:
+        system: what made the hypotheses.
+        test_set: sources, which may be missing, and references.
+        hypotheses: one per line.
+        seen: what training data have, and the name that the test set has there.
+
+    Returns:
+        "breakdown", "guards", "lines", "shown"; of a model "robustness" and "attention" too.
+    """
+    translator = system.translator
+    found = _analyse_texts(translator, test_set, hypotheses, seen)
+    found["shown"] = choose_lines([line["chrf"] for line in found["lines"]])
+    if translator:
+        found["robustness"] = robustness(translator, test_set, hypotheses, system.search)
+        some = sorted({n for numbers in found["shown"].values() for n in numbers})
+        found["attention"] = {
+            str(n): _attention(translator, test_set.sources[n], system.search) for n in some
+        }
+    return found
+
+
+def _analyse_texts(
+    translator: Translator | None,
+    test_set: TestSet,
+    hypotheses: Sequence[str],
+    seen: tuple[TrainingText, str] | None,
+) -> dict[str, Any]:
+    lines = describe_lines(translator, test_set, hypotheses)
+    if seen:
+        training, name = seen
+        for n, line in enumerate(lines):
+            line["seen"] = _seen(*(n in side for side in training.held[name]))
+    return {
+        "breakdown": breakdown(test_set, hypotheses, lines, seen[0] if seen else None),
+        "guards": guard_rates(lines) if test_set.sources else {},
+        "lines": lines,
+    }
+
+
+def _seen(source: bool, target: bool) -> str:
+    if source and target:
+        return "both sides"
+    return "source" if source else "target" if target else "no"
+
+
+# --- lines ---------------------------------------------------------------------------------------
+
+
+def describe_lines(
+    translator: Translator | None, test_set: TestSet, hypotheses: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Of each line its texts, the sentence's BLEU and chrF, and the faults that a guard finds."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    bleu, chrf = BLEU(effective_order=True), CHRF()
+    sources = test_set.sources or [""] * len(hypotheses)
+    n_pieces = translator.model.tokenizer.encode if translator else str.split
+    found = []
+    for n, (source, hypothesis) in enumerate(zip(sources, hypotheses, strict=True)):
+        references = [lines[n] for lines in test_set.references]
+        lengths = (len(n_pieces(text)) for text in (source, hypothesis))
+        found.append(
+            {
+                "n": n,
+                "source": source,
+                "references": references,
+                "hypothesis": hypothesis,
+                "bleu": round(bleu.sentence_score(hypothesis, references).score, 2),
+                "chrf": round(chrf.sentence_score(hypothesis, references).score, 2),
+                "faults": guards.faults(source, hypothesis, *lengths) if source else [],
+            }
+        )
+    return found
+
+
+def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:
+    """Numbers of the worst, the best and some random lines, without one twice."""
+    order = sorted(range(len(chrf)), key=lambda i: (chrf[i], i))
+    half = len(order) // 2
+    worst, best = order[: min(n, half)], order[::-1][: min(n, half)]
+    rest = [i for i in range(len(chrf)) if i not in {*worst, *best}]
+    drawn = random.Random(seed).sample(rest, min(n, len(rest)))
+    return {"worst": worst, "best": best, "random": sorted(drawn)}
+
+
+def guard_rates(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """How many lines have each fault, and which share that is."""
+    counts = {
+        name: sum(name in line["faults"] for line in lines)
+        for name in ("empty", "loop", "length", "numbers")
+    }
+    return {name: {"sentences": n, "share": n / len(lines)} for name, n in counts.items()}
+
+
+def _attention(
+    translator: Translator, source: str, search: SearchConfig | None
+) -> dict[str, list[Any]]:
+    """Mean of all layers and heads, as plain data."""
+    maps = translator.attention(source, search, split="never")
+    if not maps:  # a blank line
+        return {"src": [], "tgt": [], "weights": []}
+    rows = maps[0].weights.mean(dim=(0, 1)).tolist()  # T rows of S
+    weights = [[round(weight, 3) for weight in row] for row in rows]
+    return {"src": maps[0].src_pieces, "tgt": maps[0].tgt_pieces, "weights": weights}
+
+
+# --- kinds of sentences --------------------------------------------------------------------------
+
+
+def breakdown(
+    test_set: TestSet,
+    hypotheses: Sequence[str],
+    lines: Sequence[Mapping[str, Any]],
+    training: TrainingText | None = None,
+) -> list[dict[str, Any]]:
+    """BLEU and chrF by source length, and by what the training data have of a line.
+
+    Without sources the length is that of the reference.
+    """
+    texts = test_set.sources or test_set.references[0]
+    side = "source" if test_set.sources else "reference"
+    words = [words_of(text) for text in texts]
+    lengths = [len(text.split()) for text in texts]
+    tables = {f"{side} length": (_length_groups(lengths), lengths)}
+    if training and test_set.sources:
+        rarest = [min((training.frequency[word] for word in some), default=0) for some in words]
+        tables["rarest source word in the training data"] = (_rarity_groups(), rarest)
+    found = []
+    for by, (groups, values) in tables.items():
+        numbers = {
+            name: [n for n, value in enumerate(values) if low <= value <= high]
+            for low, high, name in groups
+        }
+        found.append({"by": by, "groups": _score_groups(test_set, hypotheses, numbers)})
+    if training:
+        kinds: dict[str, list[int]] = {
+            kind: [] for kind in ("no", "source", "target", "both sides")
+        }
+        for line in lines:
+            kinds[line["seen"]].append(line["n"])
+        by = "training data hold it, or nearly"
+        found.append({"by": by, "groups": _score_groups(test_set, hypotheses, kinds)})
+    return found
+
+
+def _length_groups(lengths: Sequence[int]) -> list[tuple[float, float, str]]:
+    """Four groups of about as many lines each, fewer where many lines are equally long."""
+    cuts = quantiles(lengths, n=4, method="inclusive") if len(lengths) > 1 else []
+    bounds = sorted({int(cut) for cut in cuts} - {max(lengths)})
+    lows = [min(lengths), *(bound + 1 for bound in bounds)]
+    highs = [*bounds, max(lengths)]
+    return [
+        (low, high, f"{low} to {high} words" if low < high else f"{low} words")
+        for low, high in zip(lows, highs, strict=True)
+    ]
+
+
+def _rarity_groups() -> list[tuple[float, float, str]]:
+    above = RARE[-1][1] + 1
+    return [*RARE, (above, float("inf"), f"{above} times or more")]
+
+
+def _score_groups(
+    test_set: TestSet, hypotheses: Sequence[str], numbers: Mapping[str, Sequence[int]]
+) -> list[dict[str, Any]]:
+    groups = []
+    for name, some in numbers.items():
+        if some:
+            result = score_lines(test_set, hypotheses, some)
+            result["scores"] = {key: value["score"] for key, value in result["scores"].items()}
+            groups.append({"group": name, **result})
+    return groups
+
+
+# --- changed sources -----------------------------------------------------------------------------
+
+
+def _with_emoji(src: str, tgt: str, rng: random.Random) -> tuple[str, str]:
+    """An emoji behind a word of the source, or before the first."""
+    words = src.split(" ")
+    words.insert(rng.randint(0, len(words)), rng.choice(noise.EMOJI))
+    return " ".join(words), tgt
+
+
+def _without_emoji(text: str) -> str:
+    return " ".join(_EMOJI.sub(" ", text).split())
+
+
+def _without_stop(text: str) -> str:
+    return text.rstrip(".!? ")
+
+
+def _same(text: str) -> str:
+    return text
+
+
+_EMOJI = re.compile("|".join(re.escape(e) for e in sorted(noise.EMOJI, key=len, reverse=True)))
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A way to change sources, and what of a text counts then, before and after."""
+
+    name: str
+    what: str
+    change: Callable[[str, str, random.Random], tuple[str, str]]
+    counts: Callable[[str], str]
+
+
+SLICES = (
+    Slice("capitals", "sources in capitals; scored without case", noise.capitals, str.lower),
+    Slice("title case", "a capital at each word; scored without case", noise.title_case, str.lower),
+    Slice("lower case", "sources without capitals; scored with case", noise.lower_case, _same),
+    Slice(
+        "no final stop",
+        "sources without the mark at their end; scored without it",
+        noise.no_final_stop,
+        _without_stop,
+    ),
+    Slice("typos", "one to three slips of the finger in a source", noise.typos, _same),
+    Slice(
+        "emoji", "an emoji at a random place of a source; scored without it", _with_emoji,
+        _without_emoji,
+    ),
+)  # fmt: skip
+
+
+def robustness(
+    translator: Translator,
+    test_set: TestSet,
+    hypotheses: Sequence[str],
+    search: SearchConfig | None = None,
+    seed: int = 1,
+) -> list[dict[str, Any]]:
+    """What scores lose when sources are changed as users change them.
+
+    Each slice has the lines that its change has something to do in, the same ones before and after,
+    and scores both in the same way, so that only what the change did to the words counts.
+    """
+    search = search or translator.model.config.search
+    found = []
+    for kind in SLICES:
+        rng = random.Random(f"{seed} {kind.name}")
+        first = test_set.references[0]
+        pairs = zip(test_set.sources, first, strict=True)
+        changed = [kind.change(src, tgt, rng)[0] for src, tgt in pairs]
+        some = [n for n, source in enumerate(test_set.sources) if changed[n] != source]
+        if not some:
+            continue
+        sources = [changed[n] for n in some]
+        after = translator.translate_lines(sources, search, split="never", guard=False)
+        references = [[kind.counts(lines[n]) for n in some] for lines in test_set.references]
+        texts = {
+            "clean": [hypotheses[n] for n in some],
+            "changed": [translation.text for translation in after],
+        }
+        result: dict[str, Any] = {"slice": kind.name, "what": kind.what, "sentences": len(some)}
+        for key, lines in texts.items():
+            scores = score([kind.counts(line) for line in lines], references)
+            result[key] = {name: value["score"] for name, value in scores.items()}
+        if kind.name == "emoji":
+            result["kept"] = _kept(sources, texts["changed"])
+        found.append(result)
+    return found
+
+
+def _kept(sources: Sequence[str], translations: Sequence[str]) -> float:
+    """The share of the emoji of the sources that their translations have."""
+    pairs = [
+        (emoji, translation)
+        for source, translation in zip(sources, translations, strict=True)
+        for emoji in _EMOJI.findall(source)
+    ]
+    return sum(emoji in translation for emoji, translation in pairs) / len(pairs)
+
+
+# --- how it was trained --------------------------------------------------------------------------
+
+
+def learning_curve(folder: Path) -> dict[str, list[tuple[int, float]]] | None:
+    """Losses and BLEU by step, as a run logged them, thinned; None if there is no such log."""
+    if not (folder / METRICS).is_file():
+        return None
+    lines = read_metrics(folder)
+    names = {"train": "loss", "valid": "valid_loss", "bleu": "valid_bleu"}
+    return {name: _thinned(series(lines, key)) for name, key in names.items()}
+
+
+def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+    """At most `CURVE_POINTS` of the points, the last one among them."""
+    every = -(-len(points) // CURVE_POINTS) or 1
+    return list(points[::-1][::every][::-1])
