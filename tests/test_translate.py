@@ -218,6 +218,28 @@ def n_pieces(translator: Translator, text: str) -> int:
     return len(translator.model.tokenizer.encode(normalise(text)))
 
 
+@pytest.mark.parametrize(
+    "lines, warned",
+    [
+        (["Der Hund schläft heute in der Küche, und das Kind ist nicht da."], True),
+        (["Das ist gut so.", "The dog is here.", "Der Mann ist nicht da und isst."], True),
+        (["The dog is here.", "The man is not there.", "Das ist gut."], False),
+        (["The dog sleeps in the kitchen today, and the child is not there."], False),
+        (["dog", "", "1234", "Anna"], False),
+    ],
+)
+def test_text_in_the_target_language_is_warned_about_once(
+    random_model: Model, lines: list[str], warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    translator = Translator(random_model)
+    with caplog.at_level(logging.WARNING, logger="translator"):
+        translator.translate(lines, beam_size=1)
+        translator.translate(lines, beam_size=1)
+    assert len(caplog.messages) == warned
+    if warned:
+        assert "German already" in caplog.text and "--src de --tgt en" in caplog.text
+
+
 @pytest.mark.parametrize("split", ["sentences", "long"])
 def test_a_long_text_is_translated_in_parts_with_one_warning(
     translator: Translator, long_text: str, split: str, caplog: pytest.LogCaptureFixture

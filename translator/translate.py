@@ -2,6 +2,7 @@
 
 import logging
 import math
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from data_prep.language import identify
 from translator import guards, mbr
 from translator.align import Alignment, align
 from translator.checkpoint import Model, load_model
@@ -27,6 +29,7 @@ from translator.tokenizer import BOS, EOS, N_COPY
 log = logging.getLogger("translator")
 
 SPLITS = ("sentences", "long", "never")
+_LANGUAGES = {"en": "English", "de": "German"}
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class Translator:
         self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
         self.show_bar = False  # over the batches of a call that has several
+        self._warned_of_language = False
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
@@ -209,6 +213,7 @@ class Translator:
             TranslatorError: an unknown way to split.
         """
         search = search or self.model.config.search
+        self._check_language(lines)
         units = self._all_units(lines, search, split, prefix)
         by_line: dict[int, list[tuple[_Unit, Segment]]] = {}
         for unit, hypotheses in zip(units, self._search(units, search), strict=True):
@@ -217,6 +222,19 @@ class Translator:
                 segment = self._mend(unit, segment, found, search, alignments)
             by_line.setdefault(unit.line, []).append((unit, segment))
         return [_join(line, by_line.get(i, [])) for i, line in enumerate(lines)]
+
+    def _check_language(self, lines: Sequence[str]) -> None:
+        """Warns, once, of text that is in the target language already."""
+        if self._warned_of_language:
+            return
+        found: Counter[str | None] = Counter(map(identify, lines))
+        if found[self.tgt] > found[self.src]:
+            self._warned_of_language = True
+            log.warning(
+                "This text seems to be %s already, and the model translates %s-%s. "
+                "For the other direction: --src %s --tgt %s.",
+                *(_LANGUAGES[self.tgt], self.src, self.tgt, self.tgt, self.src),
+            )
 
     def translate_blocks(
         self, blocks: Iterable[Sequence[str]], *args: Any, **options: Any
