@@ -20,7 +20,7 @@ from torch.testing import assert_close
 from data_prep.augment import build_augmentation
 from data_prep.prepare import prepare_data
 from translator import probe
-from translator.checkpoint import load_checkpoint, load_model, step_folders
+from translator.checkpoint import load_checkpoint, load_model, read_description, step_folders
 from translator.config import (
     CleanConfig,
     Config,
@@ -328,6 +328,17 @@ def test_the_scores_of_a_model_are_those_of_its_stored_weights(six_steps: Path) 
     for split in ("valid", "test"):
         result, _ = evaluate_pairs(translator, data.splits[split])
         assert result["scores"] == translator.model.info["scores"][split]["scores"]
+
+
+def test_tests_are_left_alone_until_they_are_wanted(six_steps: Path, settings, tmp_path) -> None:
+    """While recipes are compared; then the same command without the setting scores them."""
+    run = tmp_path / "run"
+    assert list(train(settings(score_tests=False), run, device="cpu")["scores"]) == ["valid"]
+    found = train(settings(), run, device="cpu")["scores"]
+    theirs = read_description(six_steps)["scores"]
+    assert {name: result["scores"] for name, result in found.items()} == {
+        name: result["scores"] for name, result in theirs.items()
+    }
 
 
 def test_data_that_cannot_be_used_is_an_error(tiny_config: Config, tmp_path: Path) -> None:

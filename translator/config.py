@@ -221,6 +221,7 @@ class TrainConfig:
     validate_every: int = 500
     checkpoint_every: int = 500
     keep_checkpoints: int = 8  # the last ones, which are averaged at the end
+    score_tests: bool = True  # at the end; false while recipes are compared, so that valid decides
     patience: int = 12  # validations without a better BLEU before the run ends
     tensorboard: bool = False  # write event files too
 

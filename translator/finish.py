@@ -105,7 +105,7 @@ class Judge:
         _put(model, candidates[chosen])
         scores = dict(results[chosen])
         for split in self.data.splits:
-            if split.startswith("test"):
+            if split.startswith("test") and self.config.train.score_tests:
                 scores |= {k: v[0] for k, v in self._score(model, split).items()}
         info = {
             "preset": self.config.preset,

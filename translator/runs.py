@@ -28,7 +28,11 @@ log = logging.getLogger("translator")
 
 # Between a run and its continuation.
 MAY_DIFFER = tuple(
-    f"train.{name}" for name in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")
+    f"train.{name}"
+    for name in (
+        *("steps", "log_every", "keep_checkpoints", "workers", "tensorboard"),
+        "score_tests",
+    )
 )
 
 
