@@ -116,6 +116,9 @@ def test_version(run: Run) -> None:
         ["evaluate", "--metrics", "bleurt"],
         ["evaluate", "--source", "file"],
         ["evaluate", "--reference", "file"],
+        ["evaluate", "--bootstrap", "-1"],
+        ["evaluate", "--compare", "file", "--bootstrap", "0"],
+        ["evaluate", "--report", "report.pdf"],
         ["train", "--steps", "0"],
         ["plot"],
         ["plot", "a", "b"],
@@ -789,6 +792,8 @@ def test_evaluate_forms_agree(run: Run, corpus_folder: Path, tmp_path: Path) -> 
     )
     for other in (by_file, scored, split_scored):
         assert json.loads(other.stdout)["scores"] == result["scores"]
+    assert set(result["scores"]) == {"bleu", "chrf", "ter"}
+    assert all(len(score["interval"]) == 2 for score in result["scores"].values())
     several = run("evaluate", "--data", corpus_folder, "--split", "t", "--json")
     assert set(json.loads(several.stdout)["splits"]) == {"train", "test"}
     perfect = run(
@@ -817,6 +822,43 @@ def test_evaluate_takes_any_setting_of_the_search(
     assert_one_line(run(*wrong, "--set", "search.pace=3"), "search.pace")
     assert_one_line(run(*wrong, "--set", "search.decode=guess"), "decode", "guess")
     assert_usage(run(*wrong, "--precision", "int8"), "int8", "bf16")
+
+
+def test_evaluate_compares_with_a_model_and_with_a_file(
+    run: Run, corpus_folder: Path, model_folder: Path, tmp_path: Path
+) -> None:
+    reference = corpus_folder / "test.de"
+    command = ["evaluate", "--data", corpus_folder, "--split", "test", "--metrics", "bleu"]
+    with_itself = json.loads(run(*command, "--compare", model_folder, "--json").stdout)
+    assert with_itself["compare"]["scores"] == with_itself["scores"]
+    assert with_itself["compare"]["delta"] == {"bleu": {"delta": 0.0, "p": 1.0}}
+    shown = run(*command, "--compare", reference)
+    assert f"against {reference}" in shown.stdout and "it has 100.00" in shown.stdout
+    two_files = run(*command, "--hypotheses", reference, "--compare", reference)
+    assert "+0.00 (it has 100.00), p = 1.000" in two_files.stdout
+    assert_one_line(run(*command, "--compare", tmp_path / "nowhere"), "nowhere")
+    short = tmp_path / "short"
+    short.write_text("ein\n")
+    assert_one_line(run(*command, "--compare", short), "1 hypotheses", "20 references")
+    several = ["evaluate", "--data", corpus_folder, "--split", "t"]
+    assert_one_line(run(*several, "--compare", reference), "--compare FILE", "one split")
+    no_sources = ["evaluate", "--hypotheses", reference, "--reference", reference]
+    assert_usage(run(*no_sources, "--compare", model_folder), "needs sources")
+
+
+def test_evaluate_analyses(run: Run, corpus_folder: Path, tmp_path: Path) -> None:
+    """For people and for programs; with the training data of the corpus itself."""
+    command = ["evaluate", "--data", corpus_folder, "--split", "test", "--bootstrap", "0"]
+    found = json.loads(run(*command, "--analyse", "--json").stdout)
+    assert {"analysis", "model", "learning_curve", "clean_part"} < set(found)
+    assert [len(found["analysis"][name]) for name in ("lines", "breakdown")] == [20, 3]
+    shown = run(*command, "--analyse").stdout
+    for table in found["analysis"]["breakdown"]:
+        assert f"by {table['by']}" in shown
+    for row in found["analysis"]["robustness"]:
+        assert row["slice"] in shown
+    assert "faults: empty" in shown
+    assert "interval" not in found["scores"]["bleu"]
 
 
 def test_evaluate_failures(run: Run, corpus_folder: Path, tmp_path: Path) -> None:
