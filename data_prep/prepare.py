@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -157,7 +158,7 @@ def prepare_data(
     share: Share = (0, 1),
     progress: Progress = no_progress,
 ) -> TrainingData | None:
-    """Cleans the corpus, learns a vocabulary unless a tokenizer is given, and encodes it.
+    """Cleans the corpus, learns a vocabulary unless one is given or named, and encodes it.
 
     What was done before is found again, see data_prep/prepared.py. The sources of a synthetic part
     are led by its tag. Where both directions are learnt, its pairs do not come the other way round,
@@ -194,6 +195,8 @@ def prepare_data(
         weights.append(weight)
     if not any(len(corpus.train) for corpus in corpora):
         raise _unusable(data.corpus, corpora[0].manifest["report"]["dropped"])
+    if tokenizer is None and data.vocab_from:
+        tokenizer = _tokenizer_of(data.vocab_from)
     tokenizer = tokenizer or learn_tokenizer(corpora, config)
     parts = []
     for corpus in corpora:
@@ -202,6 +205,16 @@ def prepare_data(
             return None
         parts.append(ids)
     return _mix(config, corpora, weights, parts, tokenizer)
+
+
+def _tokenizer_of(model: str) -> Tokenizer:
+    file = Path(model) / "tokenizer.model"
+    try:
+        return Tokenizer.load(file)
+    except (OSError, TranslatorError):
+        raise TranslatorError(
+            f"{file} cannot be read: data.vocab_from names the folder of a model."
+        ) from None
 
 
 def _unusable(corpus: str, dropped: Mapping[str, int]) -> TranslatorError:

@@ -203,6 +203,21 @@ def test_it_is_learnt_once(parts, change: Change, monkeypatch) -> None:
     assert len(list(parts[0].folder.glob("tokenizer-*.model"))) == 1 + len(changes)
 
 
+def test_it_can_be_that_of_another_model(change: Change, tokenizer: Tokenizer, tmp_path) -> None:
+    """Whatever the settings say of its size and kind: the pieces must be the same ones."""
+    (tmp_path / "tokenizer.model").write_bytes(tokenizer.model_bytes)
+    config = change(vocab_from=str(tmp_path), vocab_size=300, vocab_type="bpe")
+    data = prepare_data(config)
+    assert data is not None and data.tokenizer.model_bytes == tokenizer.model_bytes
+    for content in (b"nonsense", b""):
+        (tmp_path / "tokenizer.model").write_bytes(content)
+        with pytest.raises(TranslatorError, match="vocab_from names the folder of a model"):
+            prepare_data(config)
+    (tmp_path / "tokenizer.model").unlink()
+    with pytest.raises(TranslatorError, match="vocab_from names the folder of a model"):
+        prepare_data(config)
+
+
 def test_a_full_disk_leaves_no_half_of_it(parts, change: Change, monkeypatch) -> None:
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left")

@@ -55,6 +55,7 @@ class DataConfig:
     src: str = "en"
     tgt: str = "de"
     vocab_size: int = 0  # pieces; 0: by the size of the corpus, see data_prep/prepare.py
+    vocab_from: str = ""  # a MODEL whose vocabulary is taken, so that both can be one ensemble
     max_length: int = 128  # longer pairs are dropped
     max_ratio: float = 4.0  # pairs whose lengths differ by more than this factor are dropped
     copy_rate: float = (

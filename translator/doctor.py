@@ -359,7 +359,7 @@ def _odd(config: Config, report: Report, minutes: float | None) -> Iterator[tupl
 
 def _notable(config: Config, report: Report, wanted: int) -> Iterator[tuple[str, str]]:
     c, data, run = config.train, report.data, report.run
-    if data["vocab_size"] < wanted and not c.init_from:
+    if data["vocab_size"] < wanted and not (c.init_from or config.data.vocab_from):
         yield (
             "vocabulary",
             f"The corpus is enough for {data['vocab_size']:,} pieces, not {wanted:,}.",
