@@ -6,6 +6,7 @@ import math
 import random
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -335,6 +336,22 @@ def test_tests_are_left_alone_while_recipes_are_compared(six_steps, settings, tm
     theirs = read_description(six_steps)["scores"]
     assert set(theirs) == {"valid", "test"} and set(found) == {"valid"}
     assert found["valid"]["scores"] == theirs["valid"]["scores"]
+
+
+def test_a_finished_model_has_the_scores_that_were_asked_for(settings, tmp_path) -> None:
+    config = settings(metrics="bleu,multi30k_bleu", steps=1)
+    found = train(config, tmp_path / "run", device="cpu")["scores"]
+    assert all(list(result["scores"]) == ["bleu", "multi30k_bleu"] for result in found.values())
+    for wrong in ("chrf", "bleu,meteor", ""):
+        with pytest.raises(TranslatorError, match=r"train\.metrics"):
+            settings(metrics=wrong)
+
+
+def test_a_missing_package_is_missed_before_the_run(settings, tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacremoses", None)
+    with pytest.raises(TranslatorError, match="pip install"):
+        train(settings(metrics="bleu,multi30k_bleu"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run" / "steps").exists()
 
 
 def test_data_that_cannot_be_used_is_an_error(tiny_config: Config, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from translator.config import Config, TranslatorError, override
+from translator.config import METRICS, Config, TranslatorError, override
 from translator.console import (
     BatchTokens,
     BeamSize,
@@ -116,7 +116,7 @@ def evaluate(
     """Score a model, or a file of translations, with sacreBLEU."""
     from data_prep.formats import read_lines
     from translator.analysis import System, evaluate_systems, training_text
-    from translator.evaluate import METRICS, read_test_sets
+    from translator.evaluate import read_test_sets
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names or set(names) - set(METRICS):

@@ -188,6 +188,9 @@ class CleanConfig:
         return CleanConfig(**{**off, **overlap, "duplicates": "off"})
 
 
+METRICS = ("bleu", "chrf", "ter", "multi30k_bleu")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """How the weights are found. A step is one update of the weights."""
@@ -222,6 +225,7 @@ class TrainConfig:
     validate_every: int = 500
     checkpoint_every: int = 500
     keep_checkpoints: int = 8  # the last ones, which are averaged at the end
+    metrics: str = "bleu,chrf"  # at the end; also ter, and multi30k_bleu as papers score it
     score_tests: bool = True  # at the end; false while recipes are compared, so that valid decides
     patience: int = 12  # validations without a better BLEU before the run ends
     tensorboard: bool = False  # write event files too
@@ -229,6 +233,10 @@ class TrainConfig:
     def __post_init__(self) -> None:
         _one_of("train.precision", self.precision, ("auto", "fp32", "bf16"))
         _one_of("train.optimizer", self.optimizer, ("adam", "adamw", "muon"))
+        for metric in self.metrics.split(","):
+            _one_of("train.metrics", metric, METRICS)
+        if "bleu" not in self.metrics.split(","):
+            raise TranslatorError("train.metrics needs bleu, by which the weights are chosen.")
         _one_of("train.schedule", self.schedule, ("inverse-sqrt", "cosine", "constant"))
         if self.weight_decay and self.optimizer == "adam":
             raise TranslatorError('train.weight_decay needs train.optimizer="adamw" or "muon".')

@@ -13,11 +13,10 @@ from typing import Any
 from data_prep.contamination import contaminated_lines
 from data_prep.corpora import load_corpus, open_corpus, split_mixture
 from data_prep.formats import TextPair, read_lines
-from translator.config import CleanConfig, SearchConfig, TranslatorError
+from translator.config import METRICS, CleanConfig, SearchConfig, TranslatorError
 from translator.moses import paper_signature, paper_tokens
 from translator.translate import Translator
 
-METRICS = ("bleu", "chrf", "ter", "multi30k_bleu")
 USUAL_METRICS = METRICS[:3]
 RESAMPLED = 1000  # bootstrap resamples, as the `sacrebleu` command makes
 MOST_RESAMPLED = 10_000  # lines; sacreBLEU holds all resamples at once, and this takes 720 MB
@@ -288,4 +287,4 @@ def evaluate_pairs(
 ) -> tuple[dict[str, Any], list[str]]:
     """As `evaluate_set`, for pairs of a source and its one reference."""
     test_set = TestSet([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
-    return evaluate_set(translator, test_set, search, metrics)
+    return evaluate_set(translator, test_set, search, metrics, language=translator.tgt)

@@ -22,6 +22,7 @@ from translator.evaluate import evaluate_pairs
 from translator.guards import collapse
 from translator.losses import validation_loss
 from translator.model import Transformer, count_parameters
+from translator.moses import paper_tokens
 from translator.runs import is_whole, regular_steps
 from translator.translate import Translator
 from translator.visualize import plot_run
@@ -46,6 +47,9 @@ class Judge:
         self.data = data
         self.config = config
         self.device = device
+        self.metrics = config.train.metrics.split(",")
+        if "multi30k_bleu" in self.metrics:
+            paper_tokens([], config.data.tgt)  # a run of hours must not end for want of a package
 
     def _directions(self) -> list[tuple[str, str, str]]:
         """(source, target, what a split's name ends in) of each direction that is learnt."""
@@ -98,7 +102,9 @@ class Judge:
         results, bleus = {}, {}
         for name, weights in candidates.items():
             _put(model, weights)
-            results[name] = {k: v[0] for k, v in self._score(model, "valid").items()}
+            results[name] = {
+                k: v[0] for k, v in self._score(model, "valid", None, self.metrics).items()
+            }
             bleus[name] = mean(r["scores"]["bleu"]["score"] for r in results[name].values())
             log.info("%s: BLEU %.2f on valid", name, bleus[name])
         chosen = max(bleus, key=lambda name: bleus[name])
@@ -106,7 +112,9 @@ class Judge:
         scores = dict(results[chosen])
         for split in self.data.splits:
             if split.startswith("test") and self.config.train.score_tests:
-                scores |= {k: v[0] for k, v in self._score(model, split).items()}
+                scores |= {
+                    k: v[0] for k, v in self._score(model, split, None, self.metrics).items()
+                }
         info = {
             "preset": self.config.preset,
             "data": {
