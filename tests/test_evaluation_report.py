@@ -236,6 +236,10 @@ USE = """<script>
     && e.getBoundingClientRect().right > innerWidth + 1).map(e => e.outerHTML.slice(0, 200));
   said.wide = wide.slice(0, 3);
   said.copies = document.querySelectorAll(".signatures button").length;
+  at(".signatures button")?.click();
+  await wait();
+  said.copied = at(".signatures button")?.textContent;
+  said.selected = getSelection().toString();
 
   const card = at("article[data-line]");
   if (card) {
@@ -349,6 +353,8 @@ def test_a_page_works_in_a_browser(case: tuple[Results, str], tmp_path: Path) ->
         assert said["overflow"] <= 0 and not said["wide"]
         assert said["copies"] == sum(len(result["scores"]) for result in splits_of(results))
         first = splits_of(results)[0]
+        assert said["copied"] in ("copied", "selected")
+        assert said["selected"] == next(iter(first["scores"].values()))["signature"]
         attention = first.get("analysis", {}).get("attention", {})
         assert ("line" in said) == bool(attention)
         if attention:

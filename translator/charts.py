@@ -12,7 +12,7 @@ from data_prep.page import Html, element
 
 WIDTH = 340
 SYSTEMS = "ab"
-_LEFT, _RIGHT, _TOP = 44, 14, 28  # around what is drawn between axes
+_LEFT, _RIGHT, _TOP = 44, 18, 28  # around what is drawn between axes
 _BAR, _GAP = 13, 10
 _END = 46  # room for the number at the end of a bar
 _MOST_LETTERS = 48

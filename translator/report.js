@@ -11,9 +11,12 @@ for (const code of document.querySelectorAll(".signatures code")) {
   const button = element("button", {type: "button", textContent: "copy"});
   button.addEventListener("click", async () => {
     getSelection().selectAllChildren(code);
-    await navigator.clipboard.writeText(code.textContent).then(
-      () => { button.textContent = "copied"; },
-      () => { button.textContent = "selected"; });
+    try {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "copied";
+    } catch {  // some browsers allow it only to pages from a server, or never
+      button.textContent = "selected";
+    }
   });
   code.after(" ", button);
 }

@@ -102,6 +102,14 @@ def _names(result: Result) -> list[str]:
     return [name, result["compare"]["name"]] if result.get("compare") else [name]
 
 
+def _legend(result: Result) -> list[str]:
+    """The systems as charts call them."""
+    names = (
+        name if len(name) <= 24 else f"{name[:10]}\u2026{name[-13:]}" for name in _names(result)
+    )
+    return [f"{letter.upper()} {name}" for letter, name in zip(charts.SYSTEMS, names, strict=False)]
+
+
 def _section(key: str, heading: str, *body: str, level: int = 2) -> Html:
     return element("section", element(f"h{level}", heading), *body, id=key)
 
@@ -208,8 +216,8 @@ def _intervals(splits: Mapping[str, Result]) -> Html:
     unit = METRICS.get(metric, metric)
     said = [f"{n} {' and '.join(f'{s:.1f}' for s, *_ in systems)}" for n, systems in rows]
     chart = charts.interval_chart(f"{unit}: {'; '.join(said)}", rows, unit)
-    legend = _names(next(iter(splits.values())))
-    return element("div", _figure(f"{unit} and its 95 % intervals", chart, legend), class_="charts")
+    legend = _legend(next(iter(splits.values())))
+    return element("div", _figure(f"{unit} and its 95% intervals", chart, legend), class_="charts")
 
 
 def _score(score: Result, digits: int = 2) -> Html:
@@ -230,7 +238,7 @@ def _scores(result: Result) -> Html:
         parts.append(element("ul", *said, class_="verdict"))
     parts.append(_score_table(result))
     if any(score.get("interval") for score in result["scores"].values()):
-        text = "Small figures: 95 % intervals, by bootstrap: where the score of another test set "
+        text = "Small figures: 95% intervals, by bootstrap: where the score of another test set "
         parts.append(element("p", text + "of this kind and size would be.", class_="note"))
     notes = [_NOTES[metric] for metric in result["scores"] if metric in _NOTES]
     if notes:
@@ -261,7 +269,7 @@ def _score_table(result: Result) -> Html:
             between = element("small", " to ".join(interval)) if interval else ""
             difference = [joined(signed(delta["delta"], 2), between), _p(delta.get("p"))]
         rows.append((names[metric], _score(score), _score(other) if other else "", *difference))
-    head = ["", _key(0), _key(1), joined(_key(0), " \u2212 ", _key(1)), "p"]
+    head = ["", _key(0), _key(1), "A \u2212 B", "p"]
     return _scrolling("Scores", table(rows, head, numbers=4))
 
 
@@ -378,7 +386,7 @@ def _breakdown(result: Result) -> Html:
         said = "; ".join(f"{bar.label}: {' and '.join(map(_cell, bar.values))}" for bar in bars)
         chart = charts.bar_chart(f"{unit} by {part['by']}. {said}", bars)
         title = part["by"][0].upper() + part["by"][1:]
-        drawn.append(_figure(f"{title}: {unit}", chart, _names(result), figures=figures))
+        drawn.append(_figure(f"{title}: {unit}", chart, _legend(result), figures=figures))
     few = element(
         "p", f"Pale bars are of fewer than {FEW} sentences: chance rules them.", class_="note"
     )
