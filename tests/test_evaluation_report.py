@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import make_results
 
-from translator.report import FEW, METRICS, evaluation_html
+from translator.figures import FEW, METRICS
+from translator.report import evaluation_html
 
 Results = dict[str, Any]
 HOSTILE = {
@@ -42,6 +43,8 @@ def several() -> Results:
 def hostile() -> Results:
     results = make_results(45, compare=True, texts=HOSTILE, split="</title>" + "long" * 60)
     results["model"]["name"] = "/home/" + "folder/" * 40 + "</script>"
+    results["analysis"]["lines"][10]["references"].append("Two & <more>")
+    results["analysis"]["shown"]["random"].append(10)
     results["analysis"]["lines"][9]["log_prob"] = -math.inf
     results["analysis"]["lines"][9]["confidence"] = math.nan
     return results
@@ -217,6 +220,17 @@ def test_where_two_systems_differ_most_comes_with_the_examples() -> None:
         assert f"\nline {n + 1}\n" in text
 
 
+def test_pieces_that_are_not_of_the_text_follow_it() -> None:
+    results = make_results(5)
+    (n, *_) = results["analysis"]["shown"]["worst"]
+    results["analysis"]["shown"] = {"worst": [n]}
+    strange = results["analysis"]["attention"][str(n)]
+    strange["tgt"] = [f"<{k}>" for k in range(len(strange["tgt"]))]
+    page = Page(evaluation_html(results))
+    assert results["analysis"]["lines"][n]["hypothesis"] in "".join(page.text)
+    assert [text for text in page.text if text in strange["tgt"]] == strange["tgt"]
+
+
 # --- in a browser ------------------------------------------------------------------------------
 
 # Copies of the page in two widths, each with a script that uses it and tells the frame about it.
@@ -241,7 +255,8 @@ USE = """<script>
   said.copied = at(".signatures button")?.textContent;
   said.selected = getSelection().toString();
 
-  const card = at("article[data-line]");
+  const card = [...document.querySelectorAll("article[data-line]")].find(e =>
+    ["src", "tgt"].every(side => e.querySelectorAll(`[data-side=${side}] .piece`).length > 2));
   if (card) {
     const shades = side => [...card.querySelectorAll(`[data-side=${side}] .piece`)]
       .filter(e => e.classList.contains("shaded"))
@@ -252,7 +267,7 @@ USE = """<script>
     over("tgt", 1);
     said.source = shades("src");
     said.words = at(".looked", card).textContent;
-    over("src", 0);
+    over("src", 2);
     said.target = shades("tgt");
     card.dispatchEvent(new PointerEvent("pointerleave"));
     said.after = card.querySelectorAll(".shaded, .chosen").length;
@@ -366,7 +381,7 @@ def test_a_page_works_in_a_browser(case: tuple[Results, str], tmp_path: Path) ->
 
 def check_attention(said: dict[str, Any], weights: list[list[float]]) -> None:
     """The shade is the weight, as a share of the greatest one."""
-    column = [row[0] for row in weights]
+    column = [row[2] for row in weights]
     for shades, expected in (
         (said["source"], weights[1]),
         (said["target"], column),

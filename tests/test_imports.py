@@ -63,6 +63,7 @@ FLOORS = {
     "translator.evaluate": 6,
     "translator.visualize": 6,
     "translator.charts": 6,
+    "translator.figures": 6,
     "translator.marked": 6,
     "translator.listing": 6,
     "translator.report": 7,
