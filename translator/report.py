@@ -222,8 +222,10 @@ def _scores(result: Result) -> Html:
         parts.append(element("ul", *said, class_="verdict"))
     parts.append(_score_table(result))
     if any(score.get("interval") for score in result["scores"].values()):
-        text = "Small figures: 95% intervals, by bootstrap: where the score of another test set "
-        parts.append(element("p", text + "of this kind and size would be.", class_="note"))
+        text = "Small figures: 95% intervals, by bootstrap over the sentences: so far may chance "
+        parts.append(
+            element("p", text + "in the choice of the sentences move a score.", class_="note")
+        )
     notes = [_NOTES[metric] for metric in result["scores"] if metric in _NOTES]
     if notes:
         parts.append(element("p", " ".join(notes), class_="note"))
