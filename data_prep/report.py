@@ -1,6 +1,5 @@
 """What was done to a corpus, and what came of it: as plain data, as text, as a page."""
 
-import html
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,6 +9,7 @@ import torch
 
 from data_prep.clean import REPAIRED
 from data_prep.corpora import split_mixture
+from data_prep.page import Html, element, joined, page, table
 from data_prep.prepare import TrainingData
 
 LOOKED_AT = 100_000  # pairs from which the figures of a vocabulary are; others say the same
@@ -184,69 +184,39 @@ def _cut(text: str, width: int) -> str:
 # --- page ----------------------------------------------------------------------------------------
 
 _STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
-table { border-collapse: collapse; margin: 1rem 0; }
-th, td { padding: .35rem .75rem; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #8886; overflow-wrap: anywhere; }
-th { white-space: nowrap; } .n { text-align: right; white-space: nowrap;
-  font-variant-numeric: tabular-nums; }
-.pair { margin-bottom: .6rem; } .pair b { opacity: .6; font-weight: normal; }
-pre { padding: .75rem; border: 1px solid #8886; white-space: pre-wrap; overflow-wrap: anywhere; }
+.pair { margin-bottom: .6rem; }
+.pair b { opacity: .6; font-weight: normal; }
 """
 
 
 def report_html(report: Mapping[str, Any]) -> str:
     """The report as a page that needs nothing else."""
     languages = report["languages"]
-    title = html.escape(f"{report['corpus']}, {' to '.join(languages)}")
-    parts = []
+    title = f"{report['corpus']}, {' to '.join(languages)}"
+    parts = [element("h1", title)]
     for part in report["corpora"]:
-        parts.append(f"<h2>{html.escape(_headline(part))}</h2>")
-        parts.append(_table(["", "before", "after"], _size_rows(part, languages)))
+        parts.append(element("h2", _headline(part)))
+        parts.append(table(_size_rows(part, languages), ["", "before", "after"], numbers=2))
         if faults := _fault_rows(part):
-            parts += ["<h3>Repaired and dropped</h3>", _fault_table(faults, languages)]
-        parts += [f"<p>Note: {html.escape(note)}</p>" for note in _notes(part)]
-        parts.append(_table([], _other_rows(part)))
-    parts += ["<h2>Vocabulary</h2>", _table([], _vocabulary_rows(report))]
-    parts += ["<h2>Train with it</h2>", f"<pre>{html.escape(report['train'])}</pre>"]
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        + "\n".join(parts)
-        + "\n</body>\n</html>\n"
-    )
+            parts += [element("h3", "Repaired and dropped"), _fault_table(faults, languages)]
+        parts += [element("p", f"Note: {note}") for note in _notes(part)]
+        parts.append(table(_other_rows(part)))
+    parts += [element("h2", "Vocabulary"), table(_vocabulary_rows(report))]
+    parts += [element("h2", "Train with it"), element("pre", report["train"])]
+    return page(title, *parts, style=_STYLE)
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table whose rows begin with their names; with a head, the other columns are numbers."""
-    kind = ' class="n"' if head else ""
-    columns = "".join(f"<th{kind if n else ''}>{name}</th>" for n, name in enumerate(head))
-    body = [
-        f"<tr><th>{html.escape(name)}</th>"
-        + "".join(f"<td{kind}>{html.escape(value)}</td>" for value in values)
-        + "</tr>"
-        for name, *values in rows
+def _fault_table(faults: Iterable[FaultRow], languages: Sequence[str]) -> Html:
+    rows = [
+        (name, f"{count:,}", f"{share:.2%}", joined(*(_pair(pair, languages) for pair in samples)))
+        for name, count, share, samples in faults
     ]
-    return "\n".join(["<table>", *([f"<tr>{columns}</tr>"] if head else []), *body, "</table>"])
+    return table(rows, ["", "pairs", "share", "such as"], numbers=2)
 
 
-def _fault_table(faults: Iterable[FaultRow], languages: Sequence[str]) -> str:
-    rows = []
-    for name, count, share, samples in faults:
-        shown = "".join(f'<div class="pair">{_pair(sample, languages)}</div>' for sample in samples)
-        rows.append(
-            f'<tr><th>{html.escape(name)}</th><td class="n">{count:,}</td>'
-            f'<td class="n">{share:.2%}</td><td>{shown}</td></tr>'
-        )
-    head = '<tr><th></th><th class="n">pairs</th><th class="n">share</th><th>such as</th></tr>'
-    return "\n".join(["<table>", head, *rows, "</table>"])
-
-
-def _pair(sample: Mapping[str, str], languages: Sequence[str]) -> str:
-    sides = [(html.escape(side), html.escape(_visible(sample[side]))) for side in languages]
-    return "".join(
-        f'<div><b>{side}</b> <span lang="{side}">{text}</span></div>' for side, text in sides
-    )
+def _pair(sample: Mapping[str, str], languages: Sequence[str]) -> Html:
+    sides = [
+        element("div", element("b", side), " ", element("span", _visible(sample[side]), lang=side))
+        for side in languages
+    ]
+    return element("div", *sides, class_="pair")

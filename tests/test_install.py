@@ -32,3 +32,7 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     assert "BLEU" in call(translator, "info", env=offline)
     api = "from translator import Translator; print(Translator.load().translate(['A man.'])[0])"
     assert call(python, "-c", api, env=offline).strip()
+    # The page of an evaluation needs files that are no Python.
+    page = "from translator.report import evaluation_html as page; "
+    page += "print(page({'sentences': 0, 'scores': {}}))"
+    assert call(python, "-c", page, env=offline).count("prefers-color-scheme") == 1
