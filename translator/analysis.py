@@ -130,12 +130,19 @@ def describe_system(system: System) -> dict[str, Any]:
     if not system.translator:
         return {"name": system.name}
     models = system.translator.models
-    return {
+    training = models[0].info.get("training", {})
+    found = {
         "name": system.name,
         "parameters": sum(count_parameters(model.transformer) for model in models),
         "direction": [system.translator.src, system.translator.tgt],
-        "training": models[0].info.get("training", {}),
     }
+    if len(models) == 1 and "n_tokens" in training:
+        found["training"] = {
+            "steps": training["step"],
+            "target_tokens": training["n_tokens"],
+            "minutes": round(training["seconds"] / 60, 1),
+        }
+    return found
 
 
 def analyse(

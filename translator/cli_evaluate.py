@@ -141,7 +141,8 @@ def evaluate(
             beam_size=beam_size, length_penalty=length_penalty, batch_tokens=batch_tokens
         )
         search = override(Config(search=search), set_ or ()).search
-        return System(" + ".join(str(m.folder) for m in translator.models), translator, search)
+        names = models or [m.folder.name for m in translator.models if m.folder]
+        return System(" + ".join(names), translator, search)
 
     if hypotheses:
         system = System(str(hypotheses))

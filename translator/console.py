@@ -249,8 +249,11 @@ def print_scores(splits: dict[str, dict[str, Any]]) -> None:
             print(f"{shown}  {score['signature']}")
         if "seconds" in result:
             print(f"  {result['sentences_per_second']:.1f} sentences/s")
-        if "clean_part" in result:
-            print_scores({f"{split}, what the training data have not": result["clean_part"]})
+        if clean := result.get("clean_part"):
+            if clean["sentences"] < result["sentences"]:
+                print_scores({f"{split}, what the training data have not": clean})
+            else:
+                print("  The training data have none of these lines, nor nearly.")
         if "compare" in result:
             _print_comparison(result["compare"])
         if "analysis" in result:

@@ -233,7 +233,7 @@ def _scores(result: Result) -> Html:
     if compare:
         parts.append(_intervals({"": result}))
     clean = result.get("clean_part")
-    if clean and clean["scores"]:
+    if clean and clean["scores"] and clean["sentences"] < result["sentences"]:
         text = f"On the {clean['sentences']:,} of {result['sentences']:,} sentences of which the "
         parts.append(element("p", text + "training data have neither side, nor nearly:"))
         parts.append(_score_table(clean))
