@@ -286,6 +286,6 @@ def _fault(human: str, synthetic: str, cleaner: Cleaner, translator: Translator)
     (fault,) = cleaner.judge([pair])
     if fault is None:
         encode = translator.model.tokenizer.encode
-        n_pieces = (len(encode(normalise(text))) for text in (human, synthetic))
-        fault = next(iter(guards.faults(human, synthetic, *n_pieces)), None)
+        src_pieces, tgt_pieces = (len(encode(normalise(text))) for text in (human, synthetic))
+        fault = next(iter(guards.faults(human, synthetic, src_pieces, tgt_pieces)), None)
     return fault

@@ -15,7 +15,10 @@ from translator.guards import (
     is_empty,
     is_loop,
     is_out_of_proportion,
+    lost_names,
     lost_numbers,
+    number_spans,
+    rare_names,
 )
 
 # Full of what the rules look at.
@@ -60,6 +63,9 @@ def test_a_copy_of_the_source_has_no_fault(text: str) -> None:
 @given(TEXTS, TEXTS, st.integers(0, 1000), st.integers(0, 1000))
 def test_any_text_can_be_checked(source: str, translation: str, src: int, tgt: int) -> None:
     assert set(faults(source, translation, src, tgt)) <= {"empty", "loop", "length", "numbers"}
+    assert set(faults(source, translation, src, tgt, [source])) <= {
+        *("empty", "loop", "length", "numbers", "names")
+    }
 
 
 @pytest.mark.parametrize(
@@ -383,3 +389,57 @@ def test_human_translations_are_no_collapse(real_corpus: Path, split: str) -> No
             for _ in range(100):
                 places = draw.choices(range(len(src)), k=n)
                 assert collapse([one[i] for i in places], [other[i] for i in places]) is None
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+
+def n_pieces(word: str) -> int:
+    """A vocabulary that knows some words, with or without a capital, and spells all others."""
+    known = "the man and sees in on a street plays with has gone Berlin Scottish sailors two"
+    return 1 if word in known.split() else len(word)
+
+
+@pytest.mark.parametrize(
+    "text, names",
+    [
+        ("The man sees Kowalski on the street.", ["Kowalski"]),
+        ("Zbigniew plays with Jörg and Marie-Claire.", ["Zbigniew", "Jörg", "Marie", "Claire"]),
+        ("The Scottish man has gone in Berlin.", []),  # known words
+        ("Two sailors", []),
+        ("Skippers and Xy on the street", []),  # a plural that begins a sentence; two letters
+        ("The man plays FC NASA", []),  # capitals
+        ("The Headline Of The Day Has Capitals", []),
+        ("", []),
+        ("12 ... !", []),
+    ],
+)
+def test_rare_names(text: str, names: list[str]) -> None:
+    found = rare_names(text, n_pieces)
+    assert [text[start:end] for start, end in found] == names
+
+
+@given(TEXTS)
+def test_names_can_be_looked_for_in_any_text(text: str) -> None:
+    spans = rare_names(text, n_pieces)
+    assert all(text[start:end].isalpha() for start, end in spans)
+    assert lost_names([text[start:end] for start, end in spans], text) == []
+
+
+def test_a_name_may_have_an_ending() -> None:
+    assert lost_names(["Kowalski", "Bob"], "Kowalskis BOB") == []
+    assert lost_names(["Kowalski", "Bob"], "Kowalsky") == ["Kowalski", "Bob"]
+    assert faults("Bob sees a dog", "Bernd sieht einen Hund", 4, 4, ["Bob"]) == ["names"]
+
+
+@pytest.mark.parametrize(
+    "text, spans",
+    [
+        ("There are 37 dogs.", ["37"]),
+        ("It costs $1,234.50 at 15:30.", ["1,234.50", "15:30"]),
+        ("The 3rd 7-year-old", ["3rd", "7"]),
+        ("No number", []),
+    ],
+)
+def test_where_numbers_stand(text: str, spans: list[str]) -> None:
+    assert [text[start:end] for start, end in number_spans(text)] == spans

@@ -134,6 +134,20 @@ def test_an_address_keeps_its_typographic_marks(codec: TextCodec) -> None:
     assert codec.decode(source.ids, source) == text
 
 
+@given(st.data())
+def test_chosen_spans_are_carried_over_too(codec: TextCodec, data: st.DataObject) -> None:
+    """Whatever touches them: a model that copies ids still gives back the text."""
+    words = st.sampled_from(["dog", "Tim", "37", "λ", "🐶", "www.x.org", "$", "."])
+    text = " ".join(data.draw(st.lists(words, min_size=1, max_size=8)))
+    spans = [match.span() for match in re.finditer(r"Tim|37|x|dog", text)]
+    chosen = [span for span in spans if data.draw(st.booleans())]
+    source = codec.encode(text, chosen)
+    assert codec.decode(source.ids, source) == text
+    assert codec.encode(text, []) == codec.encode(text)
+    copied = " ".join(copy.text for copy in source.copies)
+    assert all(text[start:end] in copied for start, end in chosen)
+
+
 def test_what_the_model_says_stays_on_one_line(codec: TextCodec) -> None:
     source = codec.encode("the dog")
     newline = codec.tokenizer.encode("\n")

@@ -21,7 +21,7 @@ from translator.search import Hypothesis
 from translator.stream import blocks
 from translator.text import normalise, split_long
 from translator.tokenizer import EOS, Tokenizer
-from translator.translate import Segment, Translation, Translator, _Unit
+from translator.translate import Repair, Segment, Translation, Translator, _Unit
 
 LINES = [
     "The dog runs here.",
@@ -711,6 +711,34 @@ def test_parts_of_a_mended_sentence_keep_their_links(
     assert found.alignment
     assert all(i < len(SOURCE.split()) and j < 4 for i, j in found.alignment)
     assert {j for _, j in found.alignment} & {2, 3}  # of the second part
+
+
+def test_a_name_that_is_lost_is_carried_over(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "The dog sees Lolowolo."
+    assert not translator.codec.encode(line).copies  # the vocabulary can spell it
+
+    def search(units, search) -> list[list[Hypothesis]]:
+        """Says its source again where that has placeholders."""
+        good = translator.model.tokenizer.encode(GOOD)
+        return [[Hypothesis(u.source.ids if u.source.copies else good, -1.0, -1.0)] for u in units]
+
+    monkeypatch.setattr(translator, "_search", search)
+    (found,) = translator.translate_lines([line])
+    assert found.text == line
+    assert found.segments[0].repair == Repair(["names"], "copied", [])
+    (with_prefix,) = translator.translate_lines([line], prefix="Der")  # has its own placeholders
+    assert with_prefix.segments[0].repair == Repair(["names"], "nothing", ["names"])
+    (as_it_is,) = translator.translate_lines([line], guard=False)
+    assert as_it_is.text == GOOD
+
+
+def test_names_are_not_looked_for_in_german(random_model: Model) -> None:
+    data = replace(random_model.config.data, src="de", tgt="en")
+    german = Translator(replace(random_model, config=replace(random_model.config, data=data)))
+    assert german._names("Der Hund sieht Lolowolo.") == []
+    assert Translator(random_model)._names("The dog sees Lolowolo.") == [(13, 21)]
 
 
 def test_where_no_way_is_better_the_translation_stays(

@@ -209,11 +209,10 @@ def describe_lines(
 
     bleu, chrf = BLEU(effective_order=True), CHRF()
     sources = test_set.sources or [""] * len(hypotheses)
-    n_pieces = translator.model.tokenizer.encode if translator else str.split
+    split = translator.model.tokenizer.encode if translator else str.split
     found = []
     for n, (source, hypothesis) in enumerate(zip(sources, hypotheses, strict=True)):
         references = [lines[n] for lines in test_set.references]
-        lengths = (len(n_pieces(text)) for text in (source, hypothesis))
         found.append(
             {
                 "n": n,
@@ -222,10 +221,14 @@ def describe_lines(
                 "hypothesis": hypothesis,
                 "bleu": round(bleu.sentence_score(hypothesis, references).score, 2),
                 "chrf": round(chrf.sentence_score(hypothesis, references).score, 2),
-                "faults": guards.faults(source, hypothesis, *lengths) if source else [],
+                "faults": _faults(source, hypothesis, split) if source else [],
             }
         )
     return found
+
+
+def _faults(source: str, hypothesis: str, split: Callable[[str], Sequence[Any]]) -> list[str]:
+    return guards.faults(source, hypothesis, len(split(source)), len(split(hypothesis)))
 
 
 def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:

@@ -8,7 +8,7 @@ chosen so that next to no human translation is suspected.
 import math
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 LENGTH_RATIO = 2.0  # of pieces: no side is longer than the other by more, ...
@@ -31,18 +31,29 @@ LEAST = 4  # fewer translations prove nothing
 COPY_WORDS = 3  # shorter sources may be names
 COPY_OVERLAP = 0.8  # of the words: so much is a copy
 
-_WORD = re.compile(r"(?!0+\b)\w+")  # 3 000 000 000 repeats nothing
+RARE_NAME = 0.4  # pieces per letter: so strangely is a word spelt that no common word is
+CAPITALS_SHARE = 0.5  # of the words: a headline, whose capitals mean nothing
+
+_WORD = re.compile(r"(?!0+\b)\w+")
+_LETTERS = re.compile(r"[^\W\d_]+")  # 3 000 000 000 repeats nothing
 _CHARACTER_RUN = re.compile(r"(\D{1,8}?)\1{3,}")
 
 
-def faults(source: str, translation: str, src_pieces: int, tgt_pieces: int) -> list[str]:
-    """Names what is wrong with a translation: "empty" alone, or "loop", "length", "numbers".
+def faults(
+    source: str,
+    translation: str,
+    src_pieces: int,
+    tgt_pieces: int,
+    names: Iterable[str] = (),
+) -> list[str]:
+    """What is wrong with a translation: "empty" alone, or "loop", "length", "numbers", "names".
 
     Args:
         source: the text that was translated.
         translation: what came of it.
         src_pieces: how many pieces the source has.
         tgt_pieces: how many pieces the translation has.
+        names: words of the source that a translation has too, see `rare_names`.
     """
     if is_empty(source, translation):
         return ["empty"]
@@ -50,6 +61,7 @@ def faults(source: str, translation: str, src_pieces: int, tgt_pieces: int) -> l
         "loop": is_loop(source, translation),
         "length": is_out_of_proportion(src_pieces, tgt_pieces),
         "numbers": bool(lost_numbers(source, translation)),
+        "names": bool(lost_names(names, translation)),
     }
     return [name for name, is_there in found.items() if is_there]
 
@@ -292,6 +304,42 @@ def lost_numbers(source: str, translation: str) -> list[str]:
             if not find(whole) and not (pieces and all(map(find, pieces))):
                 lost.append(digits)
     return lost
+
+
+def number_spans(text: str) -> list[tuple[int, int]]:
+    """Where the numbers in digits stand, with letters that touch them."""
+    return [match.span() for match in re.finditer(r"\d+(?:[.,:]\d+)*\w*", text)]
+
+
+def rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int]]:
+    """Where the names of an English text stand that a vocabulary has hardly seen.
+
+    That is a word with a capital that is spelt in short pieces, whether with its capital or
+    without. The first word has a capital anyway: it must have three pieces or more, and not be a
+    plural. (In German all nouns have capitals, and rare ones are spelt as names are.)
+
+    Args:
+        text: a sentence.
+        n_pieces: how many pieces spell a word.
+    """
+    words = list(_LETTERS.finditer(text))
+    capitals = [match[0][0].isupper() for match in words]
+    if sum(capitals[1:]) > CAPITALS_SHARE * len(capitals[1:]):
+        return []
+    found = []
+    for n, match in enumerate(words):
+        word = match[0]
+        first = n == 0
+        if capitals[n] and len(word) > 2 and not word.isupper() and not (first and word[-1] == "s"):
+            pieces = min(n_pieces(word), n_pieces(word.lower()))
+            if pieces >= max(RARE_NAME * len(word), 3 if first else 2):
+                found.append(match.span())
+    return found
+
+
+def lost_names(names: Iterable[str], translation: str) -> list[str]:
+    """The names that a translation does not have, in any case or with any ending."""
+    return [name for name in names if name.casefold() not in translation.casefold()]
 
 
 def _numbers(text: str) -> Iterable[re.Match[str]]:

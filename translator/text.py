@@ -8,7 +8,7 @@ puts the placeholder in its place (data_prep/augment.py trains that), and the sp
 import itertools
 import re
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from translator.tokenizer import N_COPY, Tokenizer
@@ -78,10 +78,17 @@ def _merge(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
     return merged
 
 
-def mask(text: str, alphabet: frozenset[str]) -> tuple[str, list[CopySpan]]:
-    """`text` with a stand-in for each span that is to be carried over, and those spans."""
+def mask(
+    text: str, alphabet: frozenset[str], chosen: Iterable[tuple[int, int]] = ()
+) -> tuple[str, list[CopySpan]]:
+    """`text` with a stand-in for each span that is to be carried over, and those spans.
+
+    These are the spans that the alphabet cannot spell, and those `chosen` that overlap with none.
+    """
     masked, copies, position = [], [], 0
-    for start, end in _merge(_unknown_spans(text, alphabet), text):
+    spans = _unknown_spans(text, alphabet)
+    spans += [span for span in chosen if all(span[1] <= s or e <= span[0] for s, e in spans)]
+    for start, end in _merge(sorted(spans), text):
         glued = end < len(text) and text[end].isalnum()
         space_before = start == 0 or text[start - 1].isspace()
         copies.append(CopySpan(text[start:end], space_before, glued))
@@ -101,9 +108,14 @@ class TextCodec:
         self._plain_marks = str.maketrans(marks)
         self._known = tokenizer.alphabet | marks.keys()
 
-    def encode(self, text: str) -> Source:
-        """A normalised text -> its ids. Copy placeholder i stands for the i-th span."""
-        masked, copies = mask(text, self._known)
+    def encode(self, text: str, chosen: Iterable[tuple[int, int]] = ()) -> Source:
+        """A normalised text -> its ids. Copy placeholder i stands for the i-th span.
+
+        Args:
+            text: what is encoded.
+            chosen: further spans, (start, end), that are to be carried over.
+        """
+        masked, copies = mask(text, self._known, chosen)
         masked = masked.translate(self._plain_marks)
         ids: list[int] = []
         n_copies = 0

@@ -37,7 +37,7 @@ class Repair:
     """What a guard found in a translation, and what was done about it."""
 
     faults: list[str]  # see translator/guards.py
-    by: str  # "wider beam", "split", or "nothing": no other way was better
+    by: str  # "copied", "wider beam", "split", or "nothing": no other way was better
     left: list[str]  # faults of the result
 
 
@@ -376,7 +376,19 @@ class Translator:
 
     def _faults(self, unit: _Unit, segment: Segment) -> list[str]:
         n_pieces = len(target_ids(self.codec, normalise(segment.text), unit.source))
-        return guards.faults(unit.text, segment.text, len(unit.source.ids), n_pieces)
+        names = [unit.text[start:end] for start, end in self._names(unit.text)]
+        return guards.faults(unit.text, segment.text, len(unit.source.ids), n_pieces, names)
+
+    def _names(self, text: str) -> list[tuple[int, int]]:
+        """Where names stand that the model would misspell."""
+        if self.src != "en":
+            return []
+        tokenizer = self.model.tokenizer
+
+        def n_pieces(word: str) -> int:
+            return sum(piece != "▁" for piece in tokenizer.pieces(tokenizer.encode(word)))
+
+        return guards.rare_names(text, n_pieces)
 
     def _mend(
         self,
@@ -388,7 +400,7 @@ class Translator:
     ) -> Segment:
         """Tries safer ways until one has no fault; the first with the fewest wins."""
         best, by, left = segment, "nothing", found
-        for name, way in self._safer_ways(unit, search, alignments):
+        for name, way in self._safer_ways(unit, segment.text, search, alignments):
             faults = self._faults(unit, way)
             if len(faults) < len(left):
                 best, by, left = way, name, faults
@@ -396,10 +408,26 @@ class Translator:
                 break
         return replace(best, repair=Repair(found, by, left))
 
+    def _with_placeholders(self, unit: _Unit, translation: str) -> _Unit:
+        """The unit with placeholders for what its translation has lost: names, and all numbers."""
+        text, spans = unit.text, []
+        if guards.lost_numbers(text, translation):
+            spans += guards.number_spans(text)
+        for start, end in self._names(text):
+            if guards.lost_names([text[start:end]], translation):
+                spans.append((start, end))
+        if unit.prefix:  # which has placeholders of its own
+            return unit
+        return replace(unit, source=self.codec.encode(text, spans))
+
     def _safer_ways(
-        self, unit: _Unit, search: SearchConfig, alignments: bool
+        self, unit: _Unit, translation: str, search: SearchConfig, alignments: bool
     ) -> Iterator[tuple[str, Segment]]:
-        """The n-best of a wider beam that repeats no n-gram; then the text in two parts."""
+        """What was lost as placeholders; a wider beam that repeats no n-gram; two parts."""
+        copied = self._with_placeholders(unit, translation)
+        if copied.source != unit.source:
+            (hypotheses,) = self._search([copied], search)
+            yield "copied", self._segment(copied, hypotheses, alignments)
         width = 2 * max(search.beam_size, 5)
         safer = replace(
             search, decode="beam", beam_size=width, n_best=width, no_repeat_ngram=_SAFE_NGRAM
