@@ -27,8 +27,9 @@ from translator.tokenizer import Tokenizer
 log = logging.getLogger("translator")
 
 # Between a run and its continuation.
-MAY_DIFFER = tuple(
-    f"train.{name}" for name in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")
+MAY_DIFFER = (
+    *(f"train.{n}" for n in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")),
+    *(f"confidence.{n}" for n in ("enabled", "corpora", "sentences")),
 )
 
 
