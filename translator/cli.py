@@ -30,6 +30,7 @@ from translator.console import (
     command,
     given,
     load,
+    print_calibration,
     print_json,
     print_scores,
     wants_bar,
@@ -175,6 +176,9 @@ def info(
     if "data" in description:
         print("data: " + ", ".join(f"{k} {v}" for k, v in description["data"].items() if v))
     print_scores(description.get("scores", {}))
+    for name, calibration in description.get("confidence", {}).items():
+        print(f"confidence {name}: {calibration['event']}")
+        print_calibration(calibration["measured"])
 
 
 def main() -> None:

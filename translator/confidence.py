@@ -147,7 +147,7 @@ def gather(
     totals, n_pieces = [0.0] * len(pairs), [0] * len(pairs)
     codec = TextCodec(model.tokenizer)
     for batch in pair_batches(codec, pairs, batch_tokens, tag, device):
-        forced = force(transformer, batch.src, batch.tgt, need_weights=True)
+        forced = force(transformer, batch.src, batch.tgt, details=True)
         attention = torch.stack([w.mean(dim=1) for w in forced.weights]).mean(dim=0)  # (B, T, S)
         attention = attention[..., len(tag) :].double().cpu()  # to the text, not to its tag
         pieces = torch.stack([forced.log_probs, forced.best, forced.entropies]).double().cpu()

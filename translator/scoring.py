@@ -48,13 +48,14 @@ class Forced:
     """What a model does while it is made to write given translations; 0 where these are padded."""
 
     log_probs: Tensor  # (B, T), of the pieces
-    best: Tensor  # (B, T), of the likeliest pieces in their places
+    # If asked for:
+    best: Tensor  # (B, T), log-probabilities of the likeliest pieces in their places
     entropies: Tensor  # (B, T), of the distributions that they come from, in nats
-    weights: list[Tensor]  # cross-attention of each layer `(B, H, T, S)`, if asked for
+    weights: list[Tensor]  # cross-attention of each layer, (B, H, T, S)
 
 
 @torch.inference_mode()
-def force(model: Transformer, src: Tensor, tgt: Tensor, need_weights: bool = False) -> Forced:
+def force(model: Transformer, src: Tensor, tgt: Tensor, details: bool = False) -> Forced:
     """Makes a model write given translations (teacher forcing).
 
     A piece that no translation holds (PAD, UNK, BOS) has probability 0, and so its sentence: -inf.
@@ -63,11 +64,11 @@ def force(model: Transformer, src: Tensor, tgt: Tensor, need_weights: bool = Fal
         model: in evaluation mode.
         src: `(B, S)` ids, closed with EOS, padded right.
         tgt: `(B, T)` ids, likewise.
-        need_weights: whether the attention is wanted too.
+        details: whether more than log-probabilities is wanted.
     """
     memory, src_mask = model.encode(src)
     tgt_in = torch.cat([torch.full_like(tgt[:, :1], BOS), tgt[:, :-1]], dim=1)
-    states, weights = model.decode_states(tgt_in, memory, src_mask, need_weights)  # (B, T, D)
+    states, weights = model.decode_states(tgt_in, memory, src_mask, details)  # (B, T, D)
     real = tgt != PAD
     states, targets = states[real], tgt[real]  # (N, D), (N,)
     found = torch.zeros(3, len(targets), device=tgt.device)
@@ -78,8 +79,10 @@ def force(model: Transformer, src: Tensor, tgt: Tensor, need_weights: bool = Fal
         logits[:, NEVER] = float("-inf")
         log_probs = logits.log_softmax(dim=-1)
         found[0, rows] = log_probs.gather(1, targets[rows, None])[:, 0]
-        found[1, rows] = log_probs.amax(dim=-1)
-        found[2, rows] = torch.special.entr(log_probs.exp()).sum(dim=-1)
+        if details:
+            found[1, rows] = log_probs.amax(dim=-1)
+            # Those that are never written have probability 0, and -inf times 0 is none.
+            found[2, rows] = -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum(dim=-1)
     padded = torch.zeros(3, *tgt.shape, device=tgt.device)
     padded[:, real] = found
     log_probs, best, entropies = padded
