@@ -85,8 +85,9 @@ def test_good_and_bad_translations_are_told_apart(
     assert {kind: part["sentences"] for kind, part in measured.items()} == {
         "own": 120,
         "spoilt": 120,
+        "exchanged": 30,
         "other": 40,
-        "all": 280,
+        "all": 310,
     }
     assert measured["own"]["base_rate"] == 1 and measured["own"]["auc"] is None
     assert measured["other"]["base_rate"] == 0
@@ -124,8 +125,9 @@ def test_no_more_sentences_than_the_limit(
     assert {kind: part["sentences"] for kind, part in found.measured.items()} == {
         "own": 7,
         "spoilt": 7,
+        "exchanged": 2,
         "other": 14,
-        "all": 28,
+        "all": 30,
     }
 
 
@@ -189,7 +191,7 @@ def test_a_finished_run_has_one(
     assert list(info["confidence"]) == expected
     for values in info["confidence"].values():
         counts = {kind: part["sentences"] for kind, part in values["measured"].items()}
-        assert counts == {"own": 6, "spoilt": 6, "other": 12, "all": 24}
+        assert counts == {"own": 6, "spoilt": 6, "exchanged": 2, "other": 12, "all": 26}
     translator = Translator.load(folder, device="cpu")
     (found,) = translator.translate_lines(["The dog runs here."], confidence=True)
     assert 0 <= found.confidences[0] <= 1

@@ -26,6 +26,7 @@ from translator.translate import Translator
 log = logging.getLogger("translator")
 
 OWN_SHARE = 0.5  # of the weight of all sentences: those of the model's own corpus, as they are
+EVERY = 4  # every fourth of them comes again with another's translation
 FOLDS = 5  # of the cross-validation
 SENTENCES = 1000  # of each kind that a model is calibrated on
 
@@ -72,7 +73,7 @@ def calibrate(
         translator: the model in one direction.
         own: pairs of a source and its reference, like those that it was trained on.
         others: pairs of other corpora.
-        limit: so many of each corpus at most, and of the spoilt ones, which are as many as `own`.
+        limit: so many of each corpus at most; spoilt ones are as many as are taken of `own`.
         translations: those of `own`, if they are there already.
     """
     places = _draw(len(own), limit)
@@ -80,6 +81,14 @@ def calibrate(
     done = None if translations is None else [translations[i] for i in places]
     examples = [_examples(translator, "own", pairs, done)]
     examples.append(_examples(translator, "spoilt", spoil(pairs, len(pairs)), None))
+    # A search hardly ever writes what has nothing to do with its source, so that nothing would be
+    # known of it: some translations change places.
+    examples.append(
+        _examples(
+            *(translator, "exchanged", pairs[::EVERY]),
+            [examples[0].pairs[i - 1][1] for i in range(0, len(pairs), EVERY)],
+        )
+    )
     for other in others:
         some = [other[i] for i in _draw(len(other), limit)]
         examples.append(_examples(translator, "other", some, None))
@@ -133,7 +142,7 @@ def _measure(
     n_pieces = [n for part in examples for n in part.evidence.n_pieces]
     kinds = [part.kind for part in examples for _ in part.right]
     measured = {}
-    for name in ("own", "spoilt", "other", "all"):
+    for name in ("own", "spoilt", "exchanged", "other", "all"):
         rows = [i for i, kind in enumerate(kinds) if name in (kind, "all")]
         if not rows:
             continue

@@ -78,7 +78,8 @@ def _confidence(directions: dict[str, Any]) -> str:
 ## Confidence
 
 `translate --confidence` says how likely a translation has a {EVENT}. By cross-validation on
-the validation pairs ("own"), on inputs spoilt on purpose, and on other corpora, if any:
+the validation pairs ("own"), on inputs spoilt on purpose, on translations of other sentences
+("exchanged"), and on other corpora, if any:
 
 | direction | sentences of | number | AUC | AUC of the log-probability | calibration error |
 |---|---|---|---|---|---|

@@ -250,6 +250,7 @@ def print_scores(splits: dict[str, dict[str, Any]]) -> None:
 _KINDS = {
     "own": "its own corpus",
     "spoilt": "spoilt inputs",
+    "exchanged": "exchanged",
     "other": "other corpora",
     "all": "all of them",
 }
