@@ -28,3 +28,10 @@ def test_the_recipe_names_optimizer_and_rates(optimizer: str) -> None:
 def test_the_surroundings_are_named() -> None:
     text = model_card(Config(), INFO).replace("\n", " ")
     assert "on cpu with 3 threads, torch 9.8" in text and "12 updates" in text
+
+
+def test_what_confidence_is_worth_is_told_where_there_is_one() -> None:
+    found = {"sentences": 41, "auc": 0.876, "auc_log_prob": None, "calibration_error": 0.0321}
+    info = {**INFO, "confidence": {"en-de": {"measured": {"own": found}}}}
+    assert "| en-de | own | 41 | 0.876 | - | 0.032 |" in model_card(Config(), info)
+    assert "Confidence" not in model_card(Config(), INFO)

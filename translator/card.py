@@ -3,6 +3,7 @@
 from typing import Any
 
 from translator.config import Config, TrainConfig
+from translator.reliability import EVENT
 
 
 def model_card(config: Config, info: dict[str, Any]) -> str:
@@ -34,7 +35,7 @@ on the weights as they are stored:
 
 The weights ({training["weights"]}) were chosen on valid; each test split was scored once, after
 that.
-
+{_confidence(info.get("confidence", {}))}
 ## Data
 
 `{data.corpus}`: {info["data"]["training_pairs"]} training pairs (dropped: {dropped}),
@@ -61,6 +62,33 @@ translator evaluate --model FOLDER --data {data.corpus} --split test
 translator translate --model FOLDER "TEXT"
 ```
 """
+
+
+def _confidence(directions: dict[str, Any]) -> str:
+    """What the model knows of how far it can be trusted, if it does."""
+    rows = [
+        f"| {direction} | {kind} | {found['sentences']} | {_number(found['auc'])} | "
+        f"{_number(found['auc_log_prob'])} | {_number(found['calibration_error'])} |"
+        for direction, calibration in directions.items()
+        for kind, found in calibration["measured"].items()
+    ]
+    if not rows:
+        return ""
+    return f"""
+## Confidence
+
+`translate --confidence` says how likely a translation has a {EVENT}. By cross-validation on
+the validation pairs ("own"), on inputs spoilt on purpose, on translations of other sentences
+("exchanged"), and on other corpora, if any:
+
+| direction | sentences of | number | AUC | AUC of the log-probability | calibration error |
+|---|---|---|---|---|---|
+{chr(10).join(rows)}
+"""
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
 
 
 def _optimizer(train: TrainConfig) -> str:

@@ -113,10 +113,38 @@ def save_model(
         "config": to_dict(config),
         "sha256": digests,
     }
+    text = _write_description(folder, description)
+    return {**digests, CONFIG: sha256(text)}
+
+
+def _write_description(folder: Path, description: Mapping[str, Any]) -> bytes:
     text = (json.dumps(description, indent=2, ensure_ascii=False) + "\n").encode()
     write_file(folder / CONFIG, text)
     sync_folder(folder)
-    return {**digests, CONFIG: sha256(text)}
+    return text
+
+
+def check_changeable(folder: Path) -> None:
+    """Complains about a MODEL whose `config.json` must stay as it is.
+
+    Raises:
+        TranslatorError: it is a checkpoint that a run goes on from, which vouches for that file.
+    """
+    if (folder / STATE).exists():
+        raise TranslatorError(
+            f"{folder} is a checkpoint of a run that may go on from it, and stays as it is: let "
+            "the run end, or copy the checkpoint with `translator average`."
+        )
+
+
+def update_description(folder: Path, info: Mapping[str, Any]) -> None:
+    """Puts `info` into the `config.json` of a MODEL, whose weights stay as they are.
+
+    Raises:
+        TranslatorError: the folder holds no model, or one that must stay as it is.
+    """
+    check_changeable(folder)
+    _write_description(folder, {**read_description(folder), **info})
 
 
 def read_description(folder: Path) -> dict[str, Any]:

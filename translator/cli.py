@@ -20,6 +20,7 @@ from translator.console import (
     Quiet,
     app,
     command,
+    print_calibration,
     print_json,
     print_scores,
 )
@@ -60,6 +61,9 @@ def info(
     if "data" in description:
         print("data: " + ", ".join(f"{k} {v}" for k, v in description["data"].items() if v))
     print_scores(description.get("scores", {}))
+    for name, calibration in description.get("confidence", {}).items():
+        print(f"confidence {name}: {calibration['event']}")
+        print_calibration(calibration["measured"])
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The commands about training runs: `train`, `doctor`, `plot`, `average`.
+"""The commands about training runs: `train`, `doctor`, `plot`, `average`, `calibrate`.
 
 Only light imports stand at the top: `translator --help` must not wait for torch.
 """
@@ -21,6 +21,7 @@ from translator.console import (
     check_writable,
     command,
     given,
+    print_calibration,
     print_json,
     print_scores,
     set_up_cpu,
@@ -313,3 +314,41 @@ def average(
     chosen = choose_steps(folders[0], last, best) if last or best else folders
     average_models(chosen, output)
     print(f"{output}: the average of {', '.join(map(str, chosen))}")
+
+
+@command
+def calibrate(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder.")],
+    data: Annotated[
+        list[str],
+        typer.Option(
+            metavar="CORPUS",
+            help="Its validation pairs are used; repeatable: the first like what the model was "
+            "trained on, the others not.",
+        ),
+    ],
+    sentences: Annotated[
+        int, typer.Option(min=1, help="At most so many of each corpus, and as many spoilt ones.")
+    ] = 1000,
+    device: Device = "auto",
+    threads: Threads = 0,
+    json_: Json = False,
+    quiet: Quiet = False,
+    progress: Progress = False,
+    debug: Debug = False,
+) -> None:
+    """Learn how far a model's translations can be trusted, and store that with the model.
+
+    A finished run has done that. What is printed was measured by cross-validation.
+    """
+    from translator.calibrate import calibrate_model
+    from translator.models import pick_device
+
+    set_up_cpu(threads)
+    found = calibrate_model(model, data, pick_device(device), sentences, wants_bar(quiet, progress))
+    if json_:
+        print_json({"model": str(model), "confidence": {n: c.to_dict() for n, c in found.items()}})
+        return
+    for direction, calibration in found.items():
+        print(f"{model}, {direction}: confidence that a translation has {calibration.event}")
+        print_calibration(calibration.measured)

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
@@ -197,6 +198,22 @@ def translate(
             help="Put the score and a tab before each translation.",
         ),
     ] = False,
+    confidence: Annotated[
+        bool,
+        typer.Option(
+            "--confidence",
+            rich_help_panel=_OUTPUT,
+            help="Put how far it can be trusted, 0 to 1, and a tab before each translation.",
+        ),
+    ] = False,
+    min_confidence: Annotated[
+        float,
+        typer.Option(
+            metavar="P",
+            rich_help_panel=_OUTPUT,
+            help="Leave lines blank that can be trusted less than this; 0 = none.",
+        ),
+    ] = 0.0,
     alignments: Annotated[
         bool,
         typer.Option(
@@ -235,6 +252,8 @@ def translate(
         raise typer.BadParameter(f"--attention writes a .png file, not {attention.name}")
     if alignments and n_best > 1 and not json_:
         raise typer.BadParameter("--alignments goes with one translation per line, or with --json")
+    if not 0 <= min_confidence <= 1:
+        raise typer.BadParameter(f"--min-confidence lies between 0 and 1, not {min_confidence:g}")
     for path in (output, attention):
         check_writable(path)
     # For a few sentences several threads only get in each other's way.
@@ -266,10 +285,15 @@ def translate(
         "prefix": prefix,
         "alignments": alignments,
         "guard": not no_guard,
+        "confidence": confidence,
+        "min_confidence": min_confidence,
     }
+    n_withheld = 0
 
     def render(found: "Translation") -> str:
-        return _as_json(found, n_best) if json_ else _as_text(found, scores)
+        nonlocal n_withheld
+        n_withheld += any(text is not None for text in found.withheld)
+        return _as_json(found, n_best) if json_ else _as_text(found, scores, confidence)
 
     lines = _Lines(text or None, input_)
     bar = wants_bar(quiet, progress)
@@ -281,12 +305,21 @@ def translate(
         from translator.stream import translate_to_file
 
         translate_to_file(translator, lines.again(), output, render, bar, **options)
-        return
-    translator.show_bar = bar and not lines.live
-    for found in translator.translate_blocks(lines.blocks(), **options):
-        sys.stdout.write(render(found))
-        if lines.live:
-            sys.stdout.flush()
+    else:
+        translator.show_bar = bar and not lines.live
+        for found in translator.translate_blocks(lines.blocks(), **options):
+            sys.stdout.write(render(found))
+            if lines.live:
+                sys.stdout.flush()
+    if n_withheld:
+        logging.getLogger("translator").warning(
+            "%s withheld, with a confidence below %g; without --min-confidence %s.",
+            "A line was" if n_withheld == 1 else f"{n_withheld:,} lines were",
+            min_confidence,
+            'it is shown, and with --json it is under "withheld"'
+            if n_withheld == 1
+            else 'they are shown, and with --json they are under "withheld"',
+        )
 
 
 def _search_config(translator: "Translator", **given: Any) -> "SearchConfig":
@@ -340,11 +373,19 @@ def _prompted() -> Iterator[str]:
         yield decode_line(raw, "Standard input", number)
 
 
-def _as_text(found: "Translation", scores: bool) -> str:
+def _as_text(found: "Translation", scores: bool, confidence: bool) -> str:
     from translator.align import format_pharaoh
 
     links = "" if found.alignment is None else f"\t{format_pharaoh(found.alignment)}"
-    return "".join((f"{s:.4f}\t" if scores else "") + f"{t}{links}\n" for t, s in found.n_best)
+    lines = []
+    for rank, (text, score) in enumerate(found.n_best):
+        numbers = f"{score:.4f}\t" if scores else ""
+        if confidence and found.confidences:
+            numbers += f"{found.confidences[rank]:.4f}\t"
+        if found.withheld and found.withheld[rank] is not None:
+            text = found.source[len(found.source.removesuffix("\r")) :]  # the line ends as it did
+        lines.append(f"{numbers}{text}{links}\n")
+    return "".join(lines)
 
 
 def _as_json(found: "Translation", n_best: int) -> str:
@@ -353,8 +394,12 @@ def _as_json(found: "Translation", n_best: int) -> str:
         "translation": found.text,
         "score": found.score,
     }
+    value |= _trust(found, 0)
     if n_best > 1:
-        value["n_best"] = [{"translation": t, "score": s} for t, s in found.n_best]
+        value["n_best"] = [
+            {"translation": t, "score": s, **_trust(found, rank)}
+            for rank, (t, s) in enumerate(found.n_best)
+        ]
     if found.alignment is not None:
         value["alignments"] = found.alignment
     value["segments"] = []
@@ -364,10 +409,22 @@ def _as_json(found: "Translation", n_best: int) -> str:
             "translation": segment.text,
             "score": segment.score,
         }
+        if segment.confidence is not None:
+            part["confidence"] = segment.confidence
         if segment.repair:
             part["repair"] = asdict(segment.repair)
         value["segments"].append(part)
     return json.dumps(value, ensure_ascii=False) + "\n"
+
+
+def _trust(found: "Translation", rank: int) -> dict[str, Any]:
+    """What is said of how far one of the n best can be trusted."""
+    value: dict[str, Any] = {}
+    if found.confidences:
+        value["confidence"] = found.confidences[rank]
+    if found.withheld and found.withheld[rank] is not None:
+        value["withheld"] = found.withheld[rank]
+    return value
 
 
 def _draw(

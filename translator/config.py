@@ -259,6 +259,30 @@ class TrainConfig:
 
 
 @dataclass(frozen=True)
+class ConfidenceConfig:
+    """On what a finished model learns how far its translations can be trusted.
+
+    See translator/calibrate.py. None of it changes the weights.
+    """
+
+    enabled: bool = True  # false: `translate --confidence` then wants `translator calibrate` first
+    corpora: str = ""  # besides the run's own: names as for data.corpus, with commas between them
+    sentences: int = 1000  # of each corpus at most, and as many spoilt ones
+
+    def __post_init__(self) -> None:
+        if self.sentences < 1:
+            raise TranslatorError(
+                f"confidence.sentences must be at least 1, not {self.sentences}; "
+                "confidence.enabled=false turns it off."
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The corpora, one by one."""
+        return [name.strip() for name in self.corpora.split(",") if name.strip()]
+
+
+@dataclass(frozen=True)
 class SearchConfig:
     """How translations are searched for; lengths count pieces. See translator/search.py."""
 
@@ -325,6 +349,7 @@ class Config:
     noise: NoiseConfig = field(default_factory=NoiseConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
     search: SearchConfig = field(default_factory=SearchConfig)
+    confidence: ConfidenceConfig = field(default_factory=ConfidenceConfig)
 
 
 def _preset(model: tuple[int, int, int, int, int, float, str], **sections: Any) -> Config:

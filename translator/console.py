@@ -290,6 +290,28 @@ def _figures(scores: dict[str, float], sign: str = "") -> str:
     return "".join(f"  {_METRIC_NAMES[name]} {scores[name]:{sign}6.2f}" for name in scores)
 
 
+_KINDS = {
+    "own": "its own corpus",
+    "spoilt": "spoilt inputs",
+    "exchanged": "exchanged",
+    "other": "other corpora",
+    "all": "all of them",
+}
+
+
+def print_calibration(measured: dict[str, Any]) -> None:
+    """How good a model's confidence was on sentences that it was not fitted to."""
+    for kind, found in measured.items():
+        auc, raw = (
+            "-" if found[key] is None else f"{found[key]:.3f}" for key in ("auc", "auc_log_prob")
+        )
+        print(
+            f"  {_KINDS[kind]:<15}{found['sentences']:6,} sentences, {found['base_rate']:6.1%} "
+            f"good; AUC {auc} (log-probability: {raw}), calibration error "
+            f"{found['calibration_error']:.3f}"
+        )
+
+
 def check_writable(path: Path | None) -> None:
     """Complains before the work, not after it, about a file that cannot be written."""
     if path is None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from data_prep.prepare import TrainingData
+from translator.calibrate import calibrate, validation_pairs
 from translator.card import model_card
 from translator.checkpoint import (
     Model,
@@ -50,6 +51,9 @@ class Judge:
         self.metrics = config.train.metrics.split(",")
         if "multi30k_bleu" in self.metrics:
             paper_tokens([], config.data.tgt)  # a run of hours must not end for want of a package
+        names = config.confidence.names if config.confidence.enabled else []
+        d = config.data  # read now, not after hours of training: one may not be there
+        self._others = [validation_pairs(name, d.src, d.tgt) for name in names]
 
     def _directions(self) -> list[tuple[str, str, str]]:
         """(source, target, what a split's name ends in) of each direction that is learnt."""
@@ -64,10 +68,28 @@ class Judge:
         pairs = self.data.splits[split]
         found = {}
         for src, tgt, ending in self._directions():
-            whole = Model(model, self.data.tokenizer, self.config)
-            translator = Translator(whole, self.device, direction=(src, tgt))
             chosen = pairs if not ending else [(t, s) for s, t in pairs]
-            found[split + ending] = evaluate_pairs(translator, chosen, *search)
+            found[split + ending] = evaluate_pairs(
+                self._translator(model, src, tgt), chosen, *search
+            )
+        return found
+
+    def _translator(self, model: Transformer, src: str, tgt: str) -> Translator:
+        whole = Model(model, self.data.tokenizer, self.config)
+        return Translator(whole, self.device, direction=(src, tgt))
+
+    def _calibrate(self, model: Transformer, lines: dict[str, list[str]]) -> dict[str, Any]:
+        """For each direction how confidence follows, given the translations of valid."""
+        found = {}
+        for src, tgt, ending in self._directions():
+            own, *others = (
+                pairs if not ending else [(t, s) for s, t in pairs]
+                for pairs in (self.data.splits["valid"], *self._others)
+            )
+            translator = self._translator(model, src, tgt)
+            limit = self.config.confidence.sentences
+            calibration = calibrate(translator, own, others, limit, lines["valid" + ending])
+            found[f"{src}-{tgt}"] = calibration.to_dict()
         return found
 
     def validate(self, model: Transformer) -> Validation:
@@ -102,14 +124,13 @@ class Judge:
         results, bleus = {}, {}
         for name, weights in candidates.items():
             _put(model, weights)
-            results[name] = {
-                k: v[0] for k, v in self._score(model, "valid", None, self.metrics).items()
-            }
-            bleus[name] = mean(r["scores"]["bleu"]["score"] for r in results[name].values())
+            results[name] = self._score(model, "valid", None, self.metrics)
+            bleus[name] = mean(r["scores"]["bleu"]["score"] for r, _ in results[name].values())
             log.info("%s: BLEU %.2f on valid", name, bleus[name])
         chosen = max(bleus, key=lambda name: bleus[name])
         _put(model, candidates[chosen])
-        scores = dict(results[chosen])
+        scores = {k: v[0] for k, v in results[chosen].items()}
+        lines = {k: v[1] for k, v in results[chosen].items()}
         for split in self.data.splits:
             if split.startswith("test") and self.config.train.score_tests:
                 scores |= {
@@ -131,6 +152,8 @@ class Judge:
             "scores": scores,
             "environment": environment,
         }
+        if self.config.confidence.enabled:
+            info["confidence"] = self._calibrate(model, lines)
         save_model(folder, candidates[chosen], self.data.tokenizer, self.config, info)
         card = model_card(self.config, info)
         (folder / "README.md").write_text(card, encoding="utf-8")

@@ -27,12 +27,10 @@ from translator.tokenizer import Tokenizer
 log = logging.getLogger("translator")
 
 # Between a run and its continuation.
-MAY_DIFFER = tuple(
-    f"train.{name}"
-    for name in (
-        *("steps", "log_every", "keep_checkpoints", "workers", "tensorboard"),
-        "score_tests",
-    )
+MAY_DIFFER = (
+    *(f"train.{n}" for n in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")),
+    *(f"train.{n}" for n in ("metrics", "score_tests")),
+    *(f"confidence.{n}" for n in ("enabled", "corpora", "sentences")),
 )
 
 

@@ -43,9 +43,20 @@ class Total:
     perplexity: float  # exp(-log_prob / n_tokens)
 
 
+@dataclass(frozen=True)
+class Forced:
+    """What a model does while it is made to write given translations; 0 where these are padded."""
+
+    log_probs: Tensor  # (B, T), of the pieces
+    # If asked for:
+    best: Tensor  # (B, T), log-probabilities of the likeliest pieces in their places
+    entropies: Tensor  # (B, T), of the distributions that they come from, in nats
+    weights: list[Tensor]  # cross-attention of each layer, (B, H, T, S)
+
+
 @torch.inference_mode()
-def token_log_probs(model: Transformer, src: Tensor, tgt: Tensor) -> Tensor:
-    """Log-probabilities `(B, T)` of the pieces of given translations, 0 where they are padded.
+def force(model: Transformer, src: Tensor, tgt: Tensor, details: bool = False) -> Forced:
+    """Makes a model write given translations (teacher forcing).
 
     A piece that no translation holds (PAD, UNK, BOS) has probability 0, and so its sentence: -inf.
 
@@ -53,22 +64,76 @@ def token_log_probs(model: Transformer, src: Tensor, tgt: Tensor) -> Tensor:
         model: in evaluation mode.
         src: `(B, S)` ids, closed with EOS, padded right.
         tgt: `(B, T)` ids, likewise.
+        details: whether more than log-probabilities is wanted.
     """
     memory, src_mask = model.encode(src)
     tgt_in = torch.cat([torch.full_like(tgt[:, :1], BOS), tgt[:, :-1]], dim=1)
-    states, _ = model.decode_states(tgt_in, memory, src_mask)  # (B, T, D)
+    states, weights = model.decode_states(tgt_in, memory, src_mask, details)  # (B, T, D)
     real = tgt != PAD
     states, targets = states[real], tgt[real]  # (N, D), (N,)
-    found = torch.zeros(len(targets), device=tgt.device)
+    found = torch.zeros(3, len(targets), device=tgt.device)
     # A chunk at a time, for the logits of a large batch would be larger than all the rest.
     for start in range(0, len(targets), CHUNK):
-        logits = model.project(states[start : start + CHUNK]).float()  # (N, V)
+        rows = slice(start, start + CHUNK)
+        logits = model.project(states[rows]).float()  # (N, V)
         logits[:, NEVER] = float("-inf")
-        chunk = targets[start : start + CHUNK, None]
-        found[start : start + CHUNK] = logits.log_softmax(dim=-1).gather(1, chunk)[:, 0]
-    log_probs = torch.zeros(tgt.shape, device=tgt.device)
-    log_probs[real] = found
-    return log_probs
+        log_probs = logits.log_softmax(dim=-1)
+        found[0, rows] = log_probs.gather(1, targets[rows, None])[:, 0]
+        if details:
+            found[1, rows] = log_probs.amax(dim=-1)
+            # Those that are never written have probability 0, and -inf times 0 is none.
+            found[2, rows] = -(log_probs.exp() * log_probs.clamp(min=-1e4)).sum(dim=-1)
+    padded = torch.zeros(3, *tgt.shape, device=tgt.device)
+    padded[:, real] = found
+    log_probs, best, entropies = padded
+    return Forced(log_probs, best, entropies, weights)
+
+
+def token_log_probs(model: Transformer, src: Tensor, tgt: Tensor) -> Tensor:
+    """Log-probabilities `(B, T)` of the pieces of given translations, see `force`."""
+    return force(model, src, tgt).log_probs
+
+
+@dataclass(frozen=True)
+class PairBatch:
+    """Some of the pairs that `pair_batches` was given, as a model reads and writes them."""
+
+    rows: list[int]  # which ones
+    src: Tensor  # (B, S), closed with EOS
+    tgt: Tensor  # (B, T), likewise
+    src_ids: list[list[int]]
+    tgt_ids: list[list[int]]
+
+
+def pair_batches(
+    codec: TextCodec,
+    pairs: Sequence[tuple[str, str]],
+    batch_tokens: int,
+    tag: Sequence[int] = (),
+    device: torch.device | None = None,
+) -> Iterator[PairBatch]:
+    """Pairs of a source and its translation, any text, in batches of like length.
+
+    Args:
+        codec: that of the model.
+        pairs: each is taken as a whole, however long it is.
+        batch_tokens: padded pieces in a batch.
+        tag: what leads each source, for a model that knows both directions.
+        device: where the batches go.
+    """
+    sources = [codec.encode(normalise(src)) for src, _ in pairs]
+    src_rows = [[*tag, *source.ids, EOS] for source in sources]
+    tgt_rows = [
+        [*target_ids(codec, normalise(tgt), source), EOS]
+        for (_, tgt), source in zip(pairs, sources, strict=True)
+    ]
+    longer = [max(len(src), len(tgt)) for src, tgt in zip(src_rows, tgt_rows, strict=True)]
+    order = sorted(range(len(pairs)), key=longer.__getitem__)
+    for batch in token_batches([longer[i] for i in order], batch_tokens):
+        rows = [order[i] for i in batch]
+        src_ids, tgt_ids = [src_rows[i] for i in rows], [tgt_rows[i] for i in rows]
+        src, tgt = (pad_right(ids).to(device) for ids in (src_ids, tgt_ids))
+        yield PairBatch(rows, src, tgt, src_ids, tgt_ids)
 
 
 def score_pairs(
@@ -91,24 +156,14 @@ def score_pairs(
     transformer = model.transformer.eval()
     device = transformer.embedding.weight.device
     codec = TextCodec(model.tokenizer)
-    sources = [codec.encode(normalise(src)) for src, _ in pairs]
-    src_rows = [[*tag, *source.ids, EOS] for source in sources]
-    tgt_rows = [
-        [*target_ids(codec, normalise(tgt), source), EOS]
-        for (_, tgt), source in zip(pairs, sources, strict=True)
-    ]
-    longer = [max(len(src), len(tgt)) for src, tgt in zip(src_rows, tgt_rows, strict=True)]
-    order = sorted(range(len(pairs)), key=longer.__getitem__)
     found: dict[int, ScoredPair] = {}
-    for batch in token_batches([longer[i] for i in order], search.batch_tokens):
-        rows = [order[i] for i in batch]
-        src = pad_right([src_rows[i] for i in rows]).to(device)
-        tgt = pad_right([tgt_rows[i] for i in rows]).to(device)
-        for i, log_probs in zip(rows, token_log_probs(transformer, src, tgt).tolist(), strict=True):
-            length = len(tgt_rows[i])
+    for batch in pair_batches(codec, pairs, search.batch_tokens, tag, device):
+        rows = token_log_probs(transformer, batch.src, batch.tgt).tolist()
+        for i, ids, log_probs in zip(batch.rows, batch.tgt_ids, rows, strict=True):
+            length = len(ids)
             log_prob = math.fsum(log_probs[:length])
             found[i] = ScoredPair(
-                pieces=model.tokenizer.pieces(tgt_rows[i]),
+                pieces=model.tokenizer.pieces(ids),
                 log_probs=log_probs[:length],
                 log_prob=log_prob,
                 score=log_prob / length_divisor(length, search),

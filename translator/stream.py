@@ -149,8 +149,9 @@ def _job_key(
     render: Callable[[Translation], str],
     options: dict[str, Any],
 ) -> tuple[str, int]:
-    """A hash of what a job's output depends on (lines, models, search, form), and its lines."""
-    weights = [m.folder and read_description(m.folder)["sha256"] for m in translator.models]
+    """A hash of what a job's output depends on (lines, models, options, form), and its lines."""
+    described = [read_description(m.folder) if m.folder else {} for m in translator.models]
+    weights = [(d.get("sha256"), d.get("confidence")) for d in described]
     example = render(Translation("s", "t", -1.0, [("t", -1.0)]))
     digest = hashlib.sha256(repr((weights, translator.precision, options, example)).encode())
     total = 0

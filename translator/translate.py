@@ -1,10 +1,12 @@
 """Lines in, lines out: the `Translator` that the command line and other programs use."""
 
+import itertools
 import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from data_prep.language import identify
+from translator import confidence as trust
 from translator import guards, mbr
 from translator.align import Alignment, align
 from translator.checkpoint import Model, load_model
@@ -51,6 +54,12 @@ class Segment:
     n_best: list[tuple[str, float]]  # (text, score), best first
     alignment: Alignment | None = None  # of words, if asked for
     repair: Repair | None = None
+    confidences: list[float] = field(default_factory=list)  # of each of `n_best`, if asked for
+
+    @property
+    def confidence(self) -> float | None:
+        """That in `text`, if asked for."""
+        return self.confidences[0] if self.confidences else None
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,25 @@ class Translation:
     n_best: list[tuple[str, float]] = field(default_factory=list)  # (text, score), best first
     alignment: Alignment | None = None
     segments: list[Segment] = field(default_factory=list)
+    # Of each of `n_best`, if asked for; see `confidence.of_line`.
+    confidences: list[float] = field(default_factory=list)
+    # Of each of `n_best` the text that is withheld, and "" stands for it; None: it is not.
+    withheld: list[str | None] = field(default_factory=list)
+
+    @property
+    def confidence(self) -> float | None:
+        """That in `text`, if asked for."""
+        return self.confidences[0] if self.confidences else None
+
+    def withhold(self, least: float) -> "Translation":
+        """The same without the texts whose confidence is below `least`; a blank line stays."""
+        if not self.segments:
+            return self
+        away = [confidence < least for confidence in self.confidences]
+        texts = [text for text, _ in self.n_best]
+        n_best = [("" if gone else t, s) for (t, s), gone in zip(self.n_best, away, strict=True)]
+        withheld = [text if gone else None for text, gone in zip(texts, away, strict=True)]
+        return replace(self, text=n_best[0][0], n_best=n_best, withheld=withheld)
 
 
 @dataclass(frozen=True)
@@ -203,25 +231,50 @@ class Translator:
         prefix: str = "",
         alignments: bool = False,
         guard: bool = True,
+        confidence: bool = False,
+        min_confidence: float = 0.0,
     ) -> list[Translation]:
         """As `translate`, with all that is known about each line.
 
         `alignments` links words (translator/align.py). A `guard` searches again, in safer ways,
         for what translator/guards.py finds fault with; sampled translations are left as they are.
+        `confidence` says how far each translation can be trusted (translator/confidence.py), in
+        whatever way it was found; below `min_confidence` it is withheld.
 
         Raises:
-            TranslatorError: an unknown way to split.
+            TranslatorError: an unknown way to split, or confidence is wanted of a model without
+                calibration.
         """
         search = search or self.model.config.search
+        confidence = confidence or min_confidence > 0
+        calibration = self.calibration if confidence else None  # complains before the work
         self._check_language(lines)
         units = self._all_units(lines, search, split, prefix)
-        by_line: dict[int, list[tuple[_Unit, Segment]]] = {}
+        parts: list[tuple[_Unit, Segment]] = []
         for unit, hypotheses in zip(units, self._search(units, search), strict=True):
             segment = self._segment(unit, hypotheses, alignments)
             if guard and search.decode != "sample" and (found := self._faults(unit, segment)):
                 segment = self._mend(unit, segment, found, search, alignments)
+            parts.append((unit, segment))
+        if calibration:
+            parts = self._with_confidence(parts, search)
+        by_line: dict[int, list[tuple[_Unit, Segment]]] = {}
+        for unit, segment in parts:
             by_line.setdefault(unit.line, []).append((unit, segment))
-        return [_join(line, by_line.get(i, [])) for i, line in enumerate(lines)]
+        joined = [_join(line, by_line.get(i, []), confidence) for i, line in enumerate(lines)]
+        if min_confidence > 0:
+            joined = [translation.withhold(min_confidence) for translation in joined]
+        return joined
+
+    def _with_confidence(
+        self, parts: Sequence[tuple[_Unit, Segment]], search: SearchConfig
+    ) -> list[tuple[_Unit, Segment]]:
+        pairs = [(unit.text, text) for unit, segment in parts for text, _ in segment.n_best]
+        found = iter(self.confidences(pairs, search.batch_tokens))
+        return [
+            (unit, replace(segment, confidences=list(itertools.islice(found, len(segment.n_best)))))
+            for unit, segment in parts
+        ]
 
     def _check_language(self, lines: Sequence[str]) -> None:
         """Warns, once, of text that is in the target language already."""
@@ -248,6 +301,40 @@ class Translator:
     ) -> list[ScoredPair]:
         """Log-probabilities of given translations, by the first model; pairs of (source, it)."""
         return score_pairs(self.model, pairs, search, self._tag)
+
+    def evidence(
+        self, pairs: Sequence[tuple[str, str]], batch_tokens: int | None = None
+    ) -> trust.Evidence:
+        """What the first model shows of given translations; pairs of (source, it)."""
+        return trust.gather(self.model, pairs, self._tag, batch_tokens)
+
+    @cached_property
+    def calibration(self) -> trust.Calibration:
+        """How confidence follows from evidence: that of the first model.
+
+        Raises:
+            TranslatorError: it has none, or a damaged one.
+        """
+        found = trust.find_calibration(self.model.info, self.src, self.tgt)
+        if found is None:
+            folder = self.model.folder or "This model"
+            raise TranslatorError(
+                f"{folder} has not learnt how far it can be trusted: `translator calibrate "
+                f"{self.model.folder or 'MODEL'} --data CORPUS` adds that."
+            )
+        return found
+
+    def confidences(
+        self, pairs: Sequence[tuple[str, str]], batch_tokens: int | None = None
+    ) -> list[float]:
+        """How far given translations can be trusted, from 0 to 1; pairs of (source, it).
+
+        Each is judged as a whole, by the first model, whatever it was translated by.
+
+        Raises:
+            TranslatorError: the model has no calibration.
+        """
+        return trust.judge(self.calibration, self.evidence(pairs, batch_tokens), pairs)
 
     def _units(self, line: int, text: str, search: SearchConfig, split: str) -> Iterator[_Unit]:
         """The segments of a line; with any `split` but "never" of at most `max_pieces` each."""
@@ -483,10 +570,13 @@ class Translator:
 _SAFE_NGRAM = 4  # pieces that a second, safer search does not repeat
 
 
-def _join(line: str, parts: Sequence[tuple[_Unit, Segment]]) -> Translation:
+def _join(
+    line: str, parts: Sequence[tuple[_Unit, Segment]], confidence: bool = False
+) -> Translation:
     """Joins the segments of a line again, within the white space around and between them."""
     if not parts:
-        return Translation(line, line, 0.0, [(line, 0.0)])
+        alone = [trust.of_line([])] if confidence else []
+        return Translation(line, line, 0.0, [(line, 0.0)], confidences=alone)
     head = line[: len(line) - len(line.lstrip())]
     tail = line[len(line.rstrip()) :]
     n_best = []
@@ -508,4 +598,6 @@ def _join(line: str, parts: Sequence[tuple[_Unit, Segment]]) -> Translation:
             tgt_text += segment.text + unit.space
         alignment = sorted(set(alignment))
     segments = [segment for _, segment in parts]
-    return Translation(line, *n_best[0], n_best, alignment, segments)
+    ranks = zip(*(segment.confidences for segment in segments), strict=False)  # as `n_best`
+    confidences = [trust.of_line(rank) for rank in ranks]
+    return Translation(line, *n_best[0], n_best, alignment, segments, confidences)
