@@ -3,6 +3,7 @@
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from translator.analysis import (
     robustness,
     training_text,
 )
+from translator.confidence import FEATURES, Calibration
 from translator.evaluate import TestSet as Set  # pytest takes Test... for tests
 from translator.evaluate import TrainingText, score
 from translator.translate import Translator
@@ -197,7 +199,13 @@ def test_a_model_and_its_translations_say_the_same(
     model, file = found["test"], again["test"]
     assert model["scores"] == file["scores"] and model["clean_part"] == file["clean_part"]
     assert model["analysis"]["breakdown"] == file["analysis"]["breakdown"]
-    assert {"robustness", "attention"} == set(model["analysis"]) - set(file["analysis"])
+    assert {"robustness", "attention", "confidence"} == (
+        set(model["analysis"]) - set(file["analysis"])
+    )
+    assert model["analysis"]["confidence"] is None  # it has no calibration
+    scored = translator.score(list(zip(of_model.sources, lines["test"], strict=True)))
+    for line, pair in zip(model["analysis"]["lines"], scored, strict=True):
+        assert line["log_prob"] == pytest.approx(pair.log_prob / len(pair.pieces), abs=1e-5)
     shown = {str(n) for numbers in model["analysis"]["shown"].values() for n in numbers}
     assert set(model["analysis"]["attention"]) == shown
     for attention in model["analysis"]["attention"].values():
@@ -208,6 +216,23 @@ def test_a_model_and_its_translations_say_the_same(
     assert file["compare"]["delta"]["bleu"]["delta"] < 0
     assert len(file["compare"]["analysis"]["lines"]) == 9
     json.dumps([found, again], allow_nan=False)
+
+
+def test_confidence_is_that_of_the_translator(random_model, text_pairs) -> None:
+    """Line by line, and with its measures; the model's own calibration, whatever it says."""
+    width = len(FEATURES)
+    calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, (0.0,) * width, 0.2)
+    info = {"confidence": {"en-de": calibration.to_dict()}}
+    translator = Translator(replace(random_model, info=info))
+    pairs = text_pairs[:12]
+    test_set = Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
+    hypotheses = [tgt if n % 3 else "Hund" for n, (_, tgt) in enumerate(pairs)]
+    found = analysis.analyse(System("model", translator), test_set, hypotheses)
+    said = [line["confidence"] for line in found["lines"]]
+    assert said == translator.confidences(list(zip(test_set.sources, hypotheses, strict=True)))
+    assert found["confidence"]["base_rate"] == 8 / 12
+    bins = found["confidence"]["bins"]
+    assert sum(part["sentences"] for part in bins) == 12
 
 
 def test_the_learning_curve_is_what_a_run_logged(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 from data_prep import noise
 from data_prep.corpora import open_corpus, split_mixture
 from translator import guards
+from translator.confidence import find_calibration, judge
 from translator.config import SearchConfig
 from translator.evaluate import (
     MOST_RESAMPLED,
@@ -30,6 +31,7 @@ from translator.evaluate import (
 )
 from translator.metrics import METRICS, read_metrics, series
 from translator.model import count_parameters
+from translator.reliability import good, summarise
 from translator.translate import Translator
 
 SHOWN = 12  # of the worst, of the best and of random lines
@@ -160,12 +162,14 @@ def analyse(
         seen: what training data have, and the name that the test set has there.
 
     Returns:
-        "breakdown", "guards", "lines", "shown"; of a model "robustness" and "attention" too.
+        "breakdown", "guards", "lines", "shown"; of a model "robustness", "attention", and where it
+        can tell "confidence".
     """
     translator = system.translator
     found = _analyse_texts(translator, test_set, hypotheses, seen)
     found["shown"] = choose_lines([line["chrf"] for line in found["lines"]])
     if translator:
+        found["confidence"] = _add_confidence(translator, test_set, found["lines"])
         found["robustness"] = robustness(translator, test_set, hypotheses, system.search)
         some = sorted({n for numbers in found["shown"].values() for n in numbers})
         found["attention"] = {
@@ -229,6 +233,24 @@ def describe_lines(
 
 def _faults(source: str, hypothesis: str, split: Callable[[str], Sequence[Any]]) -> list[str]:
     return guards.faults(source, hypothesis, len(split(source)), len(split(hypothesis)))
+
+
+def _add_confidence(
+    translator: Translator, test_set: TestSet, lines: Sequence[dict[str, Any]]
+) -> dict[str, Any] | None:
+    """Puts the log-probability of a piece and the confidence to each line; sums up the latter."""
+    pairs = [(line["source"], line["hypothesis"]) for line in lines]
+    evidence = translator.evidence(pairs)
+    for line, log_prob, n_pieces in zip(lines, evidence.log_probs, evidence.n_pieces, strict=True):
+        line["log_prob"] = log_prob / n_pieces
+    calibration = find_calibration(translator.model.info, translator.src, translator.tgt)
+    if calibration is None:
+        return None
+    confidences = judge(calibration, evidence, pairs)
+    for line, confidence in zip(lines, confidences, strict=True):
+        line["confidence"] = confidence
+    events = good([line["hypothesis"] for line in lines], test_set.references)
+    return summarise(confidences, events, evidence.log_probs, evidence.n_pieces)
 
 
 def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:

@@ -281,6 +281,12 @@ def _print_analysis(analysis: dict[str, Any]) -> None:
         change = {name: row["changed"][name] - row["clean"][name] for name in row["clean"]}
         kept = f"  kept {row['kept']:.1%}" if "kept" in row else ""
         print(f"    {row['slice']:18}{row['sentences']:7} lines{_figures(change, '+')}{kept}")
+    if trust := analysis.get("confidence"):
+        figures = f"calibration error {trust['calibration_error']:.3f}"
+        if trust["auc"] is not None:
+            areas = (trust["auc"], trust["auc_log_prob"])
+            figures += ", AUC {:.3f} (of log-probability {:.3f})".format(*areas)
+        print(f"  confidence: {figures}; {trust['base_rate']:.1%} have a {trust['event']}")
     if analysis["guards"]:
         rates = (f"{name} {rate['share']:.1%}" for name, rate in analysis["guards"].items())
         print(f"  faults: {', '.join(rates)}")
