@@ -1,4 +1,4 @@
-"""The model in checkpoints/multi30k-en-de does what the README says of it."""
+"""The models in checkpoints/ do what the README says of them."""
 
 import re
 from pathlib import Path
@@ -7,19 +7,42 @@ import pytest
 
 from translator import Translator
 from translator.checkpoint import read_description
+from translator.guards import is_loop, lost_numbers
 from translator.models import shipped_models
 from translator.text import normalise
 
 HERE = Path(__file__).parent
+DIRECTIONS = sorted(shipped_models())
+CAPTIONS = {
+    "en": ["A dog runs along the beach.", "Two men are playing guitar on a stage."],
+    "de": ["Ein Hund rennt am Strand entlang.", "Zwei Männer spielen auf einer Bühne Gitarre."],
+}
+# Nothing that stands under a picture.
+OTHER_TEXT = {
+    "en": [
+        *("Hello!", "What is your name?", "Thank you very much.", "No.", "WHY?", "xyzzy", "a"),
+        *("Dr. Smith paid $1,234.50.", "I LOVE YOU", "The government will raise taxes in 2031."),
+        *("👍", "👍 Great!!!", "dog " * 40, "The train to Wroclaw leaves at 15:47.", "e = mc²"),
+        "If it had not rained, we would have gone to the cinema, but nobody knew what was on.",
+    ],
+    "de": [
+        *("Hallo!", "Wie heißt du?", "Vielen Dank.", "Nein.", "WARUM?", "xyzzy", "a"),
+        *("Dr. Schmidt zahlte 1.234,50 €.", "ICH LIEBE DICH", "2031 steigen wohl die Steuern."),
+        *("👍", "👍 Toll!!!", "Hund " * 40, "Der Zug nach Breslau fährt um 15:47 ab.", "e = mc²"),
+        "Hätte es nicht geregnet, wären wir ins Kino gegangen, aber niemand wusste, was lief.",
+    ],
+}
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Translator:
-    return Translator.load(device="cpu")
+@pytest.fixture(scope="module", params=DIRECTIONS, ids="-".join)
+def shipped(request: pytest.FixtureRequest) -> Translator:
+    src, tgt = request.param
+    return Translator.load(src=src, tgt=tgt, device="cpu")
 
 
-def test_it_is_small_enough_and_has_a_card() -> None:
-    folder = shipped_models()["en", "de"]
+def test_it_is_small_enough_and_has_a_card(shipped: Translator) -> None:
+    folder = shipped.model.folder
+    assert folder is not None
     assert (folder / "model.safetensors").stat().st_size <= 25 * 2**20
     card = (folder / "README.md").read_text(encoding="utf-8").replace(r"\|", "|")
     for result in read_description(folder)["scores"].values():
@@ -30,27 +53,43 @@ def test_it_is_small_enough_and_has_a_card() -> None:
 
 def test_it_translates_well_enough_to_be_shown(shipped: Translator) -> None:
     # Two words of the answer, not one frozen sentence: the weights may be replaced.
-    (german,) = shipped.translate(["A dog runs along the beach."])
-    assert german.startswith("Ein Hund ") and "Strand" in german and german.endswith(".")
+    (found,) = shipped.translate(CAPTIONS[shipped.src][:1])
+    dog, beach = {"de": ("Ein Hund ", "Strand"), "en": ("A dog ", "beach")}[shipped.tgt]
+    assert found.startswith(dog) and beach in found and found.endswith(".")
 
 
 def test_a_batch_gives_what_single_sentences_give(shipped: Translator) -> None:
-    lines = [line.split("\t")[0] for line in _copying_lines()]
+    lines = [row[shipped.src == "de"] for row in _copying_rows()]
     assert shipped.translate(lines) == [shipped.translate([line])[0] for line in lines]
 
 
-def test_text_beyond_captions_is_not_empty_and_does_not_loop(shipped: Translator) -> None:
-    lines = ["Hello!", "WHY?", "Dr. Smith paid $1,234.50.", "a", "xyzzy", "dog " * 40]
-    for line, german in zip(lines, shipped.translate(lines), strict=True):
-        assert german.strip()
-        assert len(german) <= 6 * len(line) + 60
+def test_text_beyond_captions_is_sane(shipped: Translator) -> None:
+    """Something is said, and not over and over; nothing that can be copied is lost."""
+    lines = OTHER_TEXT[shipped.src]
+    for line, found in zip(lines, shipped.translate(lines), strict=True):
+        assert found.strip() and not is_loop(line, found), (line, found)
+        assert len(found) <= 6 * len(line) + 60
+        assert not lost_numbers(line, found), (line, found)
+        for kept in ("👍", "²", "Wroclaw", "Smith"):
+            assert kept not in line or kept in found, (line, found)
+
+
+def test_it_knows_what_it_does_not_know(shipped: Translator) -> None:
+    captions = shipped.translate_lines(CAPTIONS[shipped.src], confidence=True)
+    others = shipped.translate_lines(OTHER_TEXT[shipped.src], confidence=True)
+    sure = [found.confidence for found in captions]
+    unsure = [found.confidence for found in others]
+    assert min(sure) > 0.5
+    assert sorted(unsure)[len(unsure) // 2] < 0.1 and sum(c > 0.5 for c in unsure) <= 1
 
 
 # --- what the model never saw -----------------------------------------------------------------
 
 
-def _copying_lines() -> list[str]:
-    return (HERE / "copying.tsv").read_text(encoding="utf-8").splitlines()
+def _copying_rows() -> list[list[str]]:
+    """English, then one or more ways to say it in German."""
+    text = (HERE / "copying.tsv").read_text(encoding="utf-8")
+    return [line.split("\t") for line in text.splitlines()]
 
 
 def _span(source: str) -> str:
@@ -70,14 +109,16 @@ def _neighbours(text: str, span: str) -> tuple[str, str]:
 
 
 def test_the_file_of_sentences_is_sound() -> None:
-    lines = [line.split("\t") for line in _copying_lines()]
+    lines = _copying_rows()
     assert len(lines) == 60
     for source, *references in lines:
         assert all(text.count(_span(source)) == 1 for text in (source, *references))
 
 
 def test_unknown_spans_come_out_once_and_in_their_place(shipped: Translator) -> None:
-    rows = [line.split("\t") for line in _copying_lines()]
+    rows = _copying_rows()
+    if shipped.src == "de":
+        rows = [[german, english] for english, german, *_ in rows]
     outputs = shipped.translate([row[0] for row in rows])
     misplaced = []
     for (source, *references), output in zip(rows, outputs, strict=True):

@@ -40,7 +40,7 @@ class Repair:
     """What a guard found in a translation, and what was done about it."""
 
     faults: list[str]  # see translator/guards.py
-    by: str  # "copied", "wider beam", "split", or "nothing": no other way was better
+    by: str  # "copied", "wider beam", "split", "no repetition"; "nothing": no way was better
     left: list[str]  # faults of the result
 
 
@@ -510,7 +510,11 @@ class Translator:
     def _safer_ways(
         self, unit: _Unit, translation: str, search: SearchConfig, alignments: bool
     ) -> Iterator[tuple[str, Segment]]:
-        """What was lost as placeholders; a wider beam that repeats no n-gram; two parts."""
+        """What was lost as placeholders; a wider beam that repeats no n-gram; two parts.
+
+        Last a beam that repeats no pair of pieces, and one that repeats none: what the model makes
+        of a text that it cannot translate at all, but no loop.
+        """
         copied = self._with_placeholders(unit, translation)
         if copied.source != unit.source:
             (hypotheses,) = self._search([copied], search)
@@ -523,15 +527,18 @@ class Translator:
         for i in range(len(hypotheses)):
             reordered = [hypotheses[i], *hypotheses[:i], *hypotheses[i + 1 :]][: search.n_best]
             yield "wider beam", self._segment(unit, reordered, alignments)
-        if " " not in unit.text or unit.prefix:
-            return
-        # At a clause mark near the middle, or at any white space.
-        cut = split_long(unit.text, lambda part: part != unit.text)
-        parts = [_Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
-        pairs = zip(parts, self._search(parts, safer), strict=True)
-        joined = _join(unit.text, [(u, self._segment(u, h, alignments)) for u, h in pairs])
-        n_best = joined.n_best[: search.n_best]
-        yield "split", Segment(unit.text, joined.text, joined.score, n_best, joined.alignment)
+        if " " in unit.text and not unit.prefix:
+            # At a clause mark near the middle, or at any white space.
+            cut = split_long(unit.text, lambda part: part != unit.text)
+            parts = [_Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
+            pairs = zip(parts, self._search(parts, safer), strict=True)
+            joined = _join(unit.text, [(u, self._segment(u, h, alignments)) for u, h in pairs])
+            n_best = joined.n_best[: search.n_best]
+            yield "split", Segment(unit.text, joined.text, joined.score, n_best, joined.alignment)
+        for ngram in (2, 1):
+            (hypotheses,) = self._search([unit], replace(safer, no_repeat_ngram=ngram))
+            segment = self._segment(unit, hypotheses[: search.n_best], alignments)
+            yield "no repetition", segment
 
     @torch.inference_mode()
     def _attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
