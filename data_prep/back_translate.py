@@ -33,10 +33,11 @@ from translator import guards
 from translator.checkpoint import read_description, write_file
 from translator.config import CleanConfig, SearchConfig, TranslatorError
 from translator.data import derive_seed
+from translator.segments import Translation
 from translator.stream import translate_to_file
 from translator.text import normalise
 from translator.tokenizer import Tokenizer
-from translator.translate import Translation, Translator
+from translator.translate import Translator
 
 METHODS = ("beam", "sample", "noisy")
 TAG = "<bt>"

@@ -19,6 +19,7 @@ from translator.config import Config, DataConfig, ModelConfig, SearchConfig, Tra
 from translator.model import Transformer
 from translator.text import normalise
 from translator.tokenizer import Tokenizer
+from translator.translate import Translator
 
 torch.set_num_threads(1)  # tiny matrices gain nothing from a second one
 # The same examples in every run, and no judgement about time on a busy machine.
@@ -150,6 +151,26 @@ def random_model(tiny_config: Config, tokenizer: Tokenizer) -> Model:
     config = replace(tiny_config, model=replace(tiny_config.model, vocab_size=tokenizer.vocab_size))
     torch.manual_seed(3)
     return Model(Transformer(config.model).eval(), tokenizer, config)
+
+
+@pytest.fixture(scope="module")
+def translator(random_model: Model) -> Translator:
+    return Translator(random_model)
+
+
+@pytest.fixture(scope="module")
+def small_translator(random_model: Model, make_model) -> Callable[[int], Translator]:
+    """Another one that has learnt nothing, for each seed."""
+
+    def build(seed: int) -> Translator:
+        config = random_model.config.model
+        sizes = {"d_ff": config.d_ff, "n_heads": config.n_heads, "n_encoder_layers": 1}
+        transformer = make_model(
+            seed=seed, vocab_size=config.vocab_size, n_decoder_layers=1, **sizes
+        )
+        return Translator(replace(random_model, transformer=transformer))
+
+    return build
 
 
 @pytest.fixture(scope="session")

@@ -10,3 +10,26 @@ ANY_LINE = st.text(
     ),
     max_size=30,
 )
+# Also with what begins and ends sentences.
+LINE = st.one_of(
+    ANY_LINE,
+    st.lists(
+        st.sampled_from(
+            [
+                *[
+                    "The dog runs.",
+                    "A man!",
+                    "the",
+                    "boy",
+                    "Dr.",
+                    "3.5",
+                    "?",
+                    "(The bird)",
+                    "λόγος",
+                ],
+                *[" ", "  ", "\t", "\r", "\u00a0", "\u2028", "👍", "www.x.org", "x" * 90],
+            ]
+        ),
+        max_size=12,
+    ).map("".join),
+)

@@ -28,9 +28,10 @@ from translator.checkpoint import Model, save_model
 from translator.cli import app
 from translator.config import CleanConfig, Config, SearchConfig, TranslatorError
 from translator.data import BatchSampler
+from translator.segments import Translation
 from translator.stream import blocks
 from translator.tokenizer import Tokenizer
-from translator.translate import Translation, Translator
+from translator.translate import Translator
 
 REPOSITORY = Path(__file__).parents[1]
 SHIPPED = REPOSITORY / "checkpoints" / "multi30k-en-de"

@@ -18,8 +18,9 @@ from translator.checkpoint import CONFIG, Model, file_sha256, load_model, read_d
 from translator.cli import app
 from translator.confidence import Calibration, find_calibration
 from translator.config import ConfidenceConfig, Config, TranslatorError
+from translator.segments import Translation
 from translator.train import train
-from translator.translate import Translation, Translator
+from translator.translate import Translator
 
 Run = Callable[..., Result]
 LINES = [f"The {noun} runs here." for noun in ("dog", "man", "boy", "bird", "friend", "father")]

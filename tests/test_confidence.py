@@ -24,8 +24,9 @@ from translator.confidence import (
 from translator.config import TranslatorError
 from translator.reliability import area_under_curve, calibration_bins, calibration_error
 from translator.scoring import force, pair_batches, score_pairs
+from translator.segments import Translation
 from translator.text import TextCodec
-from translator.translate import Translation, Translator
+from translator.translate import Translator
 
 PAIRS = [
     ("The dog runs here.", "Der Hund läuft hier."),

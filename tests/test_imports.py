@@ -61,6 +61,8 @@ FLOORS = {
     "translator.search": 3,
     "translator.models": 3,
     "translator.scoring": 4,
+    "translator.segments": 5,
+    "translator.mend": 5,
     "translator.translate": 5,
     "translator.stream": 6,
     "translator.card": 6,

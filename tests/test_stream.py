@@ -18,8 +18,9 @@ from strategies import ANY_LINE
 from translator import stream
 from translator.checkpoint import Model
 from translator.config import TranslatorError
+from translator.segments import Translation
 from translator.stream import blocks, blocks_as_they_come, translate_to_file
-from translator.translate import Translation, Translator
+from translator.translate import Translator
 
 
 class Chunks:

@@ -36,8 +36,9 @@ from translator.distributed import Ranks
 from translator.evaluate import evaluate_pairs
 from translator.losses import validation_loss
 from translator.optim import learning_rate
+from translator.segments import Translation
 from translator.train import Interrupted, Run, train
-from translator.translate import Translation, Translator
+from translator.translate import Translator
 from translator.update import Updater
 
 module = importlib.import_module("translator.train")

@@ -11,17 +11,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ANY_LINE
+from strategies import LINE
 
-from translator import guards, mbr
+from translator import mbr
 from translator.checkpoint import Model
 from translator.config import TranslatorError
 from translator.models import describe_model, find_model, pick_device
 from translator.search import Hypothesis
+from translator.segments import Translation, Unit
 from translator.stream import blocks
 from translator.text import normalise, split_long
 from translator.tokenizer import EOS, Tokenizer
-from translator.translate import Repair, Segment, Translation, Translator, _Unit
+from translator.translate import Translator
 
 LINES = [
     "The dog runs here.",
@@ -36,34 +37,6 @@ LINES = [
     "The 👍🏽 dog runs.",
     "dog",
 ]
-# Also with what begins and ends sentences.
-LINE = st.one_of(
-    ANY_LINE,
-    st.lists(
-        st.sampled_from(
-            [
-                *[
-                    "The dog runs.",
-                    "A man!",
-                    "the",
-                    "boy",
-                    "Dr.",
-                    "3.5",
-                    "?",
-                    "(The bird)",
-                    "λόγος",
-                ],
-                *[" ", "  ", "\t", "\r", "\u00a0", "\u2028", "👍", "www.x.org", "x" * 90],
-            ]
-        ),
-        max_size=12,
-    ).map("".join),
-)
-
-
-@pytest.fixture(scope="module")
-def translator(random_model: Model) -> Translator:
-    return Translator(random_model)
 
 
 def head(line: str) -> str:
@@ -285,21 +258,6 @@ def test_very_long_words(translator: Translator) -> None:
 SPANS = ["👍🏽", "λόγος", "漢字", "https://example.org/a?b=c", "anna@example.org", "Łódź"]
 
 
-@pytest.fixture(scope="module")
-def small_translator(random_model: Model, make_model) -> Callable[[int], Translator]:
-    """Another one that has learnt nothing, for each seed."""
-
-    def build(seed: int) -> Translator:
-        config = random_model.config.model
-        sizes = {"d_ff": config.d_ff, "n_heads": config.n_heads, "n_encoder_layers": 1}
-        transformer = make_model(
-            seed=seed, vocab_size=config.vocab_size, n_decoder_layers=1, **sizes
-        )
-        return Translator(replace(random_model, transformer=transformer))
-
-    return build
-
-
 @pytest.mark.parametrize("decode", ["beam", "sample", "mbr"])
 @pytest.mark.parametrize("seed", range(3))
 def test_each_span_comes_out_once_whatever_the_model_says(
@@ -319,7 +277,7 @@ def test_each_span_comes_out_once_whatever_the_model_says(
                 assert text.count(span) == line.count(span)
 
 
-def unit(translator: Translator, text: str) -> _Unit:
+def unit(translator: Translator, text: str) -> Unit:
     """A text as the model reads it."""
     (found,) = translator._units(0, text, translator.model.config.search, "never")
     return found
@@ -368,6 +326,20 @@ def test_more_spans_than_placeholders(translator: Translator) -> None:
     (found,) = translator.translate_lines([text])
     assert len(found.segments) > 1
     assert [found.text.count(letter) for letter in greek] == [1] * 20
+
+
+def test_white_space_that_the_model_adds_is_dropped(
+    translator: Translator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That around a sentence is the line's."""
+    texts = ["  Der Hund läuft ", " \x1c "]
+    found = [said(translator.model.tokenizer.encode(text)) for text in texts]
+    asked = unit(translator, "The dog runs")
+    assert translator.codec.decode(found[0].ids, asked.source).endswith(" ")
+    monkeypatch.setattr(translator, "_search", lambda units, search: [found])
+    search = translator.search_config(n_best=2)
+    (translation,) = translator.translate_lines([f" {asked.text}\t"], search)
+    assert [text for text, _ in translation.n_best] == [" Der Hund läuft\t", " \t"]
 
 
 # --- prefixes -----------------------------------------------------------------------------------
@@ -620,211 +592,6 @@ def test_an_attention_map_for_each_segment(translator: Translator, long_text: st
             assert found.src_pieces == translator.model.tokenizer.pieces(ids)
 
 
-# --- whatever a model says -----------------------------------------------------------------------
-
-
-class Says:
-    """Puts words into a model's mouth: for each text that is searched for, the next of a list."""
-
-    def __init__(self, translator: Translator, patch: pytest.MonkeyPatch, **answers: list[str]):
-        self.translator, self.answers = translator, answers
-        self.asked: list[tuple[str, int, int]] = []  # text, beam size, n-gram block
-        patch.setattr(translator, "_search", self.search)
-
-    def search(self, units, search) -> list[list[Hypothesis]]:
-        tokenizer = self.translator.model.tokenizer
-        found = []
-        for unit in units:
-            self.asked.append((unit.text, search.beam_size, search.no_repeat_ngram))
-            texts = self.answers["safer" if search.no_repeat_ngram else "first"]
-            if "parts" in self.answers and unit.text != self.line:
-                texts = [self.answers["parts"].pop(0)]
-            found.append(
-                [
-                    Hypothesis([*unit.prefix, *tokenizer.encode(text)], -1.0 - i, -1.0 - i)
-                    for i, text in enumerate(texts)
-                ]
-            )
-        return found
-
-    def translate(self, line: str, **options: object) -> Translation:
-        self.line = line.strip()
-        (found,) = self.translator.translate_lines([line], **options)  # type: ignore[arg-type]
-        return found
-
-
-SOURCE = "The dog runs here and the man sleeps"
-GOOD = "Der Hund läuft hier"
-LOOP = "Hund Hund Hund Hund Hund Hund"
-
-
-def test_white_space_that_the_model_adds_is_dropped(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """That around a sentence is the line's."""
-    model = Says(translator, monkeypatch, first=[f"  {GOOD} ", " \x1c "])
-    search = translator.search_config(n_best=2)
-    asked = unit(translator, SOURCE)
-    ((said_first, _),) = model.search([asked], search)
-    assert translator.codec.decode(said_first.ids, asked.source).endswith(" ")
-    found = model.translate(f" {SOURCE}\t", search=search)
-    assert [text for text, _ in found.n_best] == [f" {GOOD}\t", " \t"]
-
-
-def test_a_faulty_translation_is_searched_again_by_a_wider_beam(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Says(translator, monkeypatch, first=[LOOP], safer=[LOOP, GOOD])
-    found = model.translate(SOURCE)
-    (segment,) = found.segments
-    assert found.text == segment.text == GOOD
-    assert segment.repair is not None
-    assert segment.repair.faults == ["loop"]
-    assert (segment.repair.by, segment.repair.left) == ("wider beam", [])
-    assert model.asked[0][1:] == (translator.model.config.search.beam_size, 0)
-    assert model.asked[1][1] > model.asked[0][1] and model.asked[1][2] > 0
-
-
-def test_a_faulty_translation_is_searched_in_two_parts(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Says(translator, monkeypatch, first=[LOOP], safer=[LOOP, LOOP], parts=[GOOD, "Mann"])
-    found = model.translate(SOURCE)
-    assert found.text == f"{GOOD} Mann"
-    (segment,) = found.segments
-    assert segment.source == SOURCE
-    assert segment.score == found.score == -2.0
-    assert segment.repair is not None
-    assert (segment.repair.faults, segment.repair.by) == (["loop"], "split")
-    assert " ".join(text for text, *_ in model.asked[2:]) == SOURCE
-
-
-def test_parts_of_a_mended_sentence_keep_their_links(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Says(
-        translator, monkeypatch, first=[LOOP], safer=[""], parts=["Hund läuft", "Mann schläft"]
-    )
-    found = model.translate(f"  {SOURCE}", alignments=True)
-    assert found.segments[0].repair is not None and found.segments[0].repair.by == "split"
-    assert found.text == "  Hund läuft Mann schläft"
-    assert found.alignment
-    assert all(i < len(SOURCE.split()) and j < 4 for i, j in found.alignment)
-    assert {j for _, j in found.alignment} & {2, 3}  # of the second part
-
-
-def test_a_name_that_is_lost_is_carried_over(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line = "The dog sees Lolowolo."
-    assert not translator.codec.encode(line).copies  # the vocabulary can spell it
-
-    def search(units, search) -> list[list[Hypothesis]]:
-        """Says its source again where that has placeholders."""
-        good = translator.model.tokenizer.encode(GOOD)
-        return [[Hypothesis(u.source.ids if u.source.copies else good, -1.0, -1.0)] for u in units]
-
-    monkeypatch.setattr(translator, "_search", search)
-    (found,) = translator.translate_lines([line])
-    assert found.text == line
-    assert found.segments[0].repair == Repair(["names"], "copied", [])
-    (with_prefix,) = translator.translate_lines([line], prefix="Der")  # has its own placeholders
-    assert with_prefix.segments[0].repair == Repair(["names"], "nothing", ["names"])
-    (as_it_is,) = translator.translate_lines([line], guard=False)
-    assert as_it_is.text == GOOD
-
-
-def test_names_are_not_looked_for_in_german(random_model: Model) -> None:
-    data = replace(random_model.config.data, src="de", tgt="en")
-    german = Translator(replace(random_model, config=replace(random_model.config, data=data)))
-    assert german._names("Der Hund sieht Lolowolo.") == []
-    assert Translator(random_model)._names("The dog sees Lolowolo.") == [(13, 21)]
-
-
-def test_where_no_way_is_better_the_translation_stays(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Says(translator, monkeypatch, first=[LOOP], safer=[LOOP + " Hund"])
-    (segment,) = model.translate(SOURCE).segments
-    assert segment.text == LOOP
-    assert segment.repair is not None
-    assert (segment.repair.by, segment.repair.left) == ("nothing", ["loop"])
-
-
-def test_clean_text_is_searched_for_once(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = Says(translator, monkeypatch, first=[GOOD], safer=["something else"])
-    found = model.translate(SOURCE)
-    assert found.text == GOOD and found.segments[0].repair is None
-    assert len(model.asked) == 1
-
-
-@pytest.mark.parametrize("options", [{"guard": False}, {"decode": "sample"}])
-def test_without_a_guard_and_for_samples_faults_stay(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch, options: dict
-) -> None:
-    model = Says(translator, monkeypatch, first=[LOOP], safer=[GOOD])
-    if "decode" in options:
-        options = {"search": translator.search_config(**options)}
-    found = model.translate(SOURCE, **options)
-    assert found.text == LOOP and found.segments[0].repair is None
-    assert len(model.asked) == 1
-
-
-@pytest.mark.parametrize("n_best", [1, 2, 3, 4])
-def test_a_mended_sentence_has_as_many_translations(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch, n_best: int
-) -> None:
-    """The good one first."""
-    texts = [LOOP, f"{LOOP} Hund", GOOD, "Mann"]
-    model = Says(translator, monkeypatch, first=texts[:n_best], safer=texts)
-    search = translator.search_config(beam_size=4, n_best=n_best)
-    found = model.translate(SOURCE, search=search)
-    assert found.text == GOOD
-    assert len(found.n_best) == n_best
-    assert found.n_best[0] == (found.text, found.score)
-    assert len({text for text, _ in found.n_best}) == n_best
-
-
-def test_a_mended_sentence_keeps_its_prefix(translator: Translator) -> None:
-    lines = ["The dog runs here.", "The man sleeps today and 12 dogs run."]
-    for found in translator.translate_lines(lines, prefix="Hund Hund Hund Hund"):
-        assert found.text.startswith("Hund Hund Hund Hund")
-        assert found.segments[0].repair is not None
-        assert "loop" in found.segments[0].repair.left
-
-
-@settings(max_examples=30)
-@given(line=LINE, seed=st.integers(0, 5))
-def test_a_guard_never_makes_a_sentence_worse(
-    small_translator: Callable[[int], Translator], line: str, seed: int
-) -> None:
-    """These models say nothing sensible, so there is much to mend."""
-    translator = small_translator(seed)
-    (with_guard,) = translator.translate_lines([line])
-    (without,) = translator.translate_lines([line], guard=False)
-    assert len(with_guard.segments) == len(without.segments)
-
-    def n_faults(segment: Segment) -> int:
-        return len(
-            guards.faults(
-                segment.source,
-                segment.text,
-                n_pieces(translator, segment.source),
-                n_pieces(translator, segment.text),
-            )
-        )
-
-    for mended, raw in zip(with_guard.segments, without.segments, strict=True):
-        assert raw.repair is None
-        if mended.repair is None:
-            assert mended.text == raw.text
-        else:
-            assert len(mended.repair.left) <= len(mended.repair.faults)
-            assert (mended.repair.by == "nothing") == (mended.text == raw.text)
-
-
 # --- scores of given translations ---------------------------------------------------------------
 
 
@@ -860,22 +627,3 @@ def test_attention_is_of_the_translation_that_the_same_options_give(translator: 
     free = "".join(translator.attention("The dog runs.")[0].tgt_pieces)
     assert not free.replace("\u2581", " ").strip().startswith("Der Hund")
     assert len(whole.src_pieces) > len(single.src_pieces)
-
-
-def test_a_safer_way_without_fault_ends_the_search(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    line, tried = "The dog runs here.", []
-    faulty = iter([["loop"], ["loop"], []])  # of the translation, and of the first two ways
-    ways = translator._safer_ways
-
-    def counted(*args: object) -> object:
-        for way in ways(*args):  # type: ignore[arg-type]
-            tried.append(way[0])
-            yield way
-
-    monkeypatch.setattr(translator, "_faults", lambda unit, segment: next(faulty))
-    monkeypatch.setattr(translator, "_safer_ways", counted)
-    ((segment,),) = [found.segments for found in translator.translate_lines([line])]
-    assert tried == ["wider beam"] * 2
-    assert segment.repair is not None and segment.repair.left == []

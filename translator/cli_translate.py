@@ -38,7 +38,8 @@ from translator.console import (
 
 if TYPE_CHECKING:
     from translator.config import SearchConfig
-    from translator.translate import Translation, Translator
+    from translator.segments import Translation
+    from translator.translate import Translator
 
 _SEARCH, _SAMPLE, _MBR, _OUTPUT = "Search", "Sampling", "Minimum Bayes risk", "Output"
 

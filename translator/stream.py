@@ -20,7 +20,8 @@ from tqdm import tqdm
 from data_prep.formats import decode_line
 from translator.checkpoint import read_description
 from translator.config import write_json
-from translator.translate import Translation, Translator
+from translator.segments import Translation
+from translator.translate import Translator
 
 log = logging.getLogger("translator")
 

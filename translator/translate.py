@@ -5,8 +5,8 @@ import logging
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,19 @@ from tqdm import tqdm
 
 from data_prep.language import identify
 from translator import confidence as trust
-from translator import guards, mbr
-from translator.align import Alignment, align
+from translator import mbr
+from translator.align import align
 from translator.checkpoint import Model, load_model
 from translator.config import SearchConfig, TranslatorError
 from translator.data import pad_right, token_batches
 from translator.incremental import PRECISIONS, IncrementalDecoder
+from translator.mend import Mender
 from translator.models import find_model, pick_device
 from translator.scoring import ScoredPair, score_pairs, target_ids
 from translator.search import Hypothesis, beam_search, sample
+from translator.segments import Segment, Translation, Unit, join_line
 from translator.sentences import split_sentences
-from translator.text import Source, TextCodec, normalise, split_long
+from translator.text import TextCodec, normalise, split_long
 from translator.tokenizer import BOS, EOS, N_COPY
 
 log = logging.getLogger("translator")
@@ -36,81 +38,12 @@ _LANGUAGES = {"en": "English", "de": "German"}
 
 
 @dataclass(frozen=True)
-class Repair:
-    """What a guard found in a translation, and what was done about it."""
-
-    faults: list[str]  # see translator/guards.py
-    by: str  # "copied", "wider beam", "split", "no repetition"; "nothing": no way was better
-    left: list[str]  # faults of the result
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A sentence of a line, or a part of one too long: what the model reads at once."""
-
-    source: str
-    text: str
-    score: float
-    n_best: list[tuple[str, float]]  # (text, score), best first
-    alignment: Alignment | None = None  # of words, if asked for
-    repair: Repair | None = None
-    confidences: list[float] = field(default_factory=list)  # of each of `n_best`, if asked for
-
-    @property
-    def confidence(self) -> float | None:
-        """That in `text`, if asked for."""
-        return self.confidences[0] if self.confidences else None
-
-
-@dataclass(frozen=True)
-class Translation:
-    """What became of a line. Scores are as `Hypothesis.score`; a line's is its segments' sum."""
-
-    source: str
-    text: str
-    score: float
-    n_best: list[tuple[str, float]] = field(default_factory=list)  # (text, score), best first
-    alignment: Alignment | None = None
-    segments: list[Segment] = field(default_factory=list)
-    # Of each of `n_best`, if asked for; see `confidence.of_line`.
-    confidences: list[float] = field(default_factory=list)
-    # Of each of `n_best` the text that is withheld, and "" stands for it; None: it is not.
-    withheld: list[str | None] = field(default_factory=list)
-
-    @property
-    def confidence(self) -> float | None:
-        """That in `text`, if asked for."""
-        return self.confidences[0] if self.confidences else None
-
-    def withhold(self, least: float) -> "Translation":
-        """The same without the texts whose confidence is below `least`; a blank line stays."""
-        if not self.segments:
-            return self
-        away = [confidence < least for confidence in self.confidences]
-        texts = [text for text, _ in self.n_best]
-        n_best = [("" if gone else t, s) for (t, s), gone in zip(self.n_best, away, strict=True)]
-        withheld = [text if gone else None for text, gone in zip(texts, away, strict=True)]
-        return replace(self, text=n_best[0][0], n_best=n_best, withheld=withheld)
-
-
-@dataclass(frozen=True)
 class AttentionMap:
     """Cross-attention of a sentence and its translation, for pictures."""
 
     src_pieces: list[str]  # S pieces, EOS last
     tgt_pieces: list[str]  # T pieces, EOS last
     weights: Tensor  # (layers, H, T, S), rows sum to one
-
-
-@dataclass(frozen=True)
-class _Unit:
-    """A segment before it is translated."""
-
-    line: int
-    text: str  # normalised
-    source: Source
-    prefix: list[int]  # what its translation begins with
-    space: str  # white space between this segment and the next
 
 
 class Translator:
@@ -236,8 +169,8 @@ class Translator:
     ) -> list[Translation]:
         """As `translate`, with all that is known about each line.
 
-        `alignments` links words (translator/align.py). A `guard` searches again, in safer ways,
-        for what translator/guards.py finds fault with; sampled translations are left as they are.
+        `alignments` links words (translator/align.py). A `guard` searches again, in safer ways
+        (translator/mend.py), for what has faults; sampled translations are left as they are.
         `confidence` says how far each translation can be trusted (translator/confidence.py), in
         whatever way it was found; below `min_confidence` it is withheld.
 
@@ -250,25 +183,27 @@ class Translator:
         calibration = self.calibration if confidence else None  # complains before the work
         self._check_language(lines)
         units = self._all_units(lines, search, split, prefix)
-        parts: list[tuple[_Unit, Segment]] = []
+        write = partial(self._segment, alignments=alignments)
+        mender = Mender(self.codec, self.src, search, self._search, write)
+        parts: list[tuple[Unit, Segment]] = []
         for unit, hypotheses in zip(units, self._search(units, search), strict=True):
-            segment = self._segment(unit, hypotheses, alignments)
-            if guard and search.decode != "sample" and (found := self._faults(unit, segment)):
-                segment = self._mend(unit, segment, found, search, alignments)
+            segment = write(unit, hypotheses)
+            if guard and search.decode != "sample":
+                segment = mender.mend(unit, segment)
             parts.append((unit, segment))
         if calibration:
             parts = self._with_confidence(parts, search)
-        by_line: dict[int, list[tuple[_Unit, Segment]]] = {}
+        by_line: dict[int, list[tuple[Unit, Segment]]] = {}
         for unit, segment in parts:
             by_line.setdefault(unit.line, []).append((unit, segment))
-        joined = [_join(line, by_line.get(i, []), confidence) for i, line in enumerate(lines)]
+        joined = [join_line(line, by_line.get(i, []), confidence) for i, line in enumerate(lines)]
         if min_confidence > 0:
             joined = [translation.withhold(min_confidence) for translation in joined]
         return joined
 
     def _with_confidence(
-        self, parts: Sequence[tuple[_Unit, Segment]], search: SearchConfig
-    ) -> list[tuple[_Unit, Segment]]:
+        self, parts: Sequence[tuple[Unit, Segment]], search: SearchConfig
+    ) -> list[tuple[Unit, Segment]]:
         pairs = [(unit.text, text) for unit, segment in parts for text, _ in segment.n_best]
         found = iter(self.confidences(pairs, search.batch_tokens))
         return [
@@ -336,7 +271,7 @@ class Translator:
         """
         return trust.judge(self.calibration, self.evidence(pairs, batch_tokens), pairs)
 
-    def _units(self, line: int, text: str, search: SearchConfig, split: str) -> Iterator[_Unit]:
+    def _units(self, line: int, text: str, search: SearchConfig, split: str) -> Iterator[Unit]:
         """The segments of a line; with any `split` but "never" of at most `max_pieces` each."""
 
         def fits(part: str) -> bool:
@@ -365,11 +300,11 @@ class Translator:
             ]
         for part, space in parts:
             part = normalise(part)
-            yield _Unit(line, part, self.codec.encode(part), [], space)
+            yield Unit(line, part, self.codec.encode(part), [], space)
 
     def _all_units(
         self, lines: Sequence[str], search: SearchConfig, split: str, prefix: str
-    ) -> list[_Unit]:
+    ) -> list[Unit]:
         """The segments of all lines; the prefix stands before the first of each line."""
         if split not in SPLITS:
             raise TranslatorError(f'Unknown split "{split}"; there are: {", ".join(SPLITS)}.')
@@ -382,7 +317,7 @@ class Translator:
             found += units
         return found
 
-    def _search(self, units: Sequence[_Unit], search: SearchConfig) -> list[list[Hypothesis]]:
+    def _search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
         """Hypotheses of each unit, in batches of like length, in the given order."""
         order = sorted(range(len(units)), key=lambda i: len(units[i].source.ids))
         lengths = [len(units[i].source.ids) + 1 for i in order]
@@ -415,7 +350,7 @@ class Translator:
         return run(self._decoders, src, search, prefixes)
 
     def _choose(
-        self, unit: _Unit, hypotheses: list[Hypothesis], search: SearchConfig
+        self, unit: Unit, hypotheses: list[Hypothesis], search: SearchConfig
     ) -> list[Hypothesis]:
         """For "mbr" the best candidates by expected utility, which is their score then."""
         if search.decode != "mbr":
@@ -428,7 +363,7 @@ class Translator:
         ranked = mbr.choose(texts, weights, search.utility)
         return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
 
-    def _complete(self, unit: _Unit, hypothesis: Hypothesis) -> Hypothesis:
+    def _complete(self, unit: Unit, hypothesis: Hypothesis) -> Hypothesis:
         """Puts placeholders that the model left out where it looked at them most."""
         source = unit.source
         missing = self.codec.missing(hypothesis.ids, source)
@@ -449,7 +384,7 @@ class Translator:
             completed.insert(place, placeholder)
         return replace(hypothesis, ids=completed)
 
-    def _segment(self, unit: _Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
+    def _segment(self, unit: Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
         # The white space around a segment is the line's, and not the model's to add to.
         n_best = [(self.codec.decode(h.ids, unit.source).strip(), h.score) for h in hypotheses]
         text, score = n_best[0]
@@ -460,85 +395,6 @@ class Translator:
             tokenizer = self.model.tokenizer
             alignment = align(tokenizer, unit.source, unit.text, ids, text, weights)
         return Segment(unit.text, text, score, n_best, alignment)
-
-    def _faults(self, unit: _Unit, segment: Segment) -> list[str]:
-        n_pieces = len(target_ids(self.codec, normalise(segment.text), unit.source))
-        names = [unit.text[start:end] for start, end in self._names(unit.text)]
-        return guards.faults(unit.text, segment.text, len(unit.source.ids), n_pieces, names)
-
-    def _names(self, text: str) -> list[tuple[int, int]]:
-        """Where names stand that the model would misspell."""
-        if self.src != "en":
-            return []
-        tokenizer = self.model.tokenizer
-
-        def n_pieces(word: str) -> int:
-            return sum(piece != "▁" for piece in tokenizer.pieces(tokenizer.encode(word)))
-
-        return guards.rare_names(text, n_pieces)
-
-    def _mend(
-        self,
-        unit: _Unit,
-        segment: Segment,
-        found: list[str],
-        search: SearchConfig,
-        alignments: bool,
-    ) -> Segment:
-        """Tries safer ways until one has no fault; the first with the fewest wins."""
-        best, by, left = segment, "nothing", found
-        for name, way in self._safer_ways(unit, segment.text, search, alignments):
-            faults = self._faults(unit, way)
-            if len(faults) < len(left):
-                best, by, left = way, name, faults
-            if not faults:
-                break
-        return replace(best, repair=Repair(found, by, left))
-
-    def _with_placeholders(self, unit: _Unit, translation: str) -> _Unit:
-        """The unit with placeholders for what its translation has lost: names, and all numbers."""
-        text, spans = unit.text, []
-        if guards.lost_numbers(text, translation):
-            spans += guards.number_spans(text)
-        for start, end in self._names(text):
-            if guards.lost_names([text[start:end]], translation):
-                spans.append((start, end))
-        if unit.prefix:  # which has placeholders of its own
-            return unit
-        return replace(unit, source=self.codec.encode(text, spans))
-
-    def _safer_ways(
-        self, unit: _Unit, translation: str, search: SearchConfig, alignments: bool
-    ) -> Iterator[tuple[str, Segment]]:
-        """What was lost as placeholders; a wider beam that repeats no n-gram; two parts.
-
-        Last a beam that repeats no pair of pieces, and one that repeats none: what the model makes
-        of a text that it cannot translate at all, but no loop.
-        """
-        copied = self._with_placeholders(unit, translation)
-        if copied.source != unit.source:
-            (hypotheses,) = self._search([copied], search)
-            yield "copied", self._segment(copied, hypotheses, alignments)
-        width = 2 * max(search.beam_size, 5)
-        safer = replace(
-            search, decode="beam", beam_size=width, n_best=width, no_repeat_ngram=_SAFE_NGRAM
-        )
-        (hypotheses,) = self._search([unit], safer)
-        for i in range(len(hypotheses)):
-            reordered = [hypotheses[i], *hypotheses[:i], *hypotheses[i + 1 :]][: search.n_best]
-            yield "wider beam", self._segment(unit, reordered, alignments)
-        if " " in unit.text and not unit.prefix:
-            # At a clause mark near the middle, or at any white space.
-            cut = split_long(unit.text, lambda part: part != unit.text)
-            parts = [_Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
-            pairs = zip(parts, self._search(parts, safer), strict=True)
-            joined = _join(unit.text, [(u, self._segment(u, h, alignments)) for u, h in pairs])
-            n_best = joined.n_best[: search.n_best]
-            yield "split", Segment(unit.text, joined.text, joined.score, n_best, joined.alignment)
-        for ngram in (2, 1):
-            (hypotheses,) = self._search([unit], replace(safer, no_repeat_ngram=ngram))
-            segment = self._segment(unit, hypotheses[: search.n_best], alignments)
-            yield "no repetition", segment
 
     @torch.inference_mode()
     def _attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
@@ -572,39 +428,3 @@ class Translator:
             weights = self._attention(src_ids, ids)
             maps.append(AttentionMap(pieces([*src_ids, EOS]), pieces([*ids, EOS]), weights))
         return maps
-
-
-_SAFE_NGRAM = 4  # pieces that a second, safer search does not repeat
-
-
-def _join(
-    line: str, parts: Sequence[tuple[_Unit, Segment]], confidence: bool = False
-) -> Translation:
-    """Joins the segments of a line again, within the white space around and between them."""
-    if not parts:
-        alone = [trust.of_line([])] if confidence else []
-        return Translation(line, line, 0.0, [(line, 0.0)], confidences=alone)
-    head = line[: len(line) - len(line.lstrip())]
-    tail = line[len(line.rstrip()) :]
-    n_best = []
-    for rank in range(min(len(segment.n_best) for _, segment in parts)):
-        chosen = [(*segment.n_best[rank], unit.space) for unit, segment in parts]
-        text = "".join(text + space for text, _, space in chosen)
-        n_best.append((head + text + tail, sum(score for _, score, _ in chosen)))
-    alignment: Alignment | None = None
-    if all(segment.alignment is not None for _, segment in parts):
-        alignment, src_text, tgt_text = [], "", ""
-        for unit, segment in parts:
-            # A cut inside a word leaves it one word.
-            src_start, tgt_start = (
-                len(text.split()) - bool(text and not text[-1].isspace())
-                for text in (src_text, tgt_text)
-            )
-            alignment += [(src_start + i, tgt_start + j) for i, j in segment.alignment or ()]
-            src_text += unit.text + unit.space
-            tgt_text += segment.text + unit.space
-        alignment = sorted(set(alignment))
-    segments = [segment for _, segment in parts]
-    ranks = zip(*(segment.confidences for segment in segments), strict=False)  # as `n_best`
-    confidences = [trust.of_line(rank) for rank in ranks]
-    return Translation(line, *n_best[0], n_best, alignment, segments, confidences)
