@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from invented import make_results
+from pages import Page
 
 from translator.figures import FEW, METRICS
 from translator.report import evaluation_html
@@ -62,34 +62,6 @@ PAGES: dict[str, Callable[[], Results]] = {
 
 def splits_of(results: Results) -> list[Results]:
     return list(results.get("splits", {"": results}).values())
-
-
-class Page(HTMLParser):
-    """Its elements, whether they are closed in order, the text outside of scripts, and its data."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.scripts: list[str] = []
-        self.feed(source)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attributes)))
-        if tag not in ("meta", "input"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] == "script":
-            self.scripts.append(data)
-        elif self.open and self.open[-1] != "style":
-            self.text.append(data)
 
 
 @pytest.fixture(scope="module", params=list(PAGES))

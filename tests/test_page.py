@@ -1,35 +1,19 @@
 """Elements: what is put in comes out of a browser's parser again, and as text."""
 
-from html.parser import HTMLParser
-
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
 
 from data_prep.page import Html, element, joined, page, table
 
 TEXT = st.text(st.characters(exclude_characters="\r\x00", exclude_categories=["Cs"]))
 
 
-class Reader(HTMLParser):
-    def __init__(self, source: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attributes)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 @given(TEXT, TEXT)
 def test_texts_and_attributes_are_what_they_were(text: str, value: str) -> None:
-    found = Reader(element("p", text, element("b", text), title=value, data_key=3, hidden=None))
-    assert found.tags == [("p", {"title": value, "data-key": "3"}), ("b", {})]
-    assert found.text == text * 2
+    found = Page(element("p", text, element("b", text), title=value, data_key=3, hidden=None))
+    assert found.seen == [("p", {"title": value, "data-key": "3"}), ("b", {})]
+    assert "".join(found.text) == text * 2
 
 
 def test_only_what_is_html_already_stays_so() -> None:
@@ -40,7 +24,7 @@ def test_only_what_is_html_already_stays_so() -> None:
 def test_a_table_has_names_then_numbers_then_texts() -> None:
     rows = [("one", "1", "a < b"), ("two", "2", "")]
     cells = [
-        tag for tag in Reader(table(rows, ["", "n", "text"], numbers=1)).tags if tag[0] in "thtd"
+        tag for tag in Page(table(rows, ["", "n", "text"], numbers=1)).seen if tag[0] in "thtd"
     ]
     number = {"class": "n"}
     row = [("th", {}), ("td", number), ("td", {})]

@@ -5,13 +5,13 @@ import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pages import Page
 
 from data_prep.prepare import TrainingData, prepare_data
 from data_prep.report import describe_pieces, prepare_report, report_html, report_lines
@@ -157,33 +157,8 @@ def test_much_that_is_dropped_is_pointed_at(make: Make, text_pairs: Pairs) -> No
 # --- page ---------------------------------------------------------------------------------------
 
 
-class Page(HTMLParser):
-    """Its tags, whether they are closed in order, and its text."""
-
-    def __init__(self, source: str):
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.text: list[str] = []
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.seen.append((tag, dict(attributes)))
-        if tag != "meta":
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open and self.open[-1] != "style":
-            self.text.append(data)
-
-
 def test_the_page_shows_what_the_text_shows(report: dict[str, Any]) -> None:
     page = Page(report_html(report))
-    assert not page.open
     shown = " ".join(" ".join(page.text).split())
     for line in report_lines(report, width=10_000):
         for word in line.removeprefix("  Note: ").split():
@@ -213,7 +188,6 @@ def test_no_text_breaks_the_page(src: str, tgt: str) -> None:
     vocabulary = {"size": 9, "type": "bpe", "pieces_per_word": figures, "coverage": figures}
     report = {"corpus": src, "languages": ["en", "de"], "corpora": [part], "train": tgt}
     page = Page(report_html({**report, "vocabulary": vocabulary}))
-    assert not page.open
     spans = [attributes.get("lang") for tag, attributes in page.seen if tag == "span"]
     assert spans == ["en", "de"]
     assert len(page.seen) == len(Page(report_html(_with(report, vocabulary, "x"))).seen)
