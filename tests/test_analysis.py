@@ -23,6 +23,7 @@ from translator.analysis import (
 from translator.confidence import FEATURES, Calibration
 from translator.evaluate import TestSet as Set  # pytest takes Test... for tests
 from translator.evaluate import TrainingText, score
+from translator.search import Hypothesis
 from translator.translate import Translator
 
 
@@ -56,6 +57,34 @@ def test_lines_are_described_one_by_one(test_set, hypotheses) -> None:
     rates = guard_rates(lines)
     assert rates["empty"] == {"sentences": 1, "share": 1 / 40}
     assert rates["loop"]["sentences"] == sum("loop" in line["faults"] for line in lines) >= 1
+
+
+def test_lost_names_are_counted_where_there_is_one_who_knows_names(random_model) -> None:
+    """That is a model that reads English; a file of translations has no vocabulary."""
+    references = ["Der Hund sieht Lolowolo.", "Der Hund läuft hier."]
+    test_set = Set(["The dog sees Lolowolo.", "The dog runs here."], [references])
+    data = replace(random_model.config.data, src="de", tgt="en")
+    german = replace(random_model, config=replace(random_model.config, data=data))
+    for model in (random_model, german, None):
+        knows = model is random_model
+        system = System("system", Translator(model) if model else None)
+        found = analysis.analyse(system, test_set, ["Der Hund sieht hier.", references[1]])
+        assert [line["faults"] for line in found["lines"]] == [["names"] if knows else [], []]
+        assert found["guards"].get("names") == ({"sentences": 1, "share": 0.5} if knows else None)
+
+
+def test_a_second_model_is_judged_as_the_first_is(
+    random_model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    translator = Translator(random_model)
+    said = Hypothesis(random_model.tokenizer.encode("Der Hund sieht hier."), -1.0, -1.0)
+    monkeypatch.setattr(translator, "_search", lambda units, search: [[said] for _ in units])
+    test_set = Set(["The dog sees Lolowolo."], [["Der Hund sieht Lolowolo."]])
+    system = System("model", translator)
+    results, _ = evaluate_systems(system, {"test": test_set}, system, deep=True, n_bootstrap=20)
+    found = results["test"]
+    for analysed in (found["analysis"], found["compare"]["analysis"]):
+        assert analysed["guards"]["names"]["sentences"] == 1
 
 
 @pytest.mark.parametrize("n_lines", [0, 1, 2, 7, 100])

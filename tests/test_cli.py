@@ -857,7 +857,10 @@ def test_evaluate_analyses(run: Run, corpus_folder: Path, tmp_path: Path) -> Non
         assert f"by {table['by']}" in shown
     for row in found["analysis"]["robustness"]:
         assert row["slice"] in shown
-    assert "faults: empty" in shown
+    rates = found["analysis"]["guards"]
+    assert rates.keys() == {"empty", "loop", "length", "numbers", "names"}
+    said = ", ".join(f"{name} {rate['share']:.1%}" for name, rate in rates.items())
+    assert f"faults: {said}\n" in shown
     assert "interval" not in found["scores"]["bleu"]
 
 

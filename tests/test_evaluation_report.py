@@ -182,6 +182,16 @@ def test_groups_of_few_sentences_are_marked() -> None:
         assert len(bars) == few + slices
 
 
+def test_each_fault_is_explained_and_counted() -> None:
+    results = make_results(10)
+    names = ["empty", "loop", "length", "numbers", "names"]
+    rates = {name: {"sentences": n, "share": n / 10} for n, name in enumerate(names)}
+    page = evaluation_html({**results, "analysis": {**results["analysis"], "guards": rates}})
+    for n, name in enumerate(names):
+        counted = f'</small></th><td class="n">{n}</td><td class="n">{n * 10:.2f}%</td>'
+        assert re.search(f"<th>{name}<small>[^<]+{counted}", page)
+
+
 def test_where_two_systems_differ_most_comes_with_the_examples() -> None:
     results = make_results(60, compare=True)
     ours, theirs = results["analysis"]["lines"], results["compare"]["analysis"]["lines"]

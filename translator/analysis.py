@@ -5,7 +5,7 @@
 """
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -26,10 +26,12 @@ from translator.evaluate import (
     score_lines,
     words_of,
 )
+from translator.mend import NAMED, find_faults
 from translator.metrics import METRICS, read_metrics, series
 from translator.model import count_parameters
 from translator.reliability import good, summarise
 from translator.robustness import robustness
+from translator.text import normalise
 from translator.translate import Translator
 
 SHOWN = 12  # of the worst, of the best and of random lines
@@ -119,7 +121,9 @@ def evaluate_systems(
                 **compare(lines, its, test_set.references, **scoring),
             }
             if deep:
-                result["compare"]["analysis"] = _analyse_texts(None, test_set, its, seen)
+                result["compare"]["analysis"] = _analyse_texts(
+                    other.translator, test_set, its, seen
+                )
         results[name] = {"split": name, **result}
         hypotheses[name] = lines
     return results, hypotheses
@@ -187,9 +191,10 @@ def _analyse_texts(
         training, name = seen
         for n, line in enumerate(lines):
             line["seen"] = _seen(*(n in side for side in training.held[name]))
+    names = translator is not None and translator.src in NAMED
     return {
         "breakdown": breakdown(test_set, hypotheses, lines, seen[0] if seen else None),
-        "guards": guard_rates(lines) if test_set.sources else {},
+        "guards": guard_rates(lines, names) if test_set.sources else {},
         "lines": lines,
     }
 
@@ -211,7 +216,6 @@ def describe_lines(
 
     bleu, chrf = BLEU(effective_order=True), CHRF()
     sources = test_set.sources or [""] * len(hypotheses)
-    split = translator.model.tokenizer.encode if translator else str.split
     found = []
     for n, (source, hypothesis) in enumerate(zip(sources, hypotheses, strict=True)):
         references = [lines[n] for lines in test_set.references]
@@ -223,14 +227,17 @@ def describe_lines(
                 "hypothesis": hypothesis,
                 "bleu": round(bleu.sentence_score(hypothesis, references).score, 2),
                 "chrf": round(chrf.sentence_score(hypothesis, references).score, 2),
-                "faults": _faults(source, hypothesis, split) if source else [],
+                "faults": _faults(translator, source, hypothesis) if source else [],
             }
         )
     return found
 
 
-def _faults(source: str, hypothesis: str, split: Callable[[str], Sequence[Any]]) -> list[str]:
-    return guards.faults(source, hypothesis, len(split(source)), len(split(hypothesis)))
+def _faults(translator: Translator | None, source: str, hypothesis: str) -> list[str]:
+    if translator is None:  # words for pieces, and no vocabulary that tells names
+        return guards.faults(source, hypothesis, len(source.split()), len(hypothesis.split()))
+    codec, text = translator.codec, normalise(source)
+    return find_faults(codec, translator.src, text, codec.encode(text), hypothesis)
 
 
 def _add_confidence(
@@ -261,12 +268,12 @@ def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[s
     return {"worst": worst, "best": best, "random": sorted(drawn)}
 
 
-def guard_rates(lines: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """How many lines have each fault, and which share that is."""
-    counts = {
-        name: sum(name in line["faults"] for line in lines)
-        for name in ("empty", "loop", "length", "numbers")
-    }
+def guard_rates(
+    lines: Sequence[Mapping[str, Any]], names: bool = False
+) -> dict[str, dict[str, float]]:
+    """How many lines have each fault, and which share; lost names if they were looked for."""
+    kinds = ["empty", "loop", "length", "numbers", *(["names"] if names else [])]
+    counts = {kind: sum(kind in line["faults"] for line in lines) for kind in kinds}
     return {name: {"sentences": n, "share": n / len(lines)} for name, n in counts.items()}
 
 

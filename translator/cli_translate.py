@@ -72,8 +72,8 @@ def translate(
         bool,
         typer.Option(
             "--no-guard",
-            help="Do not search again, in safer ways, for loops, empty output, lost numbers and "
-            "odd lengths; default: do.",
+            help="Do not search again, in safer ways, for loops, empty output, lost numbers "
+            "or names, and odd lengths; default: do.",
         ),
     ] = False,
     decode: Annotated[

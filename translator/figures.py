@@ -19,6 +19,7 @@ _FAULTS = {
     "loop": "says a phrase again and again",
     "length": "far longer or shorter than its source",
     "numbers": "lacks a number of its source",
+    "names": "lacks a rare name of its source",
 }
 
 Result = Mapping[str, Any]
