@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invented import make_results
+from invented import SEEN, make_results
 
+from translator.analysis import _seen
 from translator.figures import FEW, METRICS
 from translator.report import evaluation_html
 
@@ -210,6 +211,14 @@ def test_groups_of_few_sentences_are_marked() -> None:
         assert len(bars) == few + slices
 
 
+def test_sentences_can_be_chosen_by_all_that_training_data_hold() -> None:
+    page = Page(evaluation_html(make_results(60)))
+    values = [attributes.get("value") for tag, attributes in page.seen if tag == "option"]
+    kinds = {_seen(source, target) for source in (False, True) for target in (False, True)}
+    assert kinds == set(SEEN) <= set(values) and "near" not in values
+    assert any("the reference is in the training data" in text for text in page.text)
+
+
 def test_where_two_systems_differ_most_comes_with_the_examples() -> None:
     results = make_results(60, compare=True)
     ours, theirs = results["analysis"]["lines"], results["compare"]["analysis"]["lines"]
@@ -307,7 +316,7 @@ USE = """<script>
     said.scores = rows().map(row => Number(row.querySelectorAll("td.n")[2].textContent));
     set("low", "0");
     if (form.elements.fault) { set("fault", "loop"); said.loops = count(); set("fault", ""); }
-    if (form.elements.seen) { set("seen", "near"); said.near = count(); set("seen", ""); }
+    if (form.elements.seen) { set("seen", "target"); said.held = count(); set("seen", ""); }
     if (form.elements.split) { set("split", "1"); said.second = count(); set("split", ""); }
     said.again = count();
     let most = 0;
@@ -430,6 +439,6 @@ def check_table(said: dict[str, Any], results: Results) -> None:
     assert said["good"] == count(lambda line: line["chrf"] >= 50)
     assert said["scores"] and min(said["scores"]) >= 50
     assert said.get("loops") in (None, count(lambda line: "loop" in line["faults"]))
-    assert said.get("near") in (None, count(lambda line: line.get("seen") == "near"))
+    assert said.get("held") in (None, count(lambda line: line.get("seen") == "target"))
     assert ("second" in said) == ("splits" in results)
     assert said.get("second") in (None, count(lambda line: line["split"] == 1))

@@ -19,9 +19,9 @@ _LISTS = {
     "second": "Where B is better than A by most chrF",
 }
 _SEEN = {
-    "both sides": "source and reference are in the training data",
-    "source": "the source is in the training data",
-    "near": "nearly the same is in the training data",
+    "both sides": "source and reference are in the training data, or nearly",
+    "source": "the source is in the training data, or nearly",
+    "target": "the reference is in the training data, or nearly",
     "no": "not in the training data",
 }
 _LEGEND = (
