@@ -175,8 +175,9 @@ def _about(line: Line) -> Iterator[str]:
         yield f"BLEU {found['bleu']:.1f} and {other['bleu']:.1f}"
     if found.get("confidence") is not None:
         yield f"confidence {found['confidence']:.2f}"
-    if found.get("faults"):
-        yield f"faults: {', '.join(found['faults'])}"
+    for system, of in ((found, " of A" if other else ""), (other or {}, " of B")):
+        if system.get("faults"):
+            yield f"faults{of}: {', '.join(system['faults'])}"
     if found.get("seen") in _SEEN and found["seen"] != "no":
         yield _SEEN[found["seen"]]
 
