@@ -219,6 +219,25 @@ def test_sentences_can_be_chosen_by_all_that_training_data_hold() -> None:
     assert any("the reference is in the training data" in text for text in page.text)
 
 
+@pytest.mark.parametrize("asked", ["ab", "a", "b"])
+def test_two_systems_stand_side_by_side(asked: str) -> None:
+    """What could be asked of one of them only is drawn as its own."""
+    results = make_results(60, compare=True)
+    for kind, system in zip("ab", (results, results["compare"]), strict=True):
+        if kind not in asked:
+            for key in ("confidence", "robustness"):
+                system["analysis"].pop(key)
+    page = Page(evaluation_html(results))
+    text = "".join(page.text)
+    for kind in "ab":
+        letter = kind.upper()
+        assert f"sentences {letter}" in text and f"share {letter}" in text
+        assert (f"{letter}: It came true for" in text) == (kind in asked)
+        curves = [a for tag, a in page.seen if tag == "polyline" and a["class"] == f"curve {kind}"]
+        # Each model's two curves of training are of kind "a".
+        assert len(curves) == 2 * (kind in asked) + 4 * (kind == "a")
+
+
 def test_where_two_systems_differ_most_comes_with_the_examples() -> None:
     results = make_results(60, compare=True)
     ours, theirs = results["analysis"]["lines"], results["compare"]["analysis"]["lines"]

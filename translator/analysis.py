@@ -330,7 +330,7 @@ def _length_groups(lengths: Sequence[int]) -> list[tuple[float, float, str]]:
     lows = [min(lengths), *(bound + 1 for bound in bounds)]
     highs = [*bounds, max(lengths)]
     return [
-        (low, high, f"{low} to {high} words" if low < high else f"{low} words")
+        (low, high, f"{low} to {high} words" if low < high else f"{low} word{'s' * (low != 1)}")
         for low, high in zip(lows, highs, strict=True)
     ]
 

@@ -146,7 +146,8 @@ def robustness(found: Mapping[str, Sequence[Result]], keys: Sequence[tuple[str, 
     columns = [METRICS.get(m, m) + letter for m in metrics for letter in letters]
     figures = table(rows, ["", "sentences", *columns], numbers=1 + len(columns))
     drawn = figure(f"{unit}: changed minus clean sources", chart, _those(keys, found))
-    return element("div", drawn, scrolling("Changed sources", figures), class_="beside")
+    place = "beside" if len(found) == 1 else None  # twice the columns want the whole width
+    return element("div", drawn, scrolling("Changed sources", figures), class_=place)
 
 
 def _change(part: Result, metric: str) -> float:
