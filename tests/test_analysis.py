@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import invented
 import pytest
 
 from translator import analysis
@@ -181,6 +182,41 @@ def test_a_model_and_its_translations_say_the_same(
     json.dumps([found, again], allow_nan=False)
 
 
+def test_pages_are_tested_with_what_is_really_found(
+    random_model, corpus_folder: Path, tmp_path: Path, text_pairs
+) -> None:
+    """All that the results have that tests/invented.py invents stands in real ones too."""
+    width = len(FEATURES)
+    calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, (0.0,) * width, 0.2)
+    training = {"step": 9, "n_tokens": 8, "seconds": 7.0}
+    info = {"confidence": {"en-de": calibration.to_dict()}, "training": training}
+    log = '{"step": 1, "loss": 2.0, "valid_loss": 2.0, "valid_bleu": 1.0}\n'
+    (tmp_path / "metrics.jsonl").write_text(log)
+    translator = Translator(replace(random_model, info=info, folder=tmp_path))
+    system = System("model", translator, translator.search_config(beam_size=1))
+    pairs = text_pairs[220:225]  # the training data have none of them
+    sets = {"test": Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])}
+    seen = training_text(sets, None, str(corpus_folder), "en", "de", True)
+    options = {"deep": True, "n_bootstrap": 20, "metrics": list(invented.METRICS)}
+    found, _ = evaluate_systems(system, sets, system, seen, **options)
+
+    def places(value: object, at: str = "") -> set[str]:
+        if isinstance(value, list):
+            return set().union(*(places(part, f"{at}[]") for part in value))
+        if isinstance(value, dict):
+            named = ((name if not name.isdigit() else "n", part) for name, part in value.items())
+            return set().union(*(places(part, f"{at}.{name}") for name, part in named))
+        return {at}
+
+    real = json.loads(json.dumps(found["test"], allow_nan=False))
+    assert places(invented.make_results(compare=True)) <= places(real)
+    kinds = {part["by"] for part in real["analysis"]["breakdown"]}
+    assert kinds == set(invented.GROUPS)
+    assert real["compare"]["analysis"] == {
+        key: real["analysis"][key] for key in real["compare"]["analysis"]
+    }
+
+
 def test_confidence_is_that_of_the_translator(random_model, text_pairs) -> None:
     """Line by line, and with its measures; the model's own calibration, whatever it says."""
     width = len(FEATURES)
@@ -208,5 +244,6 @@ def test_the_learning_curve_is_what_a_run_logged(tmp_path: Path) -> None:
     assert found is not None
     assert found["bleu"] == [(1000, 100.0), (2000, 200.0)]
     assert found["train"][-1] == (2000, 1 / 2000)
+    assert found == learning_curve(tmp_path / "steps" / "1000")  # of a run that is not finished
     assert 250 <= len(found["train"]) <= analysis.CURVE_POINTS
     assert set(found["train"]) <= {(n, 1 / n) for n in range(1, 2001)}

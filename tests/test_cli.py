@@ -836,14 +836,16 @@ def test_evaluate_compares_with_a_model_and_with_a_file(
     assert f"against {reference}" in shown.stdout and "it has 100.00" in shown.stdout
     two_files = run(*command, "--hypotheses", reference, "--compare", reference)
     assert "+0.00 (it has 100.00), p = 1.000" in two_files.stdout
-    assert_one_line(run(*command, "--compare", tmp_path / "nowhere"), "nowhere")
+    assert_one_line(run(*command, "--compare", "nowhere"), "neither a file", "model", "nowhere")
     short = tmp_path / "short"
     short.write_text("ein\n")
-    assert_one_line(run(*command, "--compare", short), "1 hypotheses", "20 references")
+    for option in ("--compare", "--hypotheses"):
+        assert_one_line(run(*command, option, short), f"{short} has 1", "test has 20")
     several = ["evaluate", "--data", corpus_folder, "--split", "t"]
     assert_one_line(run(*several, "--compare", reference), "--compare FILE", "one split")
     no_sources = ["evaluate", "--hypotheses", reference, "--reference", reference]
     assert_usage(run(*no_sources, "--compare", model_folder), "needs sources")
+    assert_usage(run(*no_sources, "--model", model_folder), "--model", "--compare")
 
 
 def test_evaluate_analyses(run: Run, corpus_folder: Path, tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from invented import make_results
+from invented import SEEN, make_results
 from pages import Page
 
+from translator.analysis import _seen
 from translator.figures import FEW, METRICS
 from translator.report import evaluation_html
 
@@ -161,7 +162,7 @@ def test_no_text_breaks_the_page(source: str, reference: str, hypothesis: str) -
 )
 def test_a_comparison_is_said_in_words(metric: str, delta: float, p: Any, said: str) -> None:
     results = make_results(5, compare=True)
-    results["compare"]["delta"] = {metric: {"delta": delta, "p": p, "interval": [-1, 1]}}
+    results["compare"]["delta"] = {metric: {"delta": delta, "p": p}}
     text = "".join(Page(evaluation_html(results)).text).replace("\u00a0", " ")
     assert text.count(said) == 1
 
@@ -190,6 +191,43 @@ def test_each_fault_is_explained_and_counted() -> None:
     for n, name in enumerate(names):
         counted = f'</small></th><td class="n">{n}</td><td class="n">{n * 10:.2f}%</td>'
         assert re.search(f"<th>{name}<small>[^<]+{counted}", page)
+
+
+def test_a_fault_looked_for_in_one_system_only_has_no_rate_in_the_other() -> None:
+    results = make_results(10, compare=True)
+    rates = results["analysis"]["guards"] | {"names": {"sentences": 3, "share": 0.3}}
+    results["analysis"] = {**results["analysis"], "guards": rates}
+    assert "names" not in results["compare"]["analysis"]["guards"]
+    page = evaluation_html(results)
+    cells = "".join(f'<td class="n">{cell}</td>' for cell in ("3", "30.00%", "\u2013", "\u2013"))
+    assert re.search(f"<th>names<small>[^<]+</small></th>{cells}", page)
+
+
+def test_sentences_can_be_chosen_by_all_that_training_data_hold() -> None:
+    page = Page(evaluation_html(make_results(60)))
+    values = [attributes.get("value") for tag, attributes in page.seen if tag == "option"]
+    kinds = {_seen(source, target) for source in (False, True) for target in (False, True)}
+    assert kinds == set(SEEN) <= set(values) and "near" not in values
+    assert any("the reference is in the training data" in text for text in page.text)
+
+
+@pytest.mark.parametrize("asked", ["ab", "a", "b"])
+def test_two_systems_stand_side_by_side(asked: str) -> None:
+    """What could be asked of one of them only is drawn as its own."""
+    results = make_results(60, compare=True)
+    for kind, system in zip("ab", (results, results["compare"]), strict=True):
+        if kind not in asked:
+            for key in ("confidence", "robustness"):
+                system["analysis"].pop(key)
+    page = Page(evaluation_html(results))
+    text = "".join(page.text)
+    for kind in "ab":
+        letter = kind.upper()
+        assert f"sentences {letter}" in text and f"share {letter}" in text
+        assert (f"{letter}: It came true for" in text) == (kind in asked)
+        curves = [a for tag, a in page.seen if tag == "polyline" and a["class"] == f"curve {kind}"]
+        # Each model's two curves of training are of kind "a".
+        assert len(curves) == 2 * (kind in asked) + 4 * (kind == "a")
 
 
 def test_where_two_systems_differ_most_comes_with_the_examples() -> None:
@@ -289,7 +327,7 @@ USE = """<script>
     said.scores = rows().map(row => Number(row.querySelectorAll("td.n")[2].textContent));
     set("low", "0");
     if (form.elements.fault) { set("fault", "loop"); said.loops = count(); set("fault", ""); }
-    if (form.elements.seen) { set("seen", "near"); said.near = count(); set("seen", ""); }
+    if (form.elements.seen) { set("seen", "target"); said.held = count(); set("seen", ""); }
     if (form.elements.split) { set("split", "1"); said.second = count(); set("split", ""); }
     said.again = count();
     let most = 0;
@@ -412,6 +450,6 @@ def check_table(said: dict[str, Any], results: Results) -> None:
     assert said["good"] == count(lambda line: line["chrf"] >= 50)
     assert said["scores"] and min(said["scores"]) >= 50
     assert said.get("loops") in (None, count(lambda line: "loop" in line["faults"]))
-    assert said.get("near") in (None, count(lambda line: line.get("seen") == "near"))
+    assert said.get("held") in (None, count(lambda line: line.get("seen") == "target"))
     assert ("second" in said) == ("splits" in results)
     assert said.get("second") in (None, count(lambda line: line["split"] == 1))

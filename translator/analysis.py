@@ -104,29 +104,25 @@ def evaluate_systems(
             some = training.unseen(name, len(lines))
             result["clean_part"] = score_lines(test_set, lines, some, **scoring)
         if deep:
-            result["model"] = describe_system(system)
+            result |= _describe(system)
             result["analysis"] = analyse(system, test_set, lines, seen)
-            folder = system.translator.model.folder if system.translator else None
-            result["learning_curve"] = learning_curve(folder) if folder else None
         if other:
-            its = other.hypotheses
-            if its is None:
-                assert other.translator
-                found = other.translator.translate_lines(
-                    test_set.sources, other.search, split="never", guard=False
-                )
-                its = [translation.text for translation in found]
-            result["compare"] = {
-                "name": other.name,
-                **compare(lines, its, test_set.references, **scoring),
-            }
+            of_other = TestSet(test_set.sources, test_set.references, other.hypotheses)
+            found, its = evaluate_set(other.translator, of_other, other.search, metrics=())
+            found |= compare(lines, its, test_set.references, **scoring)
             if deep:
-                result["compare"]["analysis"] = _analyse_texts(
-                    other.translator, test_set, its, seen
-                )
+                found |= _describe(other)
+                found["analysis"] = analyse(other, test_set, its, seen, shown=False)
+            result["compare"] = {"name": other.name, **found}
         results[name] = {"split": name, **result}
         hypotheses[name] = lines
     return results, hypotheses
+
+
+def _describe(system: System) -> dict[str, Any]:
+    folder = system.translator.model.folder if system.translator else None
+    curve = learning_curve(folder) if folder else None
+    return {"model": describe_system(system), "learning_curve": curve}
 
 
 def describe_system(system: System) -> dict[str, Any]:
@@ -154,6 +150,7 @@ def analyse(
     test_set: TestSet,
     hypotheses: Sequence[str],
     seen: tuple[TrainingText, str] | None = None,
+    shown: bool = True,
 ) -> dict[str, Any]:
     """All that `evaluate --analyse` adds for a split.
 
@@ -162,17 +159,20 @@ def analyse(
         test_set: sources, which may be missing, and references.
         hypotheses: one per line.
         seen: what training data have, and the name that the test set has there.
+        shown: choose lines to be shown, with where a model looked.
 
     Returns:
-        "breakdown", "guards", "lines", "shown"; of a model "robustness", "attention", and where it
-        can tell "confidence".
+        "breakdown", "guards", "lines", and "shown"; of a model "robustness", "attention" of what is
+        shown, and where it can tell "confidence".
     """
     translator = system.translator
     found = _analyse_texts(translator, test_set, hypotheses, seen)
-    found["shown"] = choose_lines([line["chrf"] for line in found["lines"]])
     if translator:
         found["confidence"] = _add_confidence(translator, test_set, found["lines"])
         found["robustness"] = robustness(translator, test_set, hypotheses, system.search)
+    if shown:
+        found["shown"] = choose_lines([line["chrf"] for line in found["lines"]])
+    if shown and translator:
         some = sorted({n for numbers in found["shown"].values() for n in numbers})
         found["attention"] = {
             str(n): _attention(translator, test_set.sources[n], system.search) for n in some
@@ -335,7 +335,7 @@ def _length_groups(lengths: Sequence[int]) -> list[tuple[float, float, str]]:
     lows = [min(lengths), *(bound + 1 for bound in bounds)]
     highs = [*bounds, max(lengths)]
     return [
-        (low, high, f"{low} to {high} words" if low < high else f"{low} words")
+        (low, high, f"{low} to {high} words" if low < high else f"{low} word{'s' * (low != 1)}")
         for low, high in zip(lows, highs, strict=True)
     ]
 
@@ -361,7 +361,13 @@ def _score_groups(
 
 
 def learning_curve(folder: Path) -> dict[str, list[tuple[int, float]]] | None:
-    """Losses and BLEU by step, as a run logged them, thinned; None if there is no such log."""
+    """Losses and BLEU by step, as a run logged them, thinned; None if there is no such log.
+
+    Args:
+        folder: of a run, or of one of its steps.
+    """
+    if folder.parent.name == "steps":
+        folder = folder.parent.parent
     if not (folder / METRICS).is_file():
         return None
     lines = read_metrics(folder)

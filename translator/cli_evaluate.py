@@ -116,7 +116,7 @@ def evaluate(
     """Score a model, or a file of translations, with sacreBLEU."""
     from data_prep.formats import read_lines
     from translator.analysis import System, evaluate_systems, training_text
-    from translator.evaluate import read_test_sets
+    from translator.evaluate import check_lines, read_test_sets
 
     names = [name.strip() for name in metrics.split(",") if name.strip()]
     if not names or set(names) - set(METRICS):
@@ -125,6 +125,8 @@ def evaluate(
         raise typer.BadParameter("--source needs --reference")
     if reference and not (source or hypotheses):
         raise typer.BadParameter("--reference needs --source or --hypotheses")
+    if model and hypotheses:
+        raise typer.BadParameter("--hypotheses stand for --model: give the other one to --compare")
     if output and hypotheses:
         raise typer.BadParameter("--output goes with translating, not with --hypotheses")
     if compare and bootstrap == 0:
@@ -133,6 +135,9 @@ def evaluate(
         raise typer.BadParameter(f"--report writes a page: a name that ends in .html, not {report}")
     for file in (output, report):
         check_writable(file)
+    of_file = bool(compare) and Path(compare or "").is_file()
+    if compare and not Path(compare).exists():
+        raise TranslatorError(f"{compare} is neither a file of translations nor a model's folder.")
 
     def load_system(models: list[str] | None, wanted: bool) -> System:
         translator = load(models, src, tgt, device, threads, wanted, precision)
@@ -151,13 +156,13 @@ def evaluate(
         assert system.translator
         src, tgt = system.translator.src, system.translator.tgt
     test_sets = read_test_sets(data, split, src, tgt, source, reference or [], hypotheses)
-    of_file = bool(compare) and Path(compare or "").is_file()
     if len(test_sets) > 1 and (output or of_file):
         option = "--output" if output else "--compare FILE"
         raise TranslatorError(f"{option} needs one split, not {', '.join(test_sets)}: use --split.")
     other = None
     if compare and of_file:
         other = System(compare, hypotheses=read_lines(Path(compare)))
+        check_lines(test_sets, other.hypotheses or [], compare)
     elif compare:
         if not all(test_set.sources for test_set in test_sets.values()):
             raise typer.BadParameter("--compare MODEL needs sources: --source, or --data")

@@ -176,10 +176,27 @@ def read_test_sets(
         raise TranslatorError(
             f"--hypotheses needs one split, not {', '.join(splits)}: use --split."
         )
-    return {
+    found = {
         name: TestSet([src_line for src_line, _ in pairs], [[t for _, t in pairs]], lines)
         for name, pairs in splits.items()
     }
+    if lines is not None:
+        check_lines(found, lines, str(hypotheses))
+    return found
+
+
+def check_lines(test_sets: Mapping[str, TestSet], hypotheses: Sequence[str], name: str) -> None:
+    """Complains, before anything is translated, about hypotheses that are not those of a test set.
+
+    Raises:
+        TranslatorError: they are more or fewer than its lines.
+    """
+    for split, test_set in test_sets.items():
+        if len(hypotheses) != len(test_set.references[0]):
+            raise TranslatorError(
+                f"The numbers of lines differ: {name} has {len(hypotheses)}, {split} has "
+                f"{len(test_set.references[0])}."
+            )
 
 
 def evaluate_set(

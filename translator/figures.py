@@ -1,6 +1,6 @@
 """Charts of an evaluation with their titles, legends and figures, as parts of a page."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from data_prep.page import Html, element, joined, table
@@ -31,26 +31,32 @@ def system_names(result: Result) -> list[str]:
     return [name, result["compare"]["name"]] if result.get("compare") else [name]
 
 
-def legend(result: Result) -> list[str]:
-    """The systems as charts call them."""
-    names = (
+def legend(result: Result) -> list[tuple[str, str]]:
+    """The systems as charts call them, each with its kind; nothing of one alone."""
+    names = [
         name if len(name) <= 24 else f"{name[:10]}\u2026{name[-13:]}"
         for name in system_names(result)
-    )
-    return [f"{letter.upper()} {name}" for letter, name in zip(charts.SYSTEMS, names, strict=False)]
+    ]
+    named = zip(charts.SYSTEMS, names, strict=False) if len(names) > 1 else ()
+    return [(kind, f"{kind.upper()} {name}") for kind, name in named]
+
+
+def of_systems(result: Result, key: str) -> dict[str, Any]:
+    """What the analysis of each system has under a key, by the system's kind, where it has some."""
+    systems = zip(charts.SYSTEMS, (result, result.get("compare") or {}), strict=True)
+    found = {kind: (system.get("analysis") or {}).get(key) for kind, system in systems}
+    return {kind: value for kind, value in found.items() if value}
 
 
 def figure(
     title: str,
     chart: Html,
-    legend: Sequence[str] = (),
+    legend: Sequence[tuple[str, str]] = (),
     note: str = "",
-    kinds: Sequence[str] = charts.SYSTEMS,
     figures: Html | None = None,
 ) -> Html:
-    """A chart with its title, what its colours mean, and its figures to unfold."""
-    shown = zip(kinds, legend, strict=False) if len(legend) > 1 else ()
-    keys = [element("span", name, class_=f"key {kind}") for kind, name in shown]
+    """A chart with its title, what its colours mean (kinds and names), its figures to unfold."""
+    keys = [element("span", name, class_=f"key {kind}") for kind, name in legend]
     parts = [element("figcaption", element("b", title), element("p", note) if note else "")]
     if keys:
         parts.append(element("p", *keys, class_="legend"))
@@ -83,7 +89,9 @@ def breakdown(result: Result) -> Html:
 
 
 def _breakdown_figure(
-    part: Result, others: Mapping[tuple[str, str], Mapping[str, float]], keys: Sequence[str]
+    part: Result,
+    others: Mapping[tuple[str, str], Mapping[str, float]],
+    keys: Sequence[tuple[str, str]],
 ) -> Html:
     """A chart of the first metric; the others are among the figures."""
     by, groups = part["by"], part["groups"]
@@ -109,116 +117,181 @@ def _cell(value: float | None) -> str:
     return "\u2013" if value is None else f"{value:.1f}"
 
 
-def robustness(slices: Sequence[Result]) -> Html:
-    """What is lost where sources are written otherwise."""
-    metric = next(iter(slices[0]["clean"]))
+def robustness(found: Mapping[str, Sequence[Result]], keys: Sequence[tuple[str, str]]) -> Html:
+    """What is lost where sources are written otherwise, of each system that was asked."""
+    slices = {kind: {part["slice"]: part for part in parts} for kind, parts in found.items()}
+    first = next(iter(slices.values()))
+    metrics = list(next(iter(first.values()))["clean"])
     bars, rows = [], []
-    for part in slices:
-        differences = {m: part["changed"][m] - clean for m, clean in part["clean"].items()}
+    for name, part in first.items():
         few = part["sentences"] < FEW
-        label = f"{part['slice']} \u00b7 {part['sentences']:,} sentences{' (few)' * few}"
-        bars.append(Bars(label, [differences[metric]], few))
+        systems = {kind: parts[name] for kind, parts in slices.items()}
+        values = [_change(systems[kind], metrics[0]) if kind in systems else None for kind in "ab"]
+        label = f"{name} \u00b7 {part['sentences']:,} sentences{' (few)' * few}"
+        bars.append(Bars(label, values[: 2 if "b" in found else 1], few))
         pairs = [
-            f"{clean:.1f} \u2192 {part['changed'][m]:.1f}" for m, clean in part["clean"].items()
+            f"{one['clean'][m]:.1f} \u2192 {one['changed'][m]:.1f}"
+            for m in metrics
+            for one in systems.values()
         ]
-        kept = "" if part.get("kept") is None else f" {part['kept']:.0%} of the emoji came through."
-        what = _named(part["slice"], f"{part['what']}{kept}")
-        rows.append((what, f"{part['sentences']:,}", *pairs))
-    unit = METRICS.get(metric, metric)
-    said = "; ".join(f"{bar.label}: {signed(bar.values[0] or 0)}" for bar in bars)
+        kept = [f"{one['kept']:.0%}" for one in systems.values() if one.get("kept") is not None]
+        what = f"{part['what']}; {' and '.join(kept)} of the emoji came through" * bool(kept)
+        rows.append((_named(name, what or part["what"]), f"{part['sentences']:,}", *pairs))
+    unit = METRICS.get(metrics[0], metrics[0])
+    said = "; ".join(
+        f"{bar.label}: {' and '.join(signed(value) for value in bar.values if value is not None)}"
+        for bar in bars
+    )
     chart = charts.difference_chart(f"{unit}, changed minus clean sources. {said}", bars)
-    names = [METRICS.get(name, name) for name in slices[0]["clean"]]
-    figures = table(rows, ["", "sentences", *names], numbers=1 + len(names))
-    drawn = figure(f"{unit}: changed minus clean sources", chart)
-    return element("div", drawn, scrolling("Changed sources", figures), class_="beside")
+    letters = [f" {kind.upper()}" for kind in found] if keys else [""]
+    columns = [METRICS.get(m, m) + letter for m in metrics for letter in letters]
+    figures = table(rows, ["", "sentences", *columns], numbers=1 + len(columns))
+    drawn = figure(f"{unit}: changed minus clean sources", chart, _those(keys, found))
+    place = "beside" if len(found) == 1 else None  # twice the columns want the whole width
+    return element("div", drawn, scrolling("Changed sources", figures), class_=place)
+
+
+def _change(part: Result, metric: str) -> float:
+    change: float = part["changed"][metric] - part["clean"][metric]
+    return change
+
+
+def _those(
+    keys: Sequence[tuple[str, str]], found: Mapping[str, object]
+) -> Sequence[tuple[str, str]]:
+    return [(kind, name) for kind, name in keys if kind in found]
 
 
 def _named(name: str, what: str) -> Html:
     return joined(name, element("small", what))
 
 
-def guards(guards: Mapping[str, Result], sentences: int) -> Html:
-    rows = [
-        (_named(name, _FAULTS.get(name, "")), f"{found['sentences']:,}", f"{found['share']:.2%}")
-        for name, found in guards.items()
-    ]
+def guards(found: Mapping[str, Mapping[str, Result]], sentences: int, compared: bool) -> Html:
+    """How often translations have faults, of each system."""
+    rows = []
+    for name in dict.fromkeys(name for rates in found.values() for name in rates):
+        cells = []
+        for rates in found.values():
+            rate = rates.get(name)  # a file of translations has no vocabulary that tells names
+            cells += [f"{rate['sentences']:,}", f"{rate['share']:.2%}"] if rate else ["\u2013"] * 2
+        rows.append((_named(name, _FAULTS.get(name, "")), *cells))
+    letters = [f" {kind.upper()}" for kind in found] if compared else [""]
+    head = [column + letter for letter in letters for column in ("sentences", "share")]
     note = f"Translations with a fault that can be seen without a reference, of {sentences:,}."
-    made = table(rows, ["the translation", "sentences", "share"], numbers=2)
-    return joined(element("p", note, class_="note"), made)
+    made = table(rows, ["the translation", *head], numbers=len(head))
+    return joined(element("p", note, class_="note"), scrolling("Faults", made))
 
 
 # --- curves --------------------------------------------------------------------------------------
 
 
-def confidence(found: Result) -> Html:
-    """Is a translation as good as the system believes?"""
-    event, base = found["event"], found["base_rate"]
-    said = [f"Confidence is the chance of a {event}, as the system sees it. "]
-    said.append(f"It came true for {base:.1%} of the sentences.")
-    items = []
-    if found.get("auc") is not None:
-        text = f"Of two translations of which only one has a {event}, that one has the higher "
-        text += f"confidence in {found['auc']:.0%} of the cases (AUC {found['auc']:.3f}"
-        other = found.get("auc_log_prob")
-        text += "" if other is None else f"; of the log-probability alone: {other:.3f}"
-        items.append(element("li", text + "). 50% would be chance."))
-    if found.get("calibration_error") is not None:
-        error = found["calibration_error"]
-        text = f"Confidence is {100 * error:.1f} points from the truth on average "
-        items.append(element("li", text + f"(calibration error {error:.3f})."))
+def confidence(found: Mapping[str, Result], keys: Sequence[tuple[str, str]]) -> Html:
+    """Is a translation as good as each system believes?"""
+    event = next(iter(found.values()))["event"]
+    text = element("p", f"Confidence is the chance of a {event}, as the system sees it.")
+    items = [
+        element("li", f"{kind.upper()}: " * bool(keys), said)
+        for kind, one in found.items()
+        for said in _measures(one)
+    ]
+    keys = _those(keys, found)
+    bins = {
+        kind: [p for p in one.get("bins") or () if p["sentences"]] for kind, one in found.items()
+    }
+    curves = {kind: one.get("risk_coverage") or [] for kind, one in found.items()}
     drawn = []
-    if bins := [part for part in found.get("bins") or () if part["sentences"]]:
-        drawn.append(_reliability(bins, event))
-    if curve := found.get("risk_coverage"):
-        drawn.append(_risk_coverage(curve, event, base))
-    text = element("p", *said)
+    if any(bins.values()):
+        drawn.append(_reliability(bins, event, keys))
+    if any(curves.values()):
+        bases = {kind: one["base_rate"] for kind, one in found.items()}
+        drawn.append(_risk_coverage(curves, event, bases, keys))
     return joined(text, element("ul", *items), element("div", *drawn, class_="charts"))
 
 
-def _reliability(bins: Sequence[Result], event: str) -> Html:
-    points = [(part["confidence"], part["right"]) for part in bins]
-    said = "; ".join(f"{p['sentences']} near {p['confidence']:.2f}: {p['right']:.0%}" for p in bins)
+def _measures(found: Result) -> Iterator[str]:
+    yield f"It came true for {found['base_rate']:.1%} of the sentences."
+    if found.get("auc") is not None:
+        text = f"Of two translations of which only one has a {found['event']}, that one has the "
+        text += f"higher confidence in {found['auc']:.0%} of the cases (AUC {found['auc']:.3f}"
+        other = found.get("auc_log_prob")
+        text += "" if other is None else f"; of the log-probability alone: {other:.3f}"
+        yield text + "). 50% would be chance."
+    if found.get("calibration_error") is not None:
+        error = found["calibration_error"]
+        text = f"Confidence is {100 * error:.1f} points from the truth on average "
+        yield text + f"(calibration error {error:.3f})."
+
+
+def _reliability(
+    bins: Mapping[str, Sequence[Result]], event: str, keys: Sequence[tuple[str, str]]
+) -> Html:
+    parts = [(kind, part) for kind, some in bins.items() for part in some]
+    said = "; ".join(
+        f"{p['sentences']} near {p['confidence']:.2f}: {p['right']:.0%}" for _, p in parts
+    )
+    alone = next(iter(bins.values())) if len(bins) == 1 else ()
     chart = charts.curve_chart(
         f"Share with a {event} by confidence. Sentences {said}",
-        [Curve("a", points, marked=True)],
+        [
+            Curve(kind, [(part["confidence"], part["right"]) for part in some], marked=True)
+            for kind, some in bins.items()
+        ],
         ("confidence", f"share with a {event}"),
         limits=((0, 1), (0, 1)),
         forms=(percent, percent),
         guide=[(0, 0), (1, 1)],
-        counts=[((part["low"] + part["high"]) / 2, part["sentences"]) for part in bins],
+        counts=[((part["low"] + part["high"]) / 2, part["sentences"]) for part in alone],
     )
     rows = [
         (
-            f"{part['low']:.0%} to {part['high']:.0%}",
+            f"{kind.upper()} " * bool(keys) + f"{part['low']:.0%} to {part['high']:.0%}",
             *(f"{part['sentences']:,}", f"{part['confidence']:.1%}", f"{part['right']:.1%}"),
         )
-        for part in bins
+        for kind, part in parts
     ]
     figures = table(rows, ["confidence", "sentences", "mean", "came true"], numbers=3)
-    note = "On the straight line it is neither too sure nor too modest. Below: sentences."
-    return figure("Does it come true?", chart, note=note, figures=figures)
+    note = "On the straight line it is neither too sure nor too modest."
+    note += " Below: sentences." * bool(alone)
+    return figure("Does it come true?", chart, keys, note, figures)
 
 
-def _risk_coverage(curve: Sequence[Result], event: str, base: float) -> Html:
-    points = [(part["coverage"], part["risk"]) for part in curve]
-    top = max([1 - base, *(risk for _, risk in points)])
+def _risk_coverage(
+    curves: Mapping[str, Sequence[Result]],
+    event: str,
+    bases: Mapping[str, float],
+    keys: Sequence[tuple[str, str]],
+) -> Html:
+    points = {kind: [(p["coverage"], p["risk"]) for p in curve] for kind, curve in curves.items()}
+    top = max(1 - min(bases.values()), *(risk for some in points.values() for _, risk in some))
+    said = [
+        f"of {x:.0%}: {y:.0%}" for some in points.values() for x, y in some[:: len(some) // 8 + 1]
+    ]
+    alone = [1 - base for base in bases.values()] if len(bases) == 1 else []
     chart = charts.curve_chart(
-        f"Share without a {event} among the most confident translations: "
-        + "; ".join(f"of {x:.0%}: {y:.0%}" for x, y in points[:: max(1, len(points) // 8)]),
-        [Curve("a", points)],
+        f"Share without a {event} among the most confident translations: {'; '.join(said)}",
+        [Curve(kind, some) for kind, some in points.items()],
         ("most confident share of the translations", f"share without a {event}"),
         limits=((0, 1), (0, min(1.0, 1.1 * top) or 1)),
         forms=(percent, percent),
-        guide=[(0, 1 - base), (1, 1 - base)],
+        guide=[(x, risk) for risk in alone for x in (0, 1)],
     )
-    rows = [(f"{p['coverage']:.0%}", f"{p['threshold']:.3f}", f"{p['risk']:.1%}") for p in curve]
+    rows = [
+        (
+            f"{kind.upper()} " * bool(keys) + f"{p['coverage']:.0%}",
+            *(f"{p['threshold']:.3f}", f"{p['risk']:.1%}"),
+        )
+        for kind, curve in curves.items()
+        for p in curve
+    ]
     figures = table(rows, ["kept", "confidence from", "risk"], numbers=2)
-    note = "If only the most confident ones are kept. Straight line: if chance chose them."
-    return figure("What does choosing gain?", chart, note=note, figures=figures)
+    note = "If only the most confident ones are kept."
+    note += " Straight line: if chance chose them." * bool(alone)
+    return figure("What does choosing gain?", chart, keys, note, figures)
 
 
-def learning_curve(curve: Result) -> Html:
+def learning_curve(curve: Result, name: str = "") -> Html:
     """Loss in training and on the validation set, and BLEU on the latter."""
+    of = f" of {name}" if name else ""
     drawn = []
     train, valid = curve.get("train") or [], curve.get("valid") or []
     # The steep beginning would press all the rest flat.
@@ -235,8 +308,7 @@ def learning_curve(curve: Result) -> Html:
             [one for one in curves if one.points],
             ("step", "loss, nats a token"),
         )
-        legend = ["training", "validation"]
-        drawn.append(figure("Loss", chart, legend, kinds=("other", "a")))
+        drawn.append(figure(f"Loss{of}", chart, [("other", "training"), ("a", "validation")]))
     if bleu := curve.get("bleu"):
         step, best = max(bleu, key=lambda point: point[1])
         chart = charts.curve_chart(
@@ -244,5 +316,7 @@ def learning_curve(curve: Result) -> Html:
             [Curve("a", bleu, marked=len(bleu) <= 40)],
             ("step", "BLEU"),
         )
-        drawn.append(figure("BLEU on valid", chart, note=f"Best: {best:.2f} at step {step:,}."))
+        drawn.append(
+            figure(f"BLEU{of} on valid", chart, note=f"Best: {best:.2f} at step {step:,}.")
+        )
     return element("div", *drawn, class_="charts")

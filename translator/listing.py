@@ -19,9 +19,9 @@ _LISTS = {
     "second": "Where B is better than A by most chrF",
 }
 _SEEN = {
-    "both sides": "source and reference are in the training data",
-    "source": "the source is in the training data",
-    "near": "nearly the same is in the training data",
+    "both sides": "source and reference are in the training data, or nearly",
+    "source": "the source is in the training data, or nearly",
+    "target": "the reference is in the training data, or nearly",
     "no": "not in the training data",
 }
 _LEGEND = (
@@ -161,7 +161,7 @@ def _pieces(parts: Sequence[str], mark: str, pieces: Sequence[str], side: str) -
         shown = [piece(p.replace("\u2581", " "), n) for n, p in enumerate(pieces)]
         return joined(marked(parts, mark), element("div", *shown, class_="pieces", data_side=side))
     end = element("small", piece("END", len(pieces) - 1)) if pieces[-1] == END else ""
-    return element("span", marked(parts, mark, spans), " ", end, class_="pieces", data_side=side)
+    return element("span", marked(parts, mark, spans), end, class_="pieces", data_side=side)
 
 
 def _about(line: Line) -> Iterator[str]:
@@ -173,10 +173,13 @@ def _about(line: Line) -> Iterator[str]:
     else:
         yield f"chrF {found['chrf']:.1f} and {other['chrf']:.1f} ({signed(line.delta)})"
         yield f"BLEU {found['bleu']:.1f} and {other['bleu']:.1f}"
-    if found.get("confidence") is not None:
-        yield f"confidence {found['confidence']:.2f}"
-    if found.get("faults"):
-        yield f"faults: {', '.join(found['faults'])}"
+    sure = [one.get("confidence") for one in (found, other or {})]
+    if any(one is not None for one in sure):
+        said = ["\u2013" if one is None else f"{one:.2f}" for one in sure[: 2 if other else 1]]
+        yield f"confidence {' and '.join(said)}"
+    for system, of in ((found, " of A" if other else ""), (other or {}, " of B")):
+        if system.get("faults"):
+            yield f"faults{of}: {', '.join(system['faults'])}"
     if found.get("seen") in _SEEN and found["seen"] != "no":
         yield _SEEN[found["seen"]]
 

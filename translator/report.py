@@ -20,6 +20,7 @@ from translator.figures import (
     guards,
     learning_curve,
     legend,
+    of_systems,
     robustness,
     scrolling,
     system_names,
@@ -61,11 +62,15 @@ def evaluation_html(results: Mapping[str, Any]) -> str:
         count = element("small", f"{result['sentences']:,} sentences")
         parts.append(_section(f"split-{n}", joined(name, " ", count), *below))
         contents.append((f"split-{n}", name, [(key, heading) for key, heading, _ in sections]))
-    curves = [
-        result["learning_curve"] for result in splits.values() if result.get("learning_curve")
+    compare = first.get("compare") or {}
+    names = charts.SYSTEMS.upper() if compare else [""]
+    curves = [  # a model has one, whatever it is tested on
+        learning_curve(system["learning_curve"], name)
+        for system, name in zip((first, compare), names, strict=False)
+        if system.get("learning_curve")
     ]
-    if curves:  # one model has one, whatever it is tested on
-        parts.append(_section("training", "Training", learning_curve(curves[0])))
+    if curves:
+        parts.append(_section("training", "Training", *curves))
         contents.append(("training", "Training", []))
     if any(lines):
         parts.append(_section("sentences", "All sentences", all_sentences(splits)))
@@ -119,21 +124,27 @@ def _contents(entries: Sequence[Entry]) -> Html:
 def _facts(splits: Mapping[str, Result]) -> Html:
     """Which systems, what they were tested on, and how they searched."""
     first = next(iter(splits.values()))
-    model = first.get("model") or {}
-    names = system_names(first)
-    parameters = f", {model['parameters']:,} parameters" if model.get("parameters") else ""
-    rows = [("system" if len(names) == 1 else _key(0), names[0] + parameters)]
-    if len(names) > 1:
-        rows.append((_key(1), names[1]))
-    if model.get("direction"):
-        rows.append(("direction", " to ".join(model["direction"])))
+    compare = first.get("compare")
+    systems = [first, *([compare] if compare else [])]
+    models = [system.get("model") or {} for system in systems]
+    rows = []
+    for n, (name, model) in enumerate(zip(system_names(first), models, strict=True)):
+        parameters = f", {model['parameters']:,} parameters" if model.get("parameters") else ""
+        rows.append((_key(n) if compare else "system", name + parameters))
+    if directions := [model["direction"] for model in models if model.get("direction")]:
+        rows.append(("direction", " to ".join(directions[0])))
     sets = [f"{name} ({result['sentences']:,} sentences)" for name, result in splits.items()]
     rows.append(("test sets" if len(sets) > 1 else "test set", ", ".join(sets)))
-    for name, settings in (("search", first.get("search")), ("training", model.get("training"))):
-        if text := _settings(settings or {}):
-            rows.append((name, text))
-    if first.get("sentences_per_second"):
-        rows.append(("speed", f"{first['sentences_per_second']:,.1f} sentences a second"))
+    for n, (system, model) in enumerate(zip(systems, models, strict=True)):
+        of = f" of {'AB'[n]}" if compare else ""
+        speed = system.get("sentences_per_second")
+        for name, text in (
+            ("search", _settings(system.get("search") or {})),
+            ("training", _settings(model.get("training") or {})),
+            ("speed", f"{speed:,.1f} sentences a second" if speed else ""),
+        ):
+            if text:
+                rows.append((name + of, text))
     items = [joined(element("dt", name), element("dd", text)) for name, text in rows]
     return element("dl", *items)
 
@@ -251,9 +262,7 @@ def _score_table(result: Result) -> Html:
         other, delta = compare["scores"].get(metric), compare["delta"].get(metric)
         difference: list[str] = ["", ""]
         if delta:
-            interval = [signed(end) for end in delta.get("interval") or ()]
-            between = element("small", " to ".join(interval)) if interval else ""
-            difference = [joined(signed(delta["delta"], 2), between), _p(delta.get("p"))]
+            difference = [signed(delta["delta"], 2), _p(delta.get("p"))]
         rows.append((names[metric], _score(score), _score(other) if other else "", *difference))
     head = ["", _key(0), _key(1), "A \u2212 B", "p"]
     return scrolling("Scores", table(rows, head, numbers=4))
@@ -298,15 +307,15 @@ def _sections(
     number: int, result: Result, lines: Sequence[Line]
 ) -> Iterator[tuple[str, str, Html]]:
     """(key, heading, body) of all that is known about a split."""
-    analysis = result.get("analysis") or {}
+    analysis, keys = result.get("analysis") or {}, legend(result)
     yield "scores", "Scores", _scores(result)
     if analysis.get("breakdown"):
         yield "breakdown", "By kind of sentence", breakdown(result)
-    if analysis.get("robustness"):
-        yield "robustness", "Changed sources", robustness(analysis["robustness"])
-    if analysis.get("guards"):
-        yield "faults", "Faults", guards(analysis["guards"], result["sentences"])
-    if analysis.get("confidence"):
-        yield "confidence", "Confidence", confidence(analysis["confidence"])
+    if found := of_systems(result, "robustness"):
+        yield "robustness", "Changed sources", robustness(found, keys)
+    if found := of_systems(result, "guards"):
+        yield "faults", "Faults", guards(found, result["sentences"], bool(keys))
+    if found := of_systems(result, "confidence"):
+        yield "confidence", "Confidence", confidence(found, keys)
     if lines:
         yield "examples", "Examples", examples(number, result, lines)
