@@ -4,7 +4,8 @@ BIN := .venv/bin
 DEMO := checkpoints/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format clean
+DATA := ../shared/data
+.PHONY: help setup demo reproduce test test-slow check format clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +34,9 @@ demo: setup ## train on the bundled corpus, score, translate, draw attention (ab
 	@echo "  $(BIN)/translator translate \"A dog runs along the beach.\""
 	@echo "  $(BIN)/translator info"
 	@echo "  $(BIN)/translator train --help"
+
+reproduce: setup ## train the shipped models again from DATA=FOLDER (about 6 hours; says what it needs)
+	PATH="$(CURDIR)/$(BIN):$$PATH" bash checkpoints/reproduce.sh $(DATA) checkpoints/reproduced
 
 test: setup ## run the tests (about 3 minutes)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
