@@ -71,11 +71,15 @@ def test_the_file_tree_is_complete() -> None:
                 assert re.search(rf"^  {path.name} ", README, re.MULTILINE), path.name
 
 
-def test_the_results_are_those_of_the_shipped_model() -> None:
+def test_the_results_are_those_of_the_shipped_models() -> None:
     from translator.checkpoint import read_description
+    from translator.models import shipped_models
 
-    scores = read_description(REPOSITORY / "checkpoints" / "multi30k-en-de")["scores"]
-    for result in scores.values():
-        for score in result["scores"].values():
-            assert f"{score['score']:.2f}" in README
-            assert score["signature"].replace("|", r"\|") in README
+    metrics = ("bleu", "chrf", "ter", "multi30k_bleu")
+    for folder in shipped_models().values():
+        for split, result in read_description(folder)["scores"].items():
+            scores = [result["scores"][metric] for metric in metrics]
+            row = " | ".join(f"{score['score']:.2f}" for score in scores)
+            assert f"| {folder.name[-5:]} | {split} | {row} |" in README
+            for score in scores:
+                assert score["signature"].replace("|", r"\|") in README

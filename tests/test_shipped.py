@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from translator import Translator
 from translator.checkpoint import read_description
+from translator.cli import app
 from translator.guards import is_loop, lost_numbers
 from translator.models import shipped_models
 from translator.text import normalise
@@ -56,6 +58,35 @@ def test_it_translates_well_enough_to_be_shown(shipped: Translator) -> None:
     (found,) = shipped.translate(CAPTIONS[shipped.src][:1])
     dog, beach = {"de": ("Ein Hund ", "Strand"), "en": ("A dog ", "beach")}[shipped.tgt]
     assert found.startswith(dog) and beach in found and found.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("options", "direction"),
+    [
+        ([], "en-de"),
+        (["--src", "en"], "en-de"),
+        (["--tgt", "de"], "en-de"),
+        (["--src", "en", "--tgt", "de"], "en-de"),
+        (["--src", "de"], "de-en"),
+        (["--tgt", "en"], "de-en"),
+        (["--src", "de", "--tgt", "en"], "de-en"),
+    ],
+)
+def test_one_language_is_enough_to_choose_a_model(
+    options: list[str], direction: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TRANSLATOR_MODEL", raising=False)
+    src, tgt = direction.split("-")
+    done = CliRunner().invoke(app, ["translate", *options, CAPTIONS[src][0]])
+    assert (done.exit_code, done.stderr) == (0, "")  # no word of a text in the wrong language
+    assert done.stdout == Translator.load(src=src, tgt=tgt).translate(CAPTIONS[src][:1])[0] + "\n"
+
+
+def test_a_direction_without_a_model_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TRANSLATOR_MODEL", raising=False)
+    done = CliRunner().invoke(app, ["translate", "--src", "fr", "Un chien court."])
+    assert done.exit_code == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "No model for fr-de is shipped" in done.stderr
 
 
 def test_a_batch_gives_what_single_sentences_give(shipped: Translator) -> None:
@@ -124,6 +155,10 @@ def test_unknown_spans_come_out_once_and_in_their_place(shipped: Translator) -> 
     for (source, *references), output in zip(rows, outputs, strict=True):
         span = normalise(_span(source))
         assert output.count(span) == 1, (source, output)
-        if _neighbours(output, span) not in {_neighbours(r, span) for r in references}:
+        # The file has several German wordings and one English: there one neighbour tells the place.
+        enough = any if shipped.tgt == "en" else all
+        found = _neighbours(output, span)
+        places = [_neighbours(reference, span) for reference in references]
+        if not any(enough(a == b for a, b in zip(found, p, strict=True)) for p in places):
             misplaced.append((source, output))
     assert len(rows) - len(misplaced) >= 50, misplaced

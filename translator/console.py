@@ -55,7 +55,10 @@ Models = Annotated[
         "shipped model.",
     ),
 ]
-Src = Annotated[str, typer.Option(metavar="LANG", help="Source language.")]
+Src = Annotated[
+    str,
+    typer.Option(metavar="LANG", help="Source language; `--src de` alone is German to English."),
+]
 Tgt = Annotated[str, typer.Option(metavar="LANG", help="Target language.")]
 BeamSize = Annotated[
     int | None,
@@ -209,6 +212,8 @@ def load(
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"--precision is one of {', '.join(PRECISIONS)}, not {precision}")
     set_up_cpu(threads)
+    if wanted and src == tgt and src in ("en", "de"):  # one of them was given, against the defaults
+        src, tgt = "de", "en"
     translator = Translator.load(
         models or None, src=src, tgt=tgt, device=device, precision=precision
     )
