@@ -802,6 +802,27 @@ def test_evaluate_forms_agree(run: Run, corpus_folder: Path, tmp_path: Path) -> 
     assert "100.00" in perfect.stdout and "TER     0.00" in perfect.stdout
 
 
+@pytest.mark.parametrize("options", [["--src", "de"], ["--tgt", "en"]])
+def test_one_language_turns_the_direction_of_a_corpus_round(
+    options: list[str], run: Run, corpus_folder: Path
+) -> None:
+    english = ["--hypotheses", corpus_folder / "test.en", "--bootstrap", 0, "--json"]
+    found = run("evaluate", "--data", corpus_folder, *english, *options)
+    assert found.exit_code == 0, found.stderr
+    assert json.loads(found.stdout)["scores"]["bleu"]["score"] == pytest.approx(100)
+
+
+@pytest.mark.parametrize("options", [["--src", "de"], ["--tgt", "en"]])
+def test_one_language_turns_the_direction_of_a_run_round(
+    options: list[str], run: Run, corpus_folder: Path, tiny_options: list[str], tmp_path: Path
+) -> None:
+    small = [*tiny_options, "--set", "confidence.enabled=false", "--steps", 2]
+    done = run("train", "--data", corpus_folder, "--run", tmp_path / "run", *options, *small)
+    assert done.exit_code == 0, done.stderr
+    direction = json.loads((tmp_path / "run" / "config.json").read_bytes())["direction"]
+    assert direction == {"src": "de", "tgt": "en"}
+
+
 def test_evaluate_takes_any_setting_of_the_search(
     run: Run, corpus_folder: Path, tmp_path: Path
 ) -> None:

@@ -32,6 +32,7 @@ from translator.console import (
     app,
     check_writable,
     given,
+    languages,
     load,
     one_line_errors,
     print_json,
@@ -333,6 +334,7 @@ def _synthesise(
 
     stem, language = split_name(mono.name)  # news.de.gz is German
     wanted = given(context, "src", "tgt")
+    src, tgt = languages(context, src, tgt)
     if not wanted and language == tgt:
         src, tgt = tgt, src
     translator = load(model, src, tgt, device, threads, wanted, precision)

@@ -26,6 +26,7 @@ from translator.console import (
     check_writable,
     command,
     given,
+    languages,
     load,
     print_json,
     print_scores,
@@ -135,6 +136,7 @@ def evaluate(
         raise typer.BadParameter(f"--report writes a page: a name that ends in .html, not {report}")
     for file in (output, report):
         check_writable(file)
+    src, tgt = languages(context, src, tgt)
     of_file = bool(compare) and Path(compare or "").is_file()
     if compare and not Path(compare).exists():
         raise TranslatorError(f"{compare} is neither a file of translations nor a model's folder.")

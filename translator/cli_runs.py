@@ -129,6 +129,10 @@ def training_config(
         names = ("src", "tgt", "vocab_size", "vocab_type", "bidirectional")
         base = replace(base, data=replace(base.data, **{n: getattr(model.data, n) for n in names}))
         train = {**train, "init_from": str(init_from)}
+    # One language alone, if it is the other's default, turns both round.
+    src, tgt = data["src"], data["tgt"]
+    if (src, tgt) in ((base.data.tgt, None), (None, base.data.src)):
+        data = {**data, "src": base.data.tgt, "tgt": base.data.src}
     if bidirectional:
         data = {**data, "bidirectional": True}
     options = {

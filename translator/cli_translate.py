@@ -31,6 +31,7 @@ from translator.console import (
     check_writable,
     command,
     given,
+    languages,
     load,
     print_json,
     wants_bar,
@@ -259,6 +260,7 @@ def translate(
         check_writable(path)
     # For a few sentences several threads only get in each other's way.
     threads = threads or (1 if text else 0)
+    src, tgt = languages(context, src, tgt)
     translator = load(model, src, tgt, device, threads, given(context, "src", "tgt"), precision)
     search = _search_config(
         translator,
@@ -473,6 +475,7 @@ def score(
     from translator.scoring import total
 
     pairs = read_pairs(source, target)
+    src, tgt = languages(context, src, tgt)
     translator = load(
         [model] if model else None, src, tgt, device, threads, given(context, "src", "tgt")
     )

@@ -212,8 +212,6 @@ def load(
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"--precision is one of {', '.join(PRECISIONS)}, not {precision}")
     set_up_cpu(threads)
-    if wanted and src == tgt and src in ("en", "de"):  # one of them was given, against the defaults
-        src, tgt = "de", "en"
     translator = Translator.load(
         models or None, src=src, tgt=tgt, device=device, precision=precision
     )
@@ -231,6 +229,13 @@ def given(context: typer.Context, *names: str) -> bool:
         (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
         for name in names
     )
+
+
+def languages(context: typer.Context, src: str, tgt: str) -> tuple[str, str]:
+    """`--src` and `--tgt`; one of them alone, if it is the other's default, turns both round."""
+    if src == tgt and given(context, "src") != given(context, "tgt"):
+        return "de", "en"
+    return src, tgt
 
 
 def print_json(value: Any) -> None:
