@@ -581,9 +581,12 @@ def test_score_knows_the_length_rules(run: Run, scored_files) -> None:
         ([], lambda n: n),
         (["--length-penalty", "0.5"], lambda n: n**0.5),
         (["--length-rule", "gnmt", "--length-penalty", "2"], lambda n: ((5 + n) / 6) ** 2),
+        (["--length-reward", "0.5", "--length-penalty", "0"], lambda n: 1),
     ):
+        reward = 0.5 if "--length-reward" in options else 0
         for pair in json.loads(run(*scored_files, *options, "--json").stdout)["pairs"]:
-            expected = pair["log_prob"] / base(len(pair["pieces"]))
+            length = len(pair["pieces"])
+            expected = (pair["log_prob"] + reward * length) / base(length)
             assert pair["score"] == pytest.approx(expected)
 
 
@@ -637,6 +640,7 @@ def test_wrong_values_are_wrong_usage(run: Run, args: list[str], words: list[str
         ["--length-penalty", "nan"],
         ["--length-penalty", "1000"],
         ["--length-penalty", "-1000"],
+        ["--length-reward", "nan"],
         ["--coverage-penalty", "inf"],
         ["--temperature", "inf", "--decode", "sample"],  # greedy, which it should not be
     ],

@@ -182,7 +182,8 @@ def test_pairs_are_translated_and_scored(random_model, text_pairs) -> None:
     assert lines == [translation.text for translation in found]
     assert result["sentences"] == 7
     assert result["scores"] == score(lines, [references], USUAL_METRICS)
-    assert result["search"] == {"beam_size": 1, "length_penalty": 0.5}
+    changed = {"beam_size": 1, "length_penalty": 0.5}
+    assert result["search"] == changed | {"length_reward": 0.0, "no_repeat_ngram": 0}
 
 
 def test_lines_are_not_split_and_nothing_is_mended(random_model, text_pairs) -> None:

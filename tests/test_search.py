@@ -181,7 +181,8 @@ def forced(
     length = len(ids) + 1  # EOS counts
     base = (5 + length) / 6 if config.length_rule == "gnmt" else length
     missed = float(coverage[0].clamp(max=1).log().sum()) if config.coverage_penalty else 0.0
-    score = log_prob / base**config.length_penalty + config.coverage_penalty * missed
+    score = (log_prob + config.length_reward * length) / base**config.length_penalty
+    score += config.coverage_penalty * missed
     return Hypothesis(list(ids), log_prob, score)
 
 
@@ -246,12 +247,10 @@ def reference(
         live = [(total, [*ids, p]) for _, total, ids, p in children if p != EOS][:width]
         if not live:
             break
-        bounds = [max(log_prob for log_prob, _ in live) / length_divisor(length + 1, config)]
-        n_needed = width
+        best, n_needed, ends = max(log_prob for log_prob, _ in live), width, [length + 1]
         if config.stopping == "exact":
-            bounds.append(bounds[0] * length_divisor(length + 1, config))
-            bounds[-1] /= length_divisor(limit + 1, config)
-            n_needed = config.n_best
+            ends, n_needed = list(range(length + 1, limit + 2)), config.n_best
+        bounds = [(best + config.length_reward * n) / length_divisor(n, config) for n in ends]
         if stops and len(finished) >= n_needed and finished[n_needed - 1].score >= max(bounds):
             break
     return finished[: config.n_best]
@@ -296,6 +295,7 @@ CASES = {
     "wide": Case({"beam_size": 8, "n_best": 8}),
     "alpha": Case({"length_penalty": 0.4}),
     "gnmt": Case({"length_rule": "gnmt", "length_penalty": 0.8}),
+    "reward": Case({"length_penalty": 0.0, "length_reward": 0.8}),
     "coverage": Case({"coverage_penalty": 0.6}),
     "diversity": Case({"diversity": 0.7}),
     "no bigram twice": Case({"no_repeat_ngram": 2}),
@@ -306,6 +306,7 @@ CASES = {
     "all at once": Case(
         {
             "length_rule": "gnmt",
+            "length_reward": 0.2,
             "coverage_penalty": 0.3,
             "diversity": 0.2,
             "no_repeat_ngram": 3,
@@ -457,7 +458,7 @@ STOPPING = [
     Case({"beam_size": k, "n_best": n, "length_penalty": alpha, "length_rule": rule, **more})
     for k, n in ((2, 1), (4, 1), (4, 4))
     for alpha, rule in ((1.0, "plain"), (2.5, "plain"), (-0.5, "plain"), (1.5, "gnmt"))
-    for more in ({}, {"coverage_penalty": 0.3})
+    for more in ({}, {"coverage_penalty": 0.3}, {"length_reward": 0.7}, {"length_reward": -0.7})
 ]
 
 
@@ -566,6 +567,19 @@ def test_a_length_rule_is_what_it_says() -> None:
     assert length_divisor(9, plain) == pytest.approx(9**0.7)
     assert length_divisor(7, gnmt) == pytest.approx(2.0)
     assert length_divisor(1, gnmt) == length_divisor(1, plain) == 1.0
+
+
+def test_a_length_reward_makes_longer_translations(models: Models) -> None:
+    """And nothing at all where what counts is the mean of the pieces."""
+
+    def lengths(reward: float, **more: float) -> int:
+        config = SearchConfig(beam_size=6, length_reward=reward, max_extra=3, **more)
+        found = beam_search(models[0], source_batch(SOURCES), config)
+        return sum(len(best.ids) for (best,) in found)
+
+    rewarded = [lengths(reward, length_penalty=0.0) for reward in (0.0, 1.0, 2.0, 5.0)]
+    assert rewarded == sorted(rewarded) and rewarded[0] < rewarded[-1]
+    assert lengths(1.0) == lengths(0.0)
 
 
 def test_a_coverage_penalty_makes_a_search_look_at_more_of_the_source(make_model) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from translator.config import Config, TrainConfig
+from translator.evaluate import REPORTED
 from translator.reliability import EVENT
 
 
@@ -26,8 +27,8 @@ text like its training data, and little else.
 
 ## Scores
 
-Cased and detokenised, beam {search.beam_size}, length penalty {search.length_penalty}, by sacreBLEU
-on the weights as they are stored:
+Cased and detokenised, by sacreBLEU on the weights as they are stored; search:
+{", ".join(f"{name} {getattr(search, name)}" for name in REPORTED)}.
 
 | split | sentences | metric | score | signature |
 |---|---|---|---|---|

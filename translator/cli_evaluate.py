@@ -16,6 +16,7 @@ from translator.console import (
     Device,
     Json,
     LengthPenalty,
+    LengthReward,
     Models,
     Precision,
     Progress,
@@ -99,6 +100,7 @@ def evaluate(
     tgt: Tgt = "de",
     beam_size: BeamSize = None,
     length_penalty: LengthPenalty = None,
+    length_reward: LengthReward = None,
     batch_tokens: BatchTokens = None,
     set_: Annotated[
         list[str] | None,
@@ -145,7 +147,10 @@ def evaluate(
         translator = load(models, src, tgt, device, threads, wanted, precision)
         translator.show_bar = wants_bar(quiet, progress)
         search = translator.search_config(
-            beam_size=beam_size, length_penalty=length_penalty, batch_tokens=batch_tokens
+            beam_size=beam_size,
+            length_penalty=length_penalty,
+            length_reward=length_reward,
+            batch_tokens=batch_tokens,
         )
         search = override(Config(search=search), set_ or ()).search
         names = models or [m.folder.name for m in translator.models if m.folder]

@@ -19,6 +19,7 @@ from translator.console import (
     Device,
     Json,
     LengthPenalty,
+    LengthReward,
     LengthRule,
     ModelOption,
     Models,
@@ -94,6 +95,7 @@ def translate(
         ),
     ] = 1,
     length_penalty: LengthPenalty = None,
+    length_reward: LengthReward = None,
     length_rule: LengthRule = None,
     coverage_penalty: Annotated[
         float | None,
@@ -268,6 +270,7 @@ def translate(
         beam_size=beam_size,
         n_best=n_best,
         length_penalty=length_penalty,
+        length_reward=length_reward,
         length_rule=length_rule,
         coverage_penalty=coverage_penalty,
         stopping=stopping,
@@ -458,6 +461,7 @@ def score(
         typer.Option("--tokens", help="Also each piece and its log-probability, behind tabs."),
     ] = False,
     length_penalty: LengthPenalty = None,
+    length_reward: LengthReward = None,
     length_rule: LengthRule = None,
     batch_tokens: BatchTokens = None,
     device: Device = "auto",
@@ -482,6 +486,7 @@ def score(
     search = _search_config(
         translator,
         length_penalty=length_penalty,
+        length_reward=length_reward,
         length_rule=length_rule,
         batch_tokens=batch_tokens,
     )

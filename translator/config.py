@@ -291,6 +291,7 @@ class SearchConfig:
     n_best: int = 1
     length_penalty: float = 1.0  # alpha: a log-probability is divided by ...
     length_rule: str = "plain"  # ... length ** alpha; "gnmt": ((5 + length) / 6) ** alpha
+    length_reward: float = 0.0  # what each piece adds to a log-probability before that
     coverage_penalty: float = 0.0  # beta of Wu et al. 2016, equation 14
     stopping: str = "fast"  # "exact": only when no live hypothesis can still win
     diversity: float = 0.0  # what each further child of a hypothesis pays in rank (Li et al. 2016)
@@ -317,10 +318,10 @@ class SearchConfig:
             )
         if not (0 < self.temperature <= 100 and 0 < self.top_p <= 1):
             raise TranslatorError("temperature must be in (0, 100], and top-p in (0, 1].")
-        if not (abs(self.length_penalty) <= 10 and self.coverage_penalty <= 10):
-            raise TranslatorError(
-                "length_penalty must be in [-10, 10], coverage_penalty in [0, 10]."
-            )
+        if not (abs(self.length_penalty) <= 10 and abs(self.length_reward) <= 10):
+            raise TranslatorError("length_penalty and length_reward must be in [-10, 10].")
+        if not self.coverage_penalty <= 10:
+            raise TranslatorError("coverage_penalty must be in [0, 10].")
         for name in ("beam_size", "batch_tokens", "max_pieces", "candidates"):
             if getattr(self, name) < 1:
                 raise TranslatorError(f"{name} must be at least 1.")

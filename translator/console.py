@@ -74,7 +74,15 @@ LengthPenalty = Annotated[
     typer.Option(
         show_default="1.0",
         rich_help_panel="Search",
-        help="Alpha in score = log-probability / length ^ alpha.",
+        help="Alpha in score = (log-probability + reward * length) / length ^ alpha.",
+    ),
+]
+LengthReward = Annotated[
+    float | None,
+    typer.Option(
+        show_default="0",
+        rich_help_panel="Search",
+        help="The reward of each piece there; for longer translations, with --length-penalty 0.",
     ),
 ]
 LengthRule = Annotated[

@@ -18,7 +18,7 @@ from translator.data import pad_right, token_batches
 from translator.incremental import NEVER
 from translator.losses import CHUNK
 from translator.model import Transformer
-from translator.search import length_divisor
+from translator.search import normalised
 from translator.text import STAND_IN, CopySpan, Source, TextCodec, normalise
 from translator.tokenizer import BOS, EOS, N_COPY, PAD
 
@@ -166,7 +166,7 @@ def score_pairs(
                 pieces=model.tokenizer.pieces(ids),
                 log_probs=log_probs[:length],
                 log_prob=log_prob,
-                score=log_prob / length_divisor(length, search),
+                score=normalised(log_prob, length, search),
                 perplexity=_perplexity(log_prob, length),
             )
     return [found[i] for i in range(len(pairs))]

@@ -8,6 +8,7 @@ not on its batch, and a sample not on chance (its random numbers come from the s
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,13 +33,21 @@ class Hypothesis:
     score: float  # by which hypotheses are ranked: normalised by length
 
 
-def length_divisor(length: int, config: SearchConfig) -> float:
+def length_divisor(length: Any, config: SearchConfig) -> Any:
     """What a log-probability is divided by; `length` counts EOS.
 
     `plain` is `length ** alpha`, `gnmt` is `((5 + length) / 6) ** alpha` (Wu et al. 2016, eq. 14).
     """
     base = (5 + length) / 6 if config.length_rule == "gnmt" else length
     return base**config.length_penalty
+
+
+def normalised(log_prob: Any, length: Any, config: SearchConfig) -> Any:
+    """The score of a translation: floats, or tensors; `length` counts EOS.
+
+    Each piece adds `length_reward` before the division (He et al. 2016, section 3.3).
+    """
+    return (log_prob + config.length_reward * length) / length_divisor(length, config)
 
 
 def best_continuations(scores: Tensor, log_probs: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -195,8 +204,6 @@ class _Search:
         lengths, forced = (src != PAD).sum(dim=1), (self.prefixes != PAD).sum(dim=1)
         self.limits = (lengths * config.max_ratio + config.max_extra).long() + forced
         self.first_limit = int(self.limits.min())
-        longest = [length_divisor(limit + 1, config) for limit in self.limits.tolist()]
-        self.longest = torch.tensor(longest, device=src.device)  # divisors at the limit
         self.tokens = src.new_full((len(src), n_start, 1), BOS)  # (B, K, length so far)
         self.log_probs = torch.zeros(len(src), n_start, device=src.device)  # -inf: no hypothesis
         n_finished = config.n_best if config.decode == "sample" else config.beam_size
@@ -234,7 +241,7 @@ class _Search:
 
     def final_scores(self, log_probs: Tensor, parents: Tensor) -> Tensor:
         """By which hypotheses that end now, after `parents` `(B, N)`, are ranked."""
-        scores = log_probs / length_divisor(self.length + 1, self.config)
+        scores = normalised(log_probs, self.length + 1, self.config)
         if self.config.coverage_penalty:  # Wu et al. 2016, equation 14
             seen = _pick(self.decoder.coverage, parents).clamp(1e-9, 1.0)  # (B, N, S)
             missed = seen.log().masked_fill((self.src == PAD)[:, None], 0.0).sum(dim=2)
@@ -261,7 +268,7 @@ class _Search:
         if left:
             stay = (~done).nonzero()[:, 0]
             self.tokens, self.log_probs = self.tokens[stay], self.log_probs[stay]
-            self.limits, self.longest = self.limits[stay], self.longest[stay]
+            self.limits = self.limits[stay]
             self.src, self.prefixes = self.src[stay], self.prefixes[stay]
             self.sentences = [self.sentences[row] for row in stay.tolist()]
             self.decoder.keep(stay)
@@ -335,10 +342,12 @@ def _is_done(state: _Search) -> Tensor:
     """By the rule of `config.stopping`, for each sentence of the batch `(B,)`."""
     config = state.config
     best = state.log_probs.amax(dim=1)
-    bound = best / length_divisor(state.length + 1, config)
+    bound = normalised(best, state.length + 1, config)
     to_beat = state.finished.scores[:, -1]
     if config.stopping == "exact":
-        bound = torch.maximum(bound, best / state.longest)
+        lengths = torch.arange(state.length + 1, int(state.limits.max()) + 3, device=best.device)
+        bounds = normalised(best[:, None], lengths, config)  # (B, lengths)
+        bound = bounds.masked_fill(lengths > state.limits[:, None] + 1, float("-inf")).amax(dim=1)
         to_beat = state.finished.scores[:, config.n_best - 1]
     return (best == float("-inf")) | ((to_beat >= bound) & (to_beat > float("-inf")))
 
