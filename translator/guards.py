@@ -342,6 +342,12 @@ def lost_names(names: Iterable[str], translation: str) -> list[str]:
     return [name for name in names if name.casefold() not in translation.casefold()]
 
 
+def is_in_capitals(text: str) -> bool:
+    """Whether all of it is, and it has two words at least, for one may be an abbreviation."""
+    words = (word for word in _LETTERS.findall(text) if len(word) > 1)
+    return text.isupper() and sum(word.lower() != word for word in words) > 1
+
+
 def _numbers(text: str) -> Iterable[re.Match[str]]:
     """Number words, months, and numbers in digits, without the marks that group thousands."""
     ungrouped = _THOUSANDS.sub(lambda match: match[0].replace(match[1], ""), text.casefold())

@@ -54,9 +54,15 @@ class Mender:
     def mend(self, unit: Unit, segment: Segment) -> Segment:
         """Tries safer ways to write what has faults until one has none.
 
-        The first with the fewest wins.
+        The first with the fewest wins. What is in capitals is read in small letters, which a model
+        knows better, and written in capitals again.
         """
         found = self._faults(unit, segment)
+        if guards.is_in_capitals(unit.text) and not unit.prefix:
+            calm = self._calmed(unit)
+            left = self._faults(unit, calm)
+            if len(left) <= len(found):
+                return replace(calm, repair=Repair(["capitals", *found], "small letters", left))
         if not found:
             return segment
         best, by, left = segment, "nothing", found
@@ -67,6 +73,14 @@ class Mender:
             if not faults:
                 break
         return replace(best, repair=Repair(found, by, left))
+
+    def _calmed(self, unit: Unit) -> Segment:
+        text = unit.text.capitalize()
+        calm = replace(unit, text=text, source=self.codec.encode(text))
+        (hypotheses,) = self.search([calm], self.config)
+        segment = self.mend(calm, self.write(calm, hypotheses))
+        n_best = [(text.upper(), score) for text, score in segment.n_best]
+        return replace(segment, source=unit.text, text=n_best[0][0], n_best=n_best)
 
     def _faults(self, unit: Unit, segment: Segment) -> list[str]:
         return find_faults(self.codec, self.language, unit.text, unit.source, segment.text)

@@ -23,8 +23,8 @@ class Unit:
 class Repair:
     """What a guard found in a translation, and what was done about it."""
 
-    faults: list[str]  # see translator/guards.py
-    by: str  # "copied", "wider beam", "split", "no repetition"; "nothing": no way was better
+    faults: list[str]  # see translator/guards.py; "capitals" are one of the source
+    by: str  # "copied", "wider beam", "split", "no repetition", "small letters"; or "nothing"
     left: list[str]  # faults of the result
 
 
