@@ -75,7 +75,7 @@ def translate(
         typer.Option(
             "--no-guard",
             help="Do not search again, in safer ways, for loops, empty output, lost numbers "
-            "or names, and odd lengths; default: do.",
+            "or names, odd lengths, and what is in capitals; default: do.",
         ),
     ] = False,
     decode: Annotated[

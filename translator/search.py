@@ -45,7 +45,8 @@ def length_divisor(length: Any, config: SearchConfig) -> Any:
 def normalised(log_prob: Any, length: Any, config: SearchConfig) -> Any:
     """The score of a translation: floats, or tensors; `length` counts EOS.
 
-    Each piece adds `length_reward` before the division (He et al. 2016, section 3.3).
+    Each piece adds `length_reward` before the division: the word reward of He et al. 2016, and of
+    Murray and Chiang 2018 ("Correcting length bias in neural machine translation").
     """
     return (log_prob + config.length_reward * length) / length_divisor(length, config)
 
