@@ -3,7 +3,6 @@
 from typing import Any
 
 from translator.config import Config, TrainConfig
-from translator.evaluate import REPORTED
 from translator.reliability import EVENT
 
 
@@ -28,7 +27,7 @@ text like its training data, and little else.
 ## Scores
 
 Cased and detokenised, by sacreBLEU on the weights as they are stored; search:
-{", ".join(f"{name} {getattr(search, name)}" for name in REPORTED)}.
+{", ".join(f"{name.replace('_', ' ')} {value}" for name, value in search.reported().items())}.
 
 | split | sentences | metric | score | signature |
 |---|---|---|---|---|

@@ -329,6 +329,11 @@ class SearchConfig:
             if not getattr(self, name) >= 0:
                 raise TranslatorError(f"{name} must not be negative.")
 
+    def reported(self) -> dict[str, float]:
+        """What is stated beside a score."""
+        names = ("beam_size", "length_penalty", "length_reward", "no_repeat_ngram")
+        return {name: getattr(self, name) for name in names}
+
 
 _CHOICES = {
     "decode": ("beam", "sample", "mbr"),

@@ -18,8 +18,6 @@ from translator.moses import paper_signature, paper_tokens
 from translator.translate import Translator
 
 USUAL_METRICS = METRICS[:3]
-# Settings of a search that a result states.
-REPORTED = ("beam_size", "length_penalty", "length_reward", "no_repeat_ngram")
 RESAMPLED = 1000  # bootstrap resamples, as the `sacrebleu` command makes
 MOST_RESAMPLED = 10_000  # lines; sacreBLEU holds all resamples at once, and this takes 720 MB
 
@@ -230,7 +228,7 @@ def evaluate_set(
     result = {
         "sentences": len(lines),
         "scores": score(lines, test_set.references, metrics, **options),
-        "search": {name: getattr(search, name) for name in REPORTED},
+        "search": search.reported(),
         "seconds": round(seconds, 3),
         "sentences_per_second": round(len(lines) / seconds, 2),
     }
