@@ -35,7 +35,7 @@ demo: setup ## train on the bundled corpus, score, translate, draw attention (ab
 	@echo "  $(BIN)/translator info"
 	@echo "  $(BIN)/translator train --help"
 
-reproduce: setup ## train the shipped models again from DATA=FOLDER (about 6 hours; says what it needs)
+reproduce: setup ## train the shipped models again from DATA=FOLDER (about 12 hours; says what it needs)
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash checkpoints/reproduce.sh $(DATA) checkpoints/reproduced
 
 test: setup ## run the tests (about 3 minutes)

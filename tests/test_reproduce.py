@@ -53,10 +53,11 @@ def test_the_recipe_makes_both_models(
         for result in model.info["scores"].values():
             assert set(result["scores"]) == {"bleu", "chrf", "ter", "multi30k_bleu"}
         assert "other" in model.info["confidence"][direction]["measured"]
-    mono = (tmp_path / "out" / "mono.en").read_text().splitlines()
-    assert mono and not set(mono) & {english for english, _ in text_pairs[:200]}
+    for side, language in enumerate(("en", "de")):
+        mono = (tmp_path / "out" / f"mono.{language}").read_text().splitlines()
+        assert mono and not set(mono) & {pair[side] for pair in text_pairs[:200]}
     tags = {
         name: json.loads((tmp_path / "out" / name / "corpus.json").read_text())["tag"]
-        for name in ("forward", "back", "second")
+        for name in ("forward", "back", "second", "back-german", "third", "fourth", "back-fifth")
     }
-    assert tags == {"forward": None, "back": "<bt>", "second": None}
+    assert tags == {name: "<bt>" if "back" in name else None for name in tags}
