@@ -22,7 +22,13 @@ from translator.confidence import (
     of_line,
 )
 from translator.config import TranslatorError
-from translator.reliability import area_under_curve, calibration_bins, calibration_error
+from translator.reliability import (
+    GOOD_CHRF,
+    area_under_curve,
+    calibration_bins,
+    calibration_error,
+    good,
+)
 from translator.scoring import force, pair_batches, score_pairs
 from translator.segments import Translation
 from translator.text import TextCodec
@@ -130,19 +136,20 @@ def test_attention_to_the_tag_of_a_direction_does_not_count(random_model: Model)
 # --- the fit ------------------------------------------------------------------------------------
 
 
-def examples(n: int, seed: int = 1) -> tuple[torch.Tensor, list[bool]]:
-    """Features of which two say something: one by its value, one by its distance from zero."""
+def examples(n: int, seed: int = 1) -> tuple[torch.Tensor, list[float]]:
+    """Features, and chrF; two of them say something: by its value, by its distance from 5."""
     generator = torch.Generator().manual_seed(seed)
     table = torch.randn(n, len(FEATURES), dtype=torch.float64, generator=generator) * 3 + 5
-    chance = (0.8 * (table[:, 0] - 5) + 1 - 0.3 * (table[:, 1] - 5) ** 2).sigmoid()
-    return table, (torch.rand(n, dtype=torch.float64, generator=generator) < chance).tolist()
+    logits = 0.8 * (table[:, 0] - 5) + 1 - 0.3 * (table[:, 1] - 5) ** 2
+    luck = torch.rand(n, dtype=torch.float64, generator=generator).logit()
+    return table, (GOOD_CHRF + 5 * (logits + luck)).tolist()
 
 
 def test_it_finds_values_and_distances() -> None:
-    table, events = examples(4000)
-    found = fit(table, events, [1.0] * len(events))
-    new, later = examples(4000, seed=2)
-    confidences = found.probabilities(new)
+    table, chrf = examples(4000)
+    found = fit(table, chrf, [1.0] * len(chrf))
+    new, later_chrf = examples(4000, seed=2)
+    confidences, later = found.probabilities(new), good(later_chrf)
     auc = area_under_curve(confidences, later)
     alone = area_under_curve(new[:, 0].tolist(), later)
     assert auc is not None and alone is not None and auc > alone + 0.05
@@ -151,15 +158,26 @@ def test_it_finds_values_and_distances() -> None:
 
 
 def test_its_gradient_is_zero_and_repeats_count_like_weights() -> None:
-    table, events = examples(60)
-    twice = fit(torch.cat([table, table]), events * 2, [1.0] * 120)
-    heavy = fit(torch.cat([table, table]), events * 2, [2.0] * 120)
+    table, chrf = examples(60)
+    twice = fit(torch.cat([table, table]), chrf * 2, [1.0] * 120)
+    heavy = fit(torch.cat([table, table]), chrf * 2, [2.0] * 120)
     assert heavy == twice  # only ratios matter
-    split = fit(torch.cat([table, table]), events * 2, [1.5] * 60 + [0.5] * 60)
+    split = fit(torch.cat([table, table]), chrf * 2, [1.5] * 60 + [0.5] * 60)
     assert split.probabilities(table) == pytest.approx(twice.probabilities(table), abs=1e-6)
     # Where the bias is free, the mean confidence is that of the (nearly certain) targets.
     mean = sum(twice.probabilities(table)) / 60
-    assert mean == pytest.approx(sum(events) / 60, abs=0.01)
+    assert mean == pytest.approx(sum(good(chrf)) / 60, abs=0.01)
+
+
+def test_how_good_they_were_tells_more_than_which_were_good() -> None:
+    table, chrf = examples(300)
+    steps = [GOOD_CHRF + 30.0 * (1 if event else -1) for event in good(chrf)]
+    new, later = examples(4000, seed=2)
+    areas = [
+        area_under_curve(fit(table, scores, [1.0] * 300).probabilities(new), good(later))
+        for scores in (chrf, steps)
+    ]
+    assert areas[0] is not None and areas[1] is not None and areas[0] > areas[1]
 
 
 @pytest.mark.parametrize("event", [False, True])
@@ -167,7 +185,7 @@ def test_its_gradient_is_zero_and_repeats_count_like_weights() -> None:
 def test_one_outcome_alone_is_no_failure(event: bool, n: int) -> None:
     table, _ = examples(n)
     for row in (table, torch.zeros_like(table)):  # features that are all the same, too
-        confidences = fit(row, [event] * n, [1.0] * n).probabilities(row)
+        confidences = fit(row, [100.0 * event] * n, [1.0] * n).probabilities(row)
         assert all(0 < p < 1 and (p > 0.5) == event for p in confidences)
 
 

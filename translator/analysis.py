@@ -29,7 +29,7 @@ from translator.evaluate import (
 from translator.mend import NAMED, find_faults
 from translator.metrics import METRICS, read_metrics, series
 from translator.model import count_parameters
-from translator.reliability import good, summarise
+from translator.reliability import good, sentence_chrf, summarise
 from translator.robustness import robustness
 from translator.text import normalise
 from translator.translate import Translator
@@ -254,7 +254,8 @@ def _add_confidence(
     confidences = judge(calibration, evidence, pairs)
     for line, confidence in zip(lines, confidences, strict=True):
         line["confidence"] = confidence
-    events = good([line["hypothesis"] for line in lines], test_set.references)
+    hypotheses = [line["hypothesis"] for line in lines]
+    events = good(sentence_chrf(hypotheses, test_set.references))
     return summarise(confidences, events, evidence.log_probs, evidence.n_pieces)
 
 

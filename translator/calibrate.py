@@ -20,7 +20,7 @@ from data_prep.spoil import spoil
 from translator.checkpoint import check_changeable, load_model, update_description
 from translator.confidence import Calibration, Evidence, fit, judge
 from translator.config import TranslatorError
-from translator.reliability import good, summarise
+from translator.reliability import good, sentence_chrf, summarise
 from translator.translate import Translator
 
 log = logging.getLogger("translator")
@@ -33,12 +33,12 @@ SENTENCES = 1000  # of each kind that a model is calibrated on
 
 @dataclass(frozen=True)
 class _Examples:
-    """Translations of one kind, and whether they are good."""
+    """Translations of one kind, and how good they are."""
 
     kind: str
     pairs: list[TextPair]  # (source, translation)
     evidence: Evidence
-    right: list[bool]
+    chrf: list[float]
 
 
 def validation_pairs(corpus: str, src: str, tgt: str) -> list[TextPair]:
@@ -93,11 +93,11 @@ def calibrate(
         some = [other[i] for i in _draw(len(other), limit)]
         examples.append(_examples(translator, "other", some, None))
     table = torch.cat([part.evidence.table for part in examples])
-    right = [event for part in examples for event in part.right]
-    n_rest = max(len(right) - len(pairs), 1)
+    chrf = [score for part in examples for score in part.chrf]
+    n_rest = max(len(chrf) - len(pairs), 1)
     shares = [OWN_SHARE / max(len(pairs), 1), (1 - OWN_SHARE) / n_rest]
-    weights = [shares[part.kind != "own"] for part in examples for _ in part.right]
-    return replace(fit(table, right, weights), measured=_measure(examples, table, right, weights))
+    weights = [shares[part.kind != "own"] for part in examples for _ in part.chrf]
+    return replace(fit(table, chrf, weights), measured=_measure(examples, table, chrf, weights))
 
 
 def _draw(n: int, limit: int) -> list[int]:
@@ -115,13 +115,14 @@ def _examples(
         found = translator.translate_lines(sources, split="never", guard=False)
         translations = [translation.text for translation in found]
     judged = list(zip(sources, translations, strict=True))
-    return _Examples(kind, judged, translator.evidence(judged), good(translations, [references]))
+    scores = sentence_chrf(translations, [references])
+    return _Examples(kind, judged, translator.evidence(judged), scores)
 
 
 def _measure(
     examples: Sequence[_Examples],
     table: Tensor,
-    right: Sequence[bool],
+    chrf: Sequence[float],
     weights: Sequence[float],
 ) -> dict[str, Any]:
     """What the fit is worth on sentences that it has not seen, by cross-validation."""
@@ -133,14 +134,15 @@ def _measure(
         new = [i for i, own_fold in enumerate(folds) if own_fold == fold]
         if not seen or not new:
             continue
-        fitted = fit(table[seen], [right[i] for i in seen], [weights[i] for i in seen])
+        fitted = fit(table[seen], [chrf[i] for i in seen], [weights[i] for i in seen])
         evidence = Evidence(table[new], [], [])
         found = judge(fitted, evidence, [pairs[i] for i in new])
         for i, confidence in zip(new, found, strict=True):
             confidences[i] = confidence
     log_probs = [p for part in examples for p in part.evidence.log_probs]
     n_pieces = [n for part in examples for n in part.evidence.n_pieces]
-    kinds = [part.kind for part in examples for _ in part.right]
+    kinds = [part.kind for part in examples for _ in part.chrf]
+    right = good(chrf)
     measured = {}
     for name in ("own", "spoilt", "exchanged", "other", "all"):
         rows = [i for i, kind in enumerate(kinds) if name in (kind, "all")]

@@ -10,8 +10,8 @@ GOOD_CHRF = 60
 EVENT = f"chrF of at least {GOOD_CHRF}"
 
 
-def good(translations: Sequence[str], references: Sequence[Sequence[str]]) -> list[bool]:
-    """Whether each translation is good: the event.
+def sentence_chrf(translations: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:
+    """The chrF of each translation, from 0 to 100.
 
     Args:
         translations: one a sentence.
@@ -21,9 +21,14 @@ def good(translations: Sequence[str], references: Sequence[Sequence[str]]) -> li
 
     metric = CHRF()
     return [
-        metric.sentence_score(translation, list(lines)).score >= GOOD_CHRF
+        metric.sentence_score(translation, list(lines)).score
         for translation, *lines in zip(translations, *references, strict=True)
     ]
+
+
+def good(chrf: Sequence[float]) -> list[bool]:
+    """Whether translations that have these chrF are good: the event."""
+    return [score >= GOOD_CHRF for score in chrf]
 
 
 def area_under_curve(scores: Sequence[float], events: Sequence[bool]) -> float | None:
