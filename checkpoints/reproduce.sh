@@ -35,10 +35,12 @@ fast=(--held-out "$multi30k" --beam-size 3 --precision bf16 --set search.batch_t
 translate() { # FOLDER MONO OPTIONS
   translator prepare forward-translate --output "$out/$1" --mono "$2" "${fast[@]}" "${@:3}"
 }
+tag() { # FOLDER OUTPUT: the same for German to English, where they are back-translations
+  cp -rT "$out/$1" "$out/$2"
+  sed -i 's/"tag": null/"tag": "<bt>"/' "$out/$2/corpus.json"
+}
 translate forward "$out/mono.en" --model "$out/teacher"
-# The same for German to English, where they are back-translations: their sources get a tag.
-cp -rT "$out/forward" "$out/back"
-sed -i 's/"tag": null/"tag": "<bt>"/' "$out/back/corpus.json"
+tag forward back
 
 # 3. German to English. It begins with the teacher's weights, whose embeddings know both languages.
 train de-en-first "$multi30k:2,$out/back:1" --src de --tgt en --init-from "$out/teacher" \
@@ -89,8 +91,8 @@ train en-de-fourth "$multi30k:3,$out/third:2,$out/second:1" --init-from "$out/en
   "${large[@]}" --steps 1700 --set model.dropout=0.12 --seed 12 "${part[@]}" "$@"
 
 # 8. What both together make of another part, all of it longer for a reward, teaches the first of them.
-#    (The shipped one had two processes, which make the same updates: torchrun --nproc-per-node 2 -m
-#    translator train. So had en-de-third and the last run.)
+#    (Ours had two processes, which make the same updates: torchrun --nproc-per-node 2 -m translator
+#    train. So had en-de-third and the last run.)
 translate fourth "$out/odd.en" --model "$out/en-de-german" --model "$out/en-de-fourth" \
   --set search.length_penalty=0 --set search.length_reward=0.7 --set search.no_repeat_ngram=4
 train en-de-fifth "$multi30k:2,$out/back-german:1,$out/fourth:1,$out/third:1" \
@@ -100,8 +102,7 @@ train en-de-fifth "$multi30k:2,$out/back-german:1,$out/fourth:1,$out/third:1" \
 # 9. It translates all English descriptions: the last model of German to English learns from them.
 translate fifth "$out/mono.en" --model "$out/en-de-fifth" --set search.length_penalty=1.2 \
   --set search.no_repeat_ngram=4
-cp -rT "$out/fifth" "$out/back-fifth"
-sed -i 's/"tag": null/"tag": "<bt>"/' "$out/back-fifth/corpus.json"
+tag fifth back-fifth
 train de-en "$multi30k:3,$out/back-fifth:1" --src de --tgt en --init-from "$out/de-en-second" \
   "${long[@]}" --steps 4000 --set train.cooldown=0.7 --set train.keep_checkpoints=5 \
   --set model.dropout=0.12 --seed 21 --set search.length_penalty=1.0 "${whole[@]}" "$@"

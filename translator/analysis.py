@@ -29,7 +29,7 @@ from translator.evaluate import (
 from translator.mend import NAMED, find_faults
 from translator.metrics import METRICS, read_metrics, series
 from translator.model import count_parameters
-from translator.reliability import good, sentence_chrf, summarise
+from translator.reliability import good, summarise
 from translator.robustness import robustness
 from translator.text import normalise
 from translator.translate import Translator
@@ -168,7 +168,7 @@ def analyse(
     translator = system.translator
     found = _analyse_texts(translator, test_set, hypotheses, seen)
     if translator:
-        found["confidence"] = _add_confidence(translator, test_set, found["lines"])
+        found["confidence"] = _add_confidence(translator, found["lines"])
         found["robustness"] = robustness(translator, test_set, hypotheses, system.search)
     if shown:
         found["shown"] = choose_lines([line["chrf"] for line in found["lines"]])
@@ -241,7 +241,7 @@ def _faults(translator: Translator | None, source: str, hypothesis: str) -> list
 
 
 def _add_confidence(
-    translator: Translator, test_set: TestSet, lines: Sequence[dict[str, Any]]
+    translator: Translator, lines: Sequence[dict[str, Any]]
 ) -> dict[str, Any] | None:
     """Puts the log-probability of a piece and the confidence to each line; sums up the latter."""
     pairs = [(line["source"], line["hypothesis"]) for line in lines]
@@ -254,8 +254,7 @@ def _add_confidence(
     confidences = judge(calibration, evidence, pairs)
     for line, confidence in zip(lines, confidences, strict=True):
         line["confidence"] = confidence
-    hypotheses = [line["hypothesis"] for line in lines]
-    events = good(sentence_chrf(hypotheses, test_set.references))
+    events = good([line["chrf"] for line in lines])
     return summarise(confidences, events, evidence.log_probs, evidence.n_pieces)
 
 

@@ -24,7 +24,8 @@ from translator.text import TextCodec
 from translator.tokenizer import Tokenizer
 
 IMPROBABLE = math.log(0.3)
-# Both by cross-validation, and by fits to an easy half of the sentences that judge the other.
+# Both by cross-validation, and by fits to one half of the captions, the rarer ones for instance,
+# that judge the other.
 SLOPE = 12.0  # so much more chrF multiplies the odds of a target by e
 PENALTY = 3.0  # L2, of standardised features and their squares, in sentences
 MOST_DEVIATIONS = 4.0  # from the mean: what is further away counts no more, so no square explodes
