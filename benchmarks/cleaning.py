@@ -5,7 +5,7 @@
 For each kind, over all seeds: the share of the faults that are found (or mended, for broken
 encodings), at worst and on average; the share of the untouched pairs that are dropped, of which
 many have real faults; and by which rules the faults were found. The faults are those of
-tests/faults.py.
+tests/support/faults.py.
 """
 
 import argparse
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from data_prep.affinity import Affinity
-from data_prep.clean import Cleaner, find_repeats, pair_keys, repaired, smallest
-from data_prep.corpora import load_corpus
-from translator.config import CleanConfig
+from data_prep.cleaning.clean import Cleaner, find_repeats, pair_keys, repaired, smallest
+from data_prep.cleaning.pair_score import Affinity
+from data_prep.sources.corpus import load_corpus
+from translator.config.schema import CleanConfig
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from faults import KINDS, inject  # noqa: E402
 
 

@@ -238,7 +238,7 @@ class Stages:
 
 def configuration(request: dict[str, Any], corpus: Path) -> Any:
     """The settings of all children."""
-    from translator.config import load_config
+    from translator.config.loading import load_config
 
     settings = [*MODEL, f"data.vocab_size={request['vocab_size']}", *request["set"]]
     config = load_config(request["preset"], overrides=settings)
@@ -247,9 +247,9 @@ def configuration(request: dict[str, Any], corpus: Path) -> Any:
 
 def prepare_child(request: dict[str, Any], stages: Stages) -> None:
     """Cleans, learns the vocabulary, and encodes."""
-    from data_prep.encoded import encode_corpus
-    from data_prep.prepare import learn_tokenizer
-    from data_prep.prepared import prepare_corpus
+    from data_prep.prepared.cleaned import prepare_corpus
+    from data_prep.prepared.encoded import encode_corpus
+    from data_prep.prepared.prepare import learn_tokenizer
 
     corpus, prepared, workers = (
         Path(request["corpus"]),
@@ -280,9 +280,9 @@ def start_child(request: dict[str, Any], stages: Stages) -> None:
     """Everything up to the end of a first step."""
     import torch
 
-    from translator import train
-    from translator.console import set_up_cpu
-    from translator.data import BatchSampler
+    from translator.system.machine import set_up_cpu
+    from translator.training import run as train
+    from translator.training.loader import BatchSampler
 
     stages.mark("import")
     stages.timed(train, "prepare_data", "open")
@@ -308,7 +308,7 @@ def store_child(request: dict[str, Any], stages: Stages) -> None:
     import datasets
     import torch
 
-    from data_prep.encoded import Ids
+    from data_prep.prepared.encoded import Ids
 
     prepared, arrow = Path(request["prepared"]), Path(request["arrow"])
     ids = Ids(next(prepared.glob("ids-*")), (SRC, TGT))

@@ -77,12 +77,12 @@ import torch
 from peers import Batches, Result, Sentences
 
 from translator import __version__
-from translator.checkpoint import load_model
-from translator.config import PRESETS
-from translator.data import pad_right
-from translator.model import Transformer
-from translator.search import beam_search
-from translator.tokenizer import BOS, EOS, PAD, UNK
+from translator.config.presets import PRESETS
+from translator.model.batch import pad_right
+from translator.model.transformer import Transformer
+from translator.search.beam import beam_search
+from translator.storage.model_folder import load_model
+from translator.text.tokenizer import BOS, EOS, PAD, UNK
 
 Case = tuple[int, int]  # batch size, beam size
 Seconds = dict[Case, list[list[float]]]  # of each worker, in each round
@@ -378,10 +378,10 @@ def linearity(worker: Worker, rounds: int) -> None:
 
 def quality(corpus: str, precisions: Sequence[str]) -> None:
     """What the precisions of ours cost: BLEU of the shipped model on validation data."""
-    from data_prep.corpora import load_corpus
-    from translator.console import set_up_cpu
-    from translator.evaluate import evaluate_pairs
-    from translator.translate import Translator
+    from data_prep.sources.corpus import load_corpus
+    from translator.evaluation.evaluate import evaluate_pairs
+    from translator.system.machine import set_up_cpu
+    from translator.translation.translator import Translator
 
     set_up_cpu(threads=1)
     pairs = load_corpus(corpus, "en", "de").splits["valid"]

@@ -15,11 +15,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from data_prep.corpora import load_corpus
-from translator.checkpoint import save_model
-from translator.config import PRESETS, ModelConfig
-from translator.model import Transformer
-from translator.tokenizer import Tokenizer
+from data_prep.sources.corpus import load_corpus
+from translator.config.presets import PRESETS
+from translator.config.schema import ModelConfig
+from translator.model.transformer import Transformer
+from translator.storage.model_folder import save_model
+from translator.text.tokenizer import Tokenizer
 
 POINTS = 20
 

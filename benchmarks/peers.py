@@ -18,13 +18,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from translator.tokenizer import BOS, EOS, PAD, UNK
+from translator.text.tokenizer import BOS, EOS, PAD, UNK
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from translator.config import ModelConfig
-    from translator.model import Transformer
+    from translator.config.schema import ModelConfig
+    from translator.model.transformer import Transformer
 
     Weights = dict[str, Tensor]
     Pair = tuple[Tensor, Tensor]  # weight and bias
@@ -60,7 +60,7 @@ def marian_weights(model: Transformer) -> Weights:
     """
     import torch
 
-    from translator.model import sinusoids
+    from translator.model.transformer import sinusoids
 
     config, weights = model.config, dict(model.state_dict())
     embedding = weights.pop("embedding.weight")
@@ -140,7 +140,7 @@ def load_marian(folder: Path, attention: str, precision: str) -> Any:
     import torch
     from transformers import MarianMTModel
 
-    from translator.model import sinusoids
+    from translator.model.transformer import sinusoids
 
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     marian = MarianMTModel.from_pretrained(folder, attn_implementation=attention, dtype=dtype)
@@ -183,7 +183,7 @@ def save_ctranslate2(model: Transformer, folder: Path, quantization: str) -> Non
     """Writes `model` as a folder for `ctranslate2.Translator`; its tokens are our ids as text."""
     from ctranslate2.specs import TransformerSpec
 
-    from translator.model import sinusoids
+    from translator.model.transformer import sinusoids
 
     config = model.config
     weights = {n: w.clone() for n, w in model.state_dict().items()}  # it quantises in place
@@ -223,7 +223,7 @@ def save_ours(model: Transformer, folder: Path) -> None:
 
 def search_config(beam_size: int, length: int | None, n_best: int = 1) -> Any:
     """A `SearchConfig` for outputs of `length` pieces; None: they end by themselves."""
-    from translator.config import SearchConfig
+    from translator.config.schema import SearchConfig
 
     config: dict[str, Any] = {"beam_size": beam_size, "n_best": n_best, "length_penalty": 1.0}
     if length is not None:
@@ -235,11 +235,11 @@ def our_engine(folder: Path, threads: int, precision: str) -> Engine:
     """This project."""
     import torch
 
-    from translator.config import ModelConfig
-    from translator.data import pad_right
-    from translator.incremental import IncrementalDecoder
-    from translator.model import Transformer
-    from translator.search import beam_search
+    from translator.config.schema import ModelConfig
+    from translator.model.batch import pad_right
+    from translator.model.incremental import IncrementalDecoder
+    from translator.model.transformer import Transformer
+    from translator.search.beam import beam_search
 
     torch.set_num_threads(threads)
     config = ModelConfig(**json.loads((folder / "ours" / "config.json").read_text()))
@@ -263,7 +263,7 @@ def marian_engine(folder: Path, threads: int, precision: str, attention: str) ->
     """Hugging Face's implementation of Marian; needs a forced length."""
     import torch
 
-    from translator.data import pad_right
+    from translator.model.batch import pad_right
 
     torch.set_num_threads(threads)
     model = load_marian(folder / "marian", attention, precision)

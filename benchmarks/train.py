@@ -68,10 +68,13 @@ import train_peers
 from decode import KEEP_MEMORY, VOCAB_SIZES, Setting, print_table
 
 from translator import __version__
-from translator.config import PRESETS, Config, ModelConfig, TrainConfig, load_config
-from translator.data import Batch, BatchSampler, IdPair, Loader, collate, pair_lengths
-from translator.model import Transformer, count_parameters
-from translator.tokenizer import PAD
+from translator.config.loading import load_config
+from translator.config.presets import PRESETS
+from translator.config.schema import Config, ModelConfig, TrainConfig
+from translator.model.batch import Batch, collate
+from translator.model.transformer import Transformer, count_parameters
+from translator.text.tokenizer import PAD, IdPair
+from translator.training.loader import BatchSampler, Loader, pair_lengths
 
 Pairs = Sequence[IdPair]
 
@@ -356,7 +359,7 @@ def load_pairs(arguments: argparse.Namespace) -> tuple[Pairs, Pairs]:
     if not arguments.data:
         number = 200 * arguments.max_tokens // round(arguments.length)
         return random_pairs(number, arguments.length, 1), random_pairs(500, arguments.length, 2)
-    from data_prep.prepare import prepare_data
+    from data_prep.prepared.prepare import prepare_data
 
     overrides = [f"data.corpus={arguments.data}", f"data.vocab_size={VOCAB_SIZE}"]
     found = prepare_data(load_config("tiny", overrides=overrides))

@@ -27,12 +27,12 @@ import torch.nn.functional as F
 from peers import N_POSITIONS, marian_config, marian_weights
 from torch import Tensor, nn
 
-from translator.config import ModelConfig, TrainConfig
-from translator.data import Batch
-from translator.model import MultiHeadAttention, Transformer, sinusoids
-from translator.optim import learning_rate
-from translator.tokenizer import PAD
-from translator.update import Updater
+from translator.config.schema import ModelConfig, TrainConfig
+from translator.model.batch import Batch
+from translator.model.transformer import MultiHeadAttention, Transformer, sinusoids
+from translator.text.tokenizer import PAD
+from translator.training.optim import learning_rate
+from translator.training.update import Updater
 
 LAST = 50  # steps whose loss is the end of a curve
 

@@ -24,20 +24,22 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_prep.clean import CONTAMINATED, DUPLICATE, Cleaner
-from data_prep.contamination import HeldOut
-from data_prep.corpora import TextPair, load_corpus, open_corpus
-from data_prep.formats import iterate_lines, text_lines
-from data_prep.rules import pair_key, repair
-from translator import guards
-from translator.checkpoint import read_description, write_file
-from translator.config import CleanConfig, SearchConfig, TranslatorError
-from translator.data import derive_seed
-from translator.segments import Translation
-from translator.stream import translate_to_file
-from translator.text import normalise
-from translator.tokenizer import Tokenizer
-from translator.translate import Translator
+from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, Cleaner
+from data_prep.cleaning.contamination import HeldOut
+from data_prep.cleaning.rules import pair_key, repair
+from data_prep.sources.corpus import load_corpus, open_corpus
+from translator.config.errors import TranslatorError
+from translator.config.schema import CleanConfig, SearchConfig
+from translator.storage.model_folder import read_description
+from translator.system.disk import write_file
+from translator.system.seeds import derive_seed
+from translator.text.codec import normalise
+from translator.text.lines import TextPair, iterate_lines, text_lines
+from translator.text.tokenizer import Tokenizer
+from translator.translation.faults import faults
+from translator.translation.files import translate_to_file
+from translator.translation.result import Translation
+from translator.translation.translator import Translator
 
 METHODS = ("beam", "sample", "noisy")
 TAG = "<bt>"
@@ -130,7 +132,8 @@ def synthesise(
         method: "beam", "sample", or "noisy", which is for `back`.
         tag: whether the tag leads the sources in training; default: if `back`.
         search: settings of the search, of which the method sets `decode`; default: the model's.
-        clean: what is without fault, beside translator/guards.py; alignment is not judged.
+        clean: what is without fault, beside translator/translation/faults.py; alignment is not
+            judged.
         held_out: corpora; what is, or nearly is, in their validation and test splits stays out.
         show_bar: whether there is a progress bar.
 
@@ -288,5 +291,5 @@ def _fault(human: str, synthetic: str, cleaner: Cleaner, translator: Translator)
     if fault is None:
         encode = translator.model.tokenizer.encode
         src_pieces, tgt_pieces = (len(encode(normalise(text))) for text in (human, synthetic))
-        fault = next(iter(guards.faults(human, synthetic, src_pieces, tgt_pieces)), None)
+        fault = next(iter(faults(human, synthetic, src_pieces, tgt_pieces)), None)
     return fault

@@ -14,12 +14,13 @@ import hypothesis.configuration
 import pytest
 import torch
 
-from translator.checkpoint import Model, TrainingState, save_checkpoint, save_model
-from translator.config import Config, DataConfig, ModelConfig, SearchConfig, TrainConfig
-from translator.model import Transformer
-from translator.text import normalise
-from translator.tokenizer import Tokenizer
-from translator.translate import Translator
+from translator.config.schema import Config, DataConfig, ModelConfig, SearchConfig, TrainConfig
+from translator.model.transformer import Transformer
+from translator.storage.model_folder import Model, save_model
+from translator.storage.training_state import TrainingState, save_checkpoint
+from translator.text.codec import normalise
+from translator.text.tokenizer import Tokenizer
+from translator.translation.translator import Translator
 
 torch.set_num_threads(1)  # tiny matrices gain nothing from a second one
 # The same examples in every run, and no judgement about time on a busy machine.

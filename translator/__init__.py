@@ -1,7 +1,5 @@
 """A small English-German Transformer: train it, translate with it, score it.
 
-Training is `translator.train.train(config, folder)`.
-
 >>> from translator import Translator
 >>> Translator.load().translate(["A dog runs along the beach."])
 """
@@ -9,17 +7,21 @@ Training is `translator.train.train(config, folder)`.
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Translator", "TranslatorError", "load_config"]
+__all__ = ["Config", "Translator", "TranslatorError", "load_config", "train"]
 
 if TYPE_CHECKING:
-    from translator.config import Config, TranslatorError, load_config
-    from translator.translate import Translator
+    from translator.config.errors import TranslatorError
+    from translator.config.loading import load_config
+    from translator.config.schema import Config
+    from translator.training.train import train
+    from translator.translation.translator import Translator
 
 _HOMES = {
-    "Config": "translator.config",
-    "TranslatorError": "translator.config",
-    "load_config": "translator.config",
-    "Translator": "translator.translate",
+    "Config": "translator.config.schema",
+    "Translator": "translator.translation.translator",
+    "TranslatorError": "translator.config.errors",
+    "load_config": "translator.config.loading",
+    "train": "translator.training.train",
 }
 
 

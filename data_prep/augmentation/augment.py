@@ -1,0 +1,209 @@
+"""What is done to training pairs anew in every epoch.
+
+**Copy placeholders** are how the model learns to carry over what it has never seen. At translation,
+spans that the vocabulary cannot spell (emoji, Greek, URLs) stand as `<copy_i>` in the source, and
+the model puts `<copy_i>` where it belongs in the target. For that, a share of the training pairs
+gets placeholders: beside or in place of words that translate each other, at the very start, or at
+the very end. Which words translate each other is learnt from the corpus by IBM Model 1 (Brown et
+al. 1993).
+
+**Noise in the text** (noise.py, beside this file) is made of the text of those pairs that it is
+drawn for; what cannot be spelt then becomes placeholders as it does at translation.
+"""
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from data_prep.augmentation.copy_placeholders import CopyNoise, learn_lexicon, split_tag
+from data_prep.augmentation.noise import Noise, Whole, draw
+from data_prep.augmentation.subword_sampling import SegmentSampler
+from translator.config.schema import DataConfig, NoiseConfig
+from translator.system.seeds import derive_seed
+from translator.text.codec import TextCodec, target_ids
+from translator.text.lines import TextPair
+from translator.text.tokenizer import IdPair, Tokenizer
+
+# (lengths, epoch, seed) -> the lengths in this epoch, `(2, N)` both.
+Stretch = Callable[[Tensor, int, int], Tensor]
+
+
+@lru_cache(maxsize=64)
+def _key(seed: int, what: str, epoch: int) -> int:
+    return derive_seed(seed, what, epoch)
+
+
+@dataclass(frozen=True)
+class TextNoise:
+    """Changes the text of the pairs that `noise` chooses, anew in every epoch.
+
+    A pair stays as it is if noise would make it longer than `max_length`, or give its source a
+    placeholder that its target has not. `n_forward` parts the two directions.
+    """
+
+    noise: Noise
+    codec: TextCodec
+    pairs: Sequence[IdPair]
+    n_forward: int
+    max_length: int
+
+    def __call__(self, pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
+        """The pair, whose source is without tags, with or without noise; a pure function."""
+        kinds = self.noise.choose(self._draws(index, epoch, seed))
+        if not kinds:
+            return pair
+        rng = random.Random(derive_seed(seed, "noise", epoch, index))
+        before = self._text(index)
+        after = self.noise.apply(kinds, before, lambda: self._others(index, epoch, seed), rng)
+        if after == before:
+            return pair
+        return self._encode(*after) or pair
+
+    def _draws(self, index: Whole, epoch: int, seed: int) -> Iterator[Whole]:
+        return (draw(_key(seed, row[0][0], epoch), index) for row in self.noise.rows)
+
+    def _text(self, index: int) -> TextPair:
+        """The normalised text of a pair; tags are no part of it."""
+        src, tgt = self.pairs[index]
+        return self.codec.tokenizer.decode(src), self.codec.tokenizer.decode(tgt)
+
+    def _encode(self, src_text: str, tgt_text: str) -> IdPair | None:
+        """The text as ids, with placeholders on both sides; None where that cannot be."""
+        source = self.codec.encode(src_text)
+        src, tgt = source.ids, target_ids(self.codec, tgt_text, source)
+        copies = [i for i in src if i in self.codec.tokenizer.copy_ids]
+        whole = len(set(copies)) == len(copies) and set(copies) <= set(tgt)
+        return (src, tgt) if whole and max(len(src), len(tgt)) <= self.max_length else None
+
+    def _partners(self, index: Whole, start: Whole, n: Whole, key: int) -> tuple[Whole, Whole]:
+        """What is joined to a pair: one of the `n` from `start` on, and perhaps, where that is not
+        -1, a second one."""
+        first, second, both = (draw(key + k, index) for k in range(3))
+        return start + (first * n >> 32), (start + (second * n >> 32) + 1) * (both & 1) - 1
+
+    def _others(self, index: int, epoch: int, seed: int) -> list[TextPair]:
+        """One or two other pairs of the same direction; as many as fit, of the same kind."""
+        n = self.n_forward
+        start, n = (0, n) if index < n else (n, len(self.pairs) - n)
+        src, tgt = self.pairs[index]
+        lengths = len(src), len(tgt)
+        tag = [self.codec.tokenizer.bt_id]
+        found = []
+        for other in self._partners(index, start, n, _key(seed, "partners", epoch)):
+            if other < 0:
+                continue
+            other_src, other_tgt = self.pairs[other]
+            longer = lengths[0] + len(other_src), lengths[1] + len(other_tgt)
+            # A synthetic text is joined to its like, and is nothing that one should learn to write.
+            alike = (other_src[:1] == tag) == (src[:1] == tag) and other_tgt[:1] != tag
+            if alike and max(longer) <= self.max_length:
+                found.append(self._text(other))
+                lengths = longer
+        return found
+
+    def lengths(self, plain: Tensor, epoch: int, seed: int) -> Tensor:
+        """About how long all pairs are in an epoch, so that like lengths can be put together.
+
+        Joined pairs are as long as they will be, and others as their kind of noise makes pairs on
+        average. Without this a batch would be as wide as the one pair in it that stands in
+        capitals, which are three times as many pieces in a vocabulary that has seen few.
+
+        Args:
+            plain: `(2, N)`, the lengths without noise.
+        """
+        plain = plain.long()
+        longest = max(self.max_length, int(plain.max()))
+        draws = self._draws(torch.arange(plain.shape[1]), epoch, seed)
+        sizes = plain
+        for row, x in zip(self.noise.rows, draws, strict=True):
+            for kind, low, high in row:
+                at = ((low <= x) & (x < high)).nonzero().flatten()
+                if kind == "join":
+                    for more in self._joined(at, plain, epoch, seed):
+                        longer = sizes.index_add(1, at, more)
+                        sizes = torch.where(longer.amax(0) <= longest, longer, sizes)
+                elif len(at):
+                    longer = (sizes[:, at] * self._growth(kind)).round().long()
+                    fits = longer.amax(0) <= longest
+                    sizes = sizes.index_copy(1, at[fits], longer[:, fits])
+        return sizes
+
+    def _joined(self, at: Tensor, plain: Tensor, epoch: int, seed: int) -> Iterator[Tensor]:
+        """How much longer `(2, M)` the pairs at `at` become by a first and by a second partner."""
+        back = at >= self.n_forward
+        n = torch.where(back, plain.shape[1] - self.n_forward, self.n_forward)
+        key = _key(seed, "partners", epoch)
+        for partner in self._partners(at, back * self.n_forward, n, key):
+            yield plain[:, partner] * (partner >= 0)
+
+    def _growth(self, kind: str, sample: int = 200) -> Tensor:
+        """By what factor `(2, 1)` a kind of noise makes source and target longer on average."""
+        rng = random.Random(0)
+        sums = torch.ones(2, 2)  # (before and after, side)
+        for index in range(0, len(self.pairs), max(1, len(self.pairs) // sample)):
+            changed = self._encode(*self.noise.apply([kind], self._text(index), list, rng))
+            if changed:
+                sums += torch.tensor([[*map(len, pair)] for pair in (self.pairs[index], changed)])
+        return (sums[1] / sums[0])[:, None]
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a training pair anew in every epoch, a pure function.
+
+    It gets noise, or else perhaps placeholders; without placeholders it is cut into other pieces;
+    then the direction's tag leads its source. The second half of the pairs goes the other way where
+    there are two `tags`. The tag of a synthetic source stays before it, behind the direction's.
+    """
+
+    tokenizer: Tokenizer
+    copies: CopyNoise | None
+    noise: TextNoise | None
+    segments: SegmentSampler | None
+    tags: Sequence[int]
+    n_forward: int
+
+    @property
+    def stretch(self) -> Stretch | None:
+        """What is done to the lengths of pairs, if that is much."""
+        return self.noise.lengths if self.noise else None
+
+    def __call__(self, pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
+        lead, pair = split_tag(pair, self.tokenizer)
+        found = self.noise(pair, index, epoch, seed) if self.noise else pair
+        if self.copies is not None and found is pair:
+            found = self.copies(pair, index, epoch, seed)
+        if self.segments is not None and not set(found[0]).intersection(self.tokenizer.copy_ids):
+            rng = random.Random(derive_seed(seed, "segments", epoch, index))
+            src, tgt = (self.segments(self.tokenizer.decode(side), rng) for side in found)
+            found = src, tgt
+        if self.tags:
+            lead = [self.tags[index >= self.n_forward], *lead]
+        return ([*lead, *found[0]], found[1]) if lead else found
+
+
+def build_augmentation(
+    config: DataConfig,
+    pairs: Sequence[IdPair],
+    tokenizer: Tokenizer,
+    noise_config: NoiseConfig | None = None,
+) -> Augmentation | None:
+    """What the settings ask for; None if nothing."""
+    copies = noise = segments = None
+    n_forward = len(pairs) // 2 if config.bidirectional else len(pairs)
+    if config.copy_rate > 0:
+        copies = CopyNoise(learn_lexicon(pairs, tokenizer), tokenizer.copy_ids, config.copy_rate)
+    if kinds := Noise(noise_config or NoiseConfig()):
+        noise = TextNoise(kinds, TextCodec(tokenizer), pairs, n_forward, config.max_length)
+    if config.unigram_alpha > 0:
+        segments = SegmentSampler(tokenizer, alpha=config.unigram_alpha)
+    elif config.bpe_dropout > 0:
+        segments = SegmentSampler(tokenizer, bpe_dropout=config.bpe_dropout)
+    tags = [tokenizer.tag(t) for t in (config.tgt, config.src)] if config.bidirectional else []
+    if not (copies or noise or segments or tags):
+        return None
+    return Augmentation(tokenizer, copies, noise, segments, tags, n_forward)

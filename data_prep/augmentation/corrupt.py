@@ -1,0 +1,105 @@
+"""Spoilt inputs: what a model is asked beside its corpus, to learn when its answers are not good.
+
+Each kind is a pure function `kind(pair, other, rng) -> (src, tgt)` of two normalised pairs. The
+target stays the first pair's where a good translation of the spoilt source would still be it, or
+where there is none at all: then nothing comes near it. Unlike noise (noise.py), of which some kinds
+are made here too, most of this is not to be learnt from.
+"""
+
+import random
+from collections.abc import Sequence
+
+from data_prep.augmentation import noise
+from translator.text.codec import normalise
+from translator.text.lines import TextPair
+
+_VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
+
+
+def shuffled(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """The words of the source in random order."""
+    words = pair[0].split()
+    return " ".join(rng.sample(words, len(words))), pair[1]
+
+
+def mixed(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """Half of the source's words, each replaced by one of the other pair's."""
+    words, strange = pair[0].split(), other[0].split()
+    for i in rng.sample(range(len(words)), -(-len(words) // 2)):
+        words[i] = rng.choice(strange)
+    return " ".join(words), pair[1]
+
+
+def cut_off(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """The source's first words, at least one and not all of them."""
+    words = pair[0].split()
+    return " ".join(words[: rng.randint(1, max(1, len(words) - 1))]), pair[1]
+
+
+def single_words(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """One to three words of the source, from anywhere in it, without its marks; maybe capital."""
+    words = [word.strip(".,;:!?\"'()") for word in pair[0].split()]
+    chosen = " ".join(rng.choices(words, k=rng.randint(1, 3)))
+    return rng.choice((str, str.capitalize, str.title))(chosen), pair[1]
+
+
+def foreign(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """The source in no language: every vowel is another one, every consonant too."""
+    exchanged = "".join("".join(rng.sample(x, len(x))) for x in (_VOWELS, _CONSONANTS))
+    letters = _VOWELS + _CONSONANTS
+    table = str.maketrans(letters + letters.upper(), exchanged + exchanged.upper())
+    return pair[0].translate(table), pair[1]
+
+
+def target_language(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """The target as the source, of which it is the best translation."""
+    return pair[1], pair[1]
+
+
+def joined(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """Both pairs on a line."""
+    return noise.join([pair, other])
+
+
+def typos(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """Slips of the finger, twice as many as in noise."""
+    return noise.typos(*noise.typos(*pair, rng), rng)
+
+
+def capitals(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """Both sides in capitals."""
+    return noise.capitals(*pair, rng)
+
+
+def headline(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """Both sides with a capital at each word."""
+    return noise.title_case(*pair, rng)
+
+
+def lower_case(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """The source without capitals."""
+    return noise.lower_case(*pair, rng)
+
+
+def inline(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+    """An emoji, a number or an address on both sides."""
+    return noise.inline(*pair, rng)
+
+
+KINDS = (
+    *(shuffled, mixed, cut_off, single_words, foreign, target_language),
+    *(joined, typos, capitals, headline, lower_case, inline),
+)
+
+
+def spoil(pairs: Sequence[TextPair], n: int, seed: int = 1) -> list[TextPair]:
+    """`n` spoilt pairs, of all kinds alike; the same for the same pairs, `n` and seed."""
+    rng = random.Random(seed)
+    clean = [pair for pair in ((normalise(s), normalise(t)) for s, t in pairs) if all(pair)]
+    if not clean:
+        return []
+    found = []
+    for i in range(n):
+        src, tgt = KINDS[i % len(KINDS)](rng.choice(clean), rng.choice(clean), rng)
+        found.append((normalise(src), normalise(tgt)))
+    return found

@@ -1,0 +1,268 @@
+"""Noise in the text of training pairs, so that a model bears what users write.
+
+Each kind is a pure function `kind(src, tgt, rng) -> (src, tgt)` of normalised text, named as its
+rate in the section `noise` of the settings. What is a style (capitals, a missing full stop) or
+belongs to no language (an emoji, an address) goes to both sides, so that the translation keeps it.
+What is a slip (typos, neglected capitals) goes to the source alone: the target stays right.
+
+The kinds, after OpusTrainer (Bogoychev et al. 2023, arXiv:2311.14838), in the order in which they
+are done; of those in one row at most one is:
+
+    join
+    no_final_stop, final_stop         of the last sentence
+    typos
+    capitals, title_case, lower_case  so that typos change letters as they were typed
+    inline                            last, so that nothing changes it
+"""
+
+import itertools
+import random
+import re
+import string
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from torch import Tensor
+
+from translator.config.schema import NoiseConfig
+from translator.text.codec import normalise
+from translator.text.lines import TextPair
+from translator.text.sentences import split_sentences
+
+Whole = TypeVar("Whole", int, Tensor)
+
+_ADDRESS = re.compile(r"://|www\.|@")  # in a web or mail address, which is left as it is
+_INITIAL = re.compile(r"[^\w\s]*[^\W\d_]")  # a word's first letter, with the marks before it
+# A word of four letters or more within punctuation marks; neither a number nor a hashtag.
+_LETTERS = re.compile(r"([\"'“”„‘‚«»(\[]*)([^\W\d_]{4,})([.,;:!?…\"'“”’‘«»)\]]*)")
+
+_KEY_ROWS = ("qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm")  # QWERTY, QWERTZ
+_NEIGHBOURS: dict[str, str] = defaultdict(str)
+
+
+for _row in _KEY_ROWS:
+    for _one, _other in itertools.pairwise(_row):
+        _NEIGHBOURS[_one] += _other
+        _NEIGHBOURS[_other] += _one
+
+
+# Of one code point and of several: with a skin colour, a selector, a joiner, a pair of letters.
+EMOJI = [*"😀😂😉😎😢😡🤔👍👏🙏💪💔🔥🎉✨⭐✅❌⚽🐶🍕🚀", "👍🏽", "❤️", "👩\u200d💻", "🇩🇪"]
+
+
+def _change_words(change: Callable[[str], str], text: str) -> str:
+    return " ".join(w if _ADDRESS.search(w) else change(w) for w in text.split(" "))
+
+
+def no_final_stop(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """Both sides without the ".", "!" or "?" that both end in."""
+    marks = ".!?"
+    if src[-1:] == tgt[-1:] and src.endswith(tuple(marks)):
+        shorter = src[:-1], tgt[:-1]
+        if all(side and side[-1] not in f"{marks}… " for side in shorter):
+            return shorter
+    return src, tgt
+
+
+def final_stop(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """Both sides with a full stop, where both end in a letter or digit."""
+    if src[-1:].isalnum() and tgt[-1:].isalnum():
+        return f"{src}.", f"{tgt}."
+    return src, tgt
+
+
+def typos(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """The source with one to three slips of the finger, at most one in three words; the target not.
+
+    Never in a number, an address or a short word, nor in a word that the target has too, such as a
+    name: a model that learns to write other names than it reads would do so.
+    """
+    in_target = set(re.findall(r"\w+", tgt))
+    words = src.split(" ")
+    matches = {i: match for i, word in enumerate(words) if (match := _LETTERS.fullmatch(word))}
+    places = [i for i, match in matches.items() if match[2] not in in_target]
+    if not places:
+        return src, tgt
+    for i in rng.sample(places, rng.randint(1, max(1, min(3, len(places) // 3)))):
+        opening, word, closing = matches[i].groups()
+        words[i] = opening + _slip(word, rng) + closing
+    return " ".join(words), tgt
+
+
+def _slip(word: str, rng: random.Random) -> str:
+    """Two letters swapped, or one dropped, doubled, or that of the key beside it; not the first."""
+    i = rng.randrange(1, len(word) - 1)
+    letter = word[i]
+    beside = rng.choice(_NEIGHBOURS.get(letter.lower(), letter))
+    changed = (
+        word[i + 1] + letter + word[i + 2 :],
+        word[i + 1 :],
+        letter + word[i:],
+        (beside.upper() if letter.isupper() else beside) + word[i + 1 :],
+    )
+    return rng.choice([s for s in (word[:i] + end for end in changed) if s != word])
+
+
+def capitals(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """Both sides in capitals: who shouts, or titles so, means the translation too. ß becomes SS."""
+    return _change_words(str.upper, src), _change_words(str.upper, tgt)
+
+
+def title_case(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """Both sides with a capital at each word, a style of headlines; "don't" becomes "Don't"."""
+
+    def change(word: str) -> str:
+        if not (found := _INITIAL.match(word)):  # "3rd"
+            return word
+        i = found.end() - 1
+        return word[:i] + word[i].title() + word[i + 1 :]  # of "ﬁ" only the first half
+
+    return _change_words(change, src), _change_words(change, tgt)
+
+
+def lower_case(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """The source without capitals, as people type in haste; the target stays right."""
+    return _change_words(str.lower, src), tgt
+
+
+def inline(src: str, tgt: str, rng: random.Random) -> TextPair:
+    """An emoji, a number, a web or a mail address, the same at the same place of both sides.
+
+    That is before, behind or between the sentences; not between if the sides have not the same
+    number of them.
+    """
+    item = rng.choice((_emoji, _number, _web_address, _mail_address))(rng)
+    sides = [[sentence for sentence, _ in split_sentences(side, "")] for side in (src, tgt)]
+    if len(sides[0]) != len(sides[1]):
+        sides = [[src], [tgt]]
+    place = rng.randint(0, len(sides[0]))
+    for sentences in sides:
+        sentences.insert(place, item)
+    return " ".join(sides[0]), " ".join(sides[1])
+
+
+def _emoji(rng: random.Random) -> str:
+    return rng.choice(EMOJI)
+
+
+def _number(rng: random.Random) -> str:
+    return str(rng.randrange(10 ** rng.randint(1, 6)))  # no marks: they differ by language
+
+
+def _web_address(rng: random.Random) -> str:
+    start = rng.choice(("https://", "http://", "www."))
+    return f"{start}{_host(rng)}{rng.choice(('', f'/{_name(rng)}'))}"
+
+
+def _mail_address(rng: random.Random) -> str:
+    return f"{_name(rng)}@{_host(rng)}"
+
+
+def _host(rng: random.Random) -> str:
+    return f"{_name(rng)}.{rng.choice(('com', 'de', 'org', 'net'))}"
+
+
+def _name(rng: random.Random) -> str:
+    return "".join(rng.choices(string.ascii_lowercase, k=rng.randint(3, 9)))
+
+
+def join(pairs: Sequence[TextPair]) -> TextPair:
+    """Several pairs as one, with a space between them."""
+    return " ".join(src for src, _ in pairs), " ".join(tgt for _, tgt in pairs)
+
+
+_CHANGES = {
+    change.__name__: change
+    for change in (
+        *(no_final_stop, final_stop, typos),
+        *(capitals, title_case, lower_case, inline),
+    )
+}
+# In order; of those in one row at most one is done.
+_ROWS = (
+    ("join",),
+    ("no_final_stop", "final_stop"),
+    ("typos",),
+    ("capitals", "title_case", "lower_case"),
+    ("inline",),
+)
+
+
+_LOW = (1 << 32) - 1
+
+
+def draw(key: int, index: Whole) -> Whole:
+    """A whole number below 2^32 for each index, as if at random: a pure function.
+
+    Unlike a generator it does for one index what it does for all of them at once, so that a sampler
+    can know what the loader will draw. It is lowbias32 of C. Wellons' hash-prospector, twice.
+
+    Args:
+        key: any number below 2^64; for other numbers, other draws.
+        index: below 2^32; int64 if it is a tensor.
+    """
+    x = index ^ (key & _LOW)
+    for half in (key >> 32, 0):
+        x = x ^ (x >> 16)
+        x = x * 0x7FEB352D & _LOW  # what overflows is above these bits
+        x = x ^ (x >> 15)
+        x = x * 0x846CA68B & _LOW
+        x = x ^ (x >> 16) ^ half
+    return x
+
+
+class Noise:
+    """All kinds at the rates of a config: `noise(pair, others, rng)`.
+
+    A rate is the share of the pairs for which a kind is chosen; where it has nothing to do (no stop
+    to drop, no other pair that fits), it does nothing. Rows are independent of each other.
+
+    Attributes:
+        rows: for each row its kinds, each with the draws (low <= draw < high) that choose it.
+    """
+
+    def __init__(self, config: NoiseConfig):
+        self.rows: list[list[tuple[str, int, int]]] = []
+        for kinds in _ROWS:
+            ends = itertools.accumulate((config.rate(kind) for kind in kinds), initial=0.0)
+            bounds = itertools.pairwise(round(end * (1 << 32)) for end in ends)
+            self.rows.append([(kind, *ends) for kind, ends in zip(kinds, bounds, strict=True)])
+
+    def __bool__(self) -> bool:
+        """Is there any noise?"""
+        return any(low < high for row in self.rows for _, low, high in row)
+
+    def choose(self, draws: Iterable[int]) -> list[str]:
+        """The kinds for one pair, most often none, by one draw a row."""
+        return [
+            kind
+            for row, x in zip(self.rows, draws, strict=True)
+            for kind, low, high in row
+            if low <= x < high
+        ]
+
+    def apply(
+        self,
+        kinds: Sequence[str],
+        pair: TextPair,
+        others: Callable[[], Sequence[TextPair]],
+        rng: random.Random,
+    ) -> TextPair:
+        """The pair with noise of the kinds that were chosen.
+
+        Args:
+            kinds: what `choose` returned.
+            pair: normalised text.
+            others: gives what is to be joined to the pair, nothing if nothing fits.
+            rng: where all further choices come from.
+        """
+        for kind in kinds:
+            pair = join([pair, *others()]) if kind == "join" else _CHANGES[kind](*pair, rng)
+        return normalise(pair[0]), normalise(pair[1])  # capitals can come apart
+
+    def __call__(
+        self, pair: TextPair, others: Callable[[], Sequence[TextPair]], rng: random.Random
+    ) -> TextPair:
+        """The pair, with noise or as it is: a pure function of the arguments and `rng`'s state."""
+        return self.apply(self.choose(rng.getrandbits(32) for _ in self.rows), pair, others, rng)

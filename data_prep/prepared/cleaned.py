@@ -1,0 +1,402 @@
+"""A corpus on disk, cleaned once: what `translator prepare` makes and training reads.
+
+    FOLDER/
+      train.de.*, train.en.*  the pairs worth training on, as text (data_prep/sources/mapped.py)
+      valid.*, test*.*        the other splits, as they were read
+      tokenizer-KEY.model     learnt from them
+      ids-KEY/                train as the ids of one tokenizer
+      manifest.json           what all was made from, and the report; it comes last
+      making.json, shards/    while it is being made
+
+The work is done in shards, three times: all pairs are read and get keys; then, when it is known
+which keys stand there twice and what the words of the corpus mean, each pair is judged; and with a
+tokenizer all are encoded (encoded.py). None of it holds more than some shards in memory.
+Both directions of translation share the work: it is done with the languages in the order of the
+alphabet.
+
+A corpus that is given no folder is prepared in the cache: $TRANSLATOR_CACHE, else
+~/.cache/translator. A folder there is named after all that it depends on, and may be deleted at any
+time.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from array import array
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from dataclasses import asdict, dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_prep.cleaning.clean import Cleaner, CleanReport, find_repeats, pair_keys, repaired
+from data_prep.cleaning.contamination import HeldOut
+from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, Affinity
+from data_prep.cleaning.rules import Languages
+from data_prep.prepared.shards import (
+    SHARD,
+    Progress,
+    Share,
+    Work,
+    alone,
+    chunked,
+    make_shards,
+    merge,
+    no_progress,
+    present,
+    read_report,
+)
+from data_prep.sources.corpus import (
+    corpus_identity,
+    held_out_places,
+    local_path,
+    open_corpus,
+    read_tag,
+)
+from data_prep.sources.formats import Source
+from data_prep.sources.mapped import MANIFEST, Pairs, Writer, is_prepared, read_manifest, text_pairs
+from translator.config.errors import TranslatorError
+from translator.config.schema import CleanConfig
+from translator.system.disk import as_json, write_whole, writing
+from translator.text.lines import TextPair
+
+VERSION = 1  # of what is written, and of what the rules find
+MAKING = "making.json"
+REPEATED, AWAY = 1, 2  # marks of pairs: stands there again; held out for validation
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A prepared corpus, in one direction."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    languages: Languages  # source and target
+
+    @property
+    def train(self) -> Pairs[str]:
+        """The pairs worth training on."""
+        return text_pairs(self.folder, "train", *self.languages)
+
+    @property
+    def splits(self) -> dict[str, list[TextPair]]:
+        """The other splits."""
+        names = self.manifest["held_out"]
+        return {name: text_pairs(self.folder, name, *self.languages)[:] for name in names}
+
+    @property
+    def n_words(self) -> int:
+        """Words of both sides of the training pairs."""
+        after = self.manifest["report"]["after"]
+        return sum(int(after[f"{language}_words"]) for language in self.languages)
+
+
+def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
+    """The prepared corpus in a folder.
+
+    Raises:
+        TranslatorError: it is damaged, of another version, or in other languages.
+    """
+    manifest = read_manifest(folder, "version")
+    if manifest["version"] != VERSION:
+        raise TranslatorError(f"{folder} is of another version: prepare the corpus anew.")
+    keys = ("made_from", "languages", "clean", "tag", "held_out", "fingerprint", "report")
+    languages = read_manifest(folder, *keys)["languages"]
+    if sorted((src, tgt)) != languages:
+        raise TranslatorError(f"{folder} holds {'-'.join(languages)}, not {src}-{tgt}.")
+    return Prepared(folder, manifest, (src, tgt))
+
+
+def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages: Languages) -> None:
+    writers = [Writer(folder / f"{split}.{language}") for language in languages]
+    for chunk in chunked(pairs):
+        for side, writer in enumerate(writers):
+            writer.extend(pair[side].encode() for pair in chunk)
+    for writer in writers:
+        writer.close()
+
+
+@dataclass(frozen=True)
+class _Read:
+    """First: the text as it is, and the pairs' keys."""
+
+    config: CleanConfig
+    languages: Languages
+
+    def __call__(self, pairs: Sequence[TextPair], folder: Path) -> dict[str, Any]:
+        _write_pairs(folder, "train", pairs, self.languages)
+        (folder / "keys").write_bytes(pair_keys(pairs, self.config).tobytes())
+        return {"pairs": len(pairs)}
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A shard of the first kind, and the marks of its pairs."""
+
+    shard: Path
+    marks: bytes
+
+    def __len__(self) -> int:
+        return len(self.marks)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """Second: the pairs worth training on."""
+
+    cleaner: Cleaner
+
+    def __call__(self, piece: _Piece, folder: Path) -> dict[str, Any]:
+        languages = self.cleaner.languages
+        rows = zip(text_pairs(piece.shard, "train", *languages), piece.marks, strict=True)
+        stays = [(pair, mark) for pair, mark in rows if mark != AWAY]
+        again = [mark == REPEATED for _, mark in stays]
+        kept, report = self.cleaner([pair for pair, _ in stays], again)
+        _write_pairs(folder, "train", kept, languages)
+        return report.as_dict()
+
+
+def cache_folder(name: str, made_from: Sequence[Any]) -> Path:
+    """Where a corpus is prepared that is given no folder."""
+    key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    cache = Path(os.environ.get("TRANSLATOR_CACHE") or caches / "translator")
+    return cache / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[-40:].strip('-')}-{key}"
+
+
+def prepare_corpus(
+    name: str,
+    src: str,
+    tgt: str,
+    config: CleanConfig,
+    folder: Path | None = None,
+    *,
+    beside: Prepared | None = None,
+    seed: int = 1,
+    workers: int = 1,
+    share: Share = (0, 1),
+    progress: Progress = no_progress,
+) -> Prepared | None:
+    """Cleans a corpus into a folder; goes on where an earlier call was interrupted.
+
+    Args:
+        name: see `open_corpus`; a folder that is prepared already is taken as it is, if it stands
+            alone.
+        src, tgt: languages.
+        config: the rules.
+        folder: new, or of the same corpus; default: in the cache.
+        beside: the first corpus of a mixture: what it holds out is kept out here too, and nothing
+            is held out of this one.
+        seed: of what is held out, and of the samples in the report.
+        workers: processes.
+        share: which shards are made here.
+        progress: is told how far it is.
+
+    Returns:
+        None if shards are missing that other machines make.
+
+    Raises:
+        TranslatorError: the corpus is broken, or the disk; or the folder holds something else.
+    """
+    languages = min(src, tgt), max(src, tgt)
+    config = config.resolve()
+    path = local_path(name)
+    if path and is_prepared(path) and not (folder or beside):
+        found = open_prepared(path, src, tgt)
+        _check_rules(found, config)
+        return found
+    has_ftfy = config.repair and find_spec("ftfy") is not None  # which mends more
+    made_from = [VERSION, corpus_identity(name, *languages), languages, asdict(config), seed]
+    made_from.append(has_ftfy)
+    made_from.append(beside and beside.manifest["made_from"])
+    made_from = json.loads(json.dumps(made_from))  # as it will be read
+    folder = folder or cache_folder(path.name if path else name, made_from)
+    about = {
+        "version": VERSION,
+        "made_from": made_from,
+        "corpus": name,
+        "languages": list(languages),
+        "seed": seed,
+        "clean": asdict(config),
+        "tag": read_tag(path) if path else None,
+    }
+    with writing(folder):
+        _check_folder(folder, made_from, languages)
+        if not is_prepared(folder):
+            sources = open_corpus(name, *languages)  # fails before anything is written
+            away = open_prepared(beside.folder, *languages).splits if beside else None
+            folder.mkdir(parents=True, exist_ok=True)
+            with alone(folder, f"{share[0]}-{share[1]}"):
+                _check_folder(folder, made_from, languages)  # it may have become another's
+                if not is_prepared(folder):  # nor has another process done it meanwhile
+                    write_whole(folder / MAKING, as_json(made_from))
+                    work = partial(make_shards, workers=workers, share=share)
+                    _make(sources, away, config, about, folder, work, progress)
+            if not is_prepared(folder):
+                return None
+        shutil.rmtree(folder / "shards", ignore_errors=True)
+        (folder / MAKING).unlink(missing_ok=True)
+    return open_prepared(folder, src, tgt)
+
+
+def _check_rules(prepared: Prepared, config: CleanConfig) -> None:
+    before = prepared.manifest["clean"]
+    changes = [
+        f"clean.{key}: {before.get(key)} -> {value}"
+        for key, value in asdict(config).items()
+        if before.get(key) != value
+    ]
+    if changes:
+        raise TranslatorError(
+            f"{prepared.folder} was prepared by other rules ({'; '.join(changes)}): use those, "
+            "or prepare the corpus anew."
+        )
+
+
+def _check_folder(folder: Path, made_from: list[Any], languages: Languages) -> None:
+    """Refuses a folder that holds something else."""
+    found = None
+    try:
+        found = json.loads((folder / MAKING).read_bytes())
+    except ValueError:
+        pass
+    except FileNotFoundError:  # the manifest comes before this goes
+        if is_prepared(folder):
+            found = open_prepared(folder, *languages).manifest["made_from"]
+        elif not folder.exists() or all(
+            file.name.startswith(".") and file.suffix in (".lock", ".tmp")
+            for file in folder.iterdir()
+        ):
+            return
+    if found != made_from:
+        raise TranslatorError(
+            f"{folder} holds something else, or the same corpus by other rules: name another "
+            "folder (--output), or delete this one."
+        )
+
+
+def _make(
+    sources: Mapping[str, Source],
+    away: Mapping[str, Sequence[TextPair]] | None,
+    config: CleanConfig,
+    about: dict[str, Any],
+    folder: Path,
+    work: Callable[..., int],
+    progress: Progress,
+) -> None:
+    """Writes it all, unless shards are missing.
+
+    Args:
+        away: what another corpus holds out.
+        about: begins the manifest.
+    """
+    languages: Languages = (about["languages"][0], about["languages"][1])
+    empty = TranslatorError(
+        f"{about['corpus']} has no training pairs: train.{languages[0]} and train.{languages[1]} "
+        "need text."
+    )
+    if "train" not in sources:
+        raise empty
+    first, second = folder / "shards" / "read", folder / "shards" / "judged"
+
+    def make(stage: str, folder: Path, chunks: Iterable[Sized], doing: Work) -> list[Path] | None:
+        n_shards = work(folder, chunks, doing, progress=partial(progress, stage))
+        found = present(folder, n_shards)
+        return found if len(found) == n_shards else None
+
+    read = make("read", first, chunked(sources["train"](), SHARD), _Read(config, languages))
+    if read is None:
+        return
+    keys = array("q")
+    for shard in read:
+        keys.frombytes((shard / "keys").read_bytes())
+    if not keys:
+        raise empty
+    splits = {split: list(pairs()) for split, pairs in sources.items() if split != "train"}
+    notes: list[str] = []
+    places: list[int] = []
+    if away is None and not splits.get("valid"):
+        places = held_out_places(len(keys), about["seed"])
+        splits = {"valid": [], **splits}
+        splits["valid"] = _fetch(read, places, languages)
+        notes.append(f"No validation data: {len(places):,} training pairs are held out for it.")
+    for n, place in enumerate(places):
+        keys[place] = n  # that of no other pair: what stays is not there twice because of them
+    marks = bytearray(find_repeats(keys))
+    for place in places:
+        marks[place] = AWAY
+    affinity = _learn(read, keys, marks, config, languages, notes)
+    del keys  # before processes are forked
+    every = {**splits, **{f"beside {split}": pairs for split, pairs in (away or {}).items()}}
+    cleaner = Cleaner(config, languages, affinity, HeldOut(every, config), about["seed"])
+    pieces = (
+        _Piece(shard, bytes(marks[n * SHARD : (n + 1) * SHARD])) for n, shard in enumerate(read)
+    )
+    judged = make("clean", second, pieces, _Judge(cleaner))
+    if judged is not None:
+        with alone(folder, "all"):  # machines may come here together
+            if not is_prepared(folder):  # else the shards may be gone
+                _finish(judged, splits, CleanReport(notes=notes), about, folder)
+
+
+def _finish(
+    shards: Sequence[Path],
+    splits: dict[str, list[TextPair]],
+    report: CleanReport,
+    about: dict[str, Any],
+    folder: Path,
+) -> None:
+    """The judged shards as one, the other splits, and the manifest."""
+    languages = about["languages"]
+    for shard in shards:
+        report = report.merge(CleanReport(**read_report(shard)))
+    digests = [merge(shards, f"train.{side}", folder / f"train.{side}") for side in languages]
+    for split, pairs in splits.items():
+        _write_pairs(folder, split, pairs, languages)
+    digests.append(hashlib.sha256(repr(splits.get("valid")).encode()).hexdigest())
+    manifest = {
+        **about,
+        "held_out": list(splits),
+        "fingerprint": hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16],
+        "report": report.summary(*languages),
+    }
+    write_whole(folder / MANIFEST, as_json(manifest))
+
+
+def _fetch(shards: Sequence[Path], places: Sequence[int], languages: Languages) -> list[TextPair]:
+    """Pairs by their places over all shards, which go up."""
+    found: list[TextPair] = []
+    opened, pairs = -1, None
+    for place in places:
+        if place // SHARD != opened:
+            opened = place // SHARD
+            pairs = text_pairs(shards[opened], "train", *languages)
+        assert pairs is not None
+        found.append(pairs[place % SHARD])
+    return found
+
+
+def _learn(
+    shards: Sequence[Path],
+    keys: "array[int]",
+    marks: bytearray,
+    config: CleanConfig,
+    languages: Languages,
+    notes: list[str],
+) -> Affinity | None:
+    """What the words of the corpus mean, from the pairs with the smallest keys, each once."""
+    if not config.alignment:
+        return None
+    places = (torch.frombuffer(marks, dtype=torch.uint8) == 0).nonzero().flatten()
+    values = torch.frombuffer(keys, dtype=torch.int64)[places]
+    chosen = places[values.argsort()[:SAMPLE]].sort().values.tolist()
+    if len(chosen) < ENOUGH:
+        notes.append(f"{len(chosen):,} pairs are too few to see whether the lines belong together.")
+        return None
+    sample = repaired(_fetch(shards, chosen, languages), config)
+    return Affinity(sample, [keys[place] for place in chosen])

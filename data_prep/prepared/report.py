@@ -1,0 +1,222 @@
+"""What was done to a corpus, and what came of it: as plain data, as text, as a page."""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from data_prep.cleaning.clean import REPAIRED
+from data_prep.prepared.prepare import TrainingData
+from data_prep.sources.corpus import split_mixture
+from translator.report.elements import Html, element, joined, page, table
+
+LOOKED_AT = 100_000  # pairs from which the figures of a vocabulary are; others say the same
+FEW = 0.8  # a corpus of which a smaller share is worth training on may be broken
+_FOLLOWS = ("<0x8", "<0x9", "<0xA", "<0xB")  # bytes of a character that are not its first one
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+
+# A kind of fault, its pairs, their share of the corpus, and some of them, by language.
+FaultRow = tuple[str, int, float, Sequence[Mapping[str, str]]]
+
+
+def describe_pieces(data: TrainingData) -> dict[str, dict[str, float]]:
+    """How the vocabulary spells the training pairs, by language.
+
+    Returns:
+        "pieces_per_word"; "unknown_rate", the share of the pieces that are bytes; "coverage", the
+        share of the characters that are not spelt in bytes.
+    """
+    tokenizer, n_pairs = data.tokenizer, data.train.n_forward
+    some = data.train[: n_pairs : -(-n_pairs // LOOKED_AT)]
+    pieces = tokenizer.pieces(range(tokenizer.vocab_size))
+    is_byte = torch.tensor([bool(_BYTE.fullmatch(piece)) for piece in pieces])
+    follows = torch.tensor([piece.startswith(_FOLLOWS) for piece in pieces])
+    is_text = torch.zeros_like(is_byte)
+    is_text[list(tokenizer.text_pieces.values())] = True
+    sizes = torch.tensor(list(map(len, pieces))) * is_text
+    starts_word = torch.tensor(tokenizer.starts_word)
+    figures: dict[str, dict[str, float]] = {
+        name: {} for name in ("pieces_per_word", "unknown_rate", "coverage")
+    }
+    for side, language in enumerate(data.corpora[0].languages):
+        lines = [pair[side] for pair in some]
+        ids = torch.tensor(list(itertools.chain.from_iterable(lines)))
+        n_pieces = int((is_text | is_byte)[ids].sum())
+        n_bytes, in_bytes = int(is_byte[ids].sum()), int((is_byte & ~follows)[ids].sum())
+        n_characters = int(sizes[ids].sum()) - len(lines) + in_bytes  # a line begins with a mark
+        words = int(starts_word[ids].sum())
+        figures["pieces_per_word"][language] = round(n_pieces / max(words, 1), 3)
+        figures["unknown_rate"][language] = round(n_bytes / max(n_pieces, 1), 6)
+        figures["coverage"][language] = round(1 - in_bytes / max(n_characters, 1), 6)
+    return figures
+
+
+def prepare_report(data: TrainingData, train: str) -> dict[str, Any]:
+    """What `prepare` says; `train` is the command to train with it."""
+    parts = []
+    weights = [1.0]
+    if len(data.corpora) > 1:
+        weights = [weight for _, weight in split_mixture(data.name)]
+    for corpus, ids, weight in zip(data.corpora, data.train.parts, weights, strict=True):
+        manifest = corpus.manifest
+        parts.append(
+            {
+                "corpus": manifest["corpus"],
+                "weight": weight,
+                "folder": str(corpus.folder),
+                "fingerprint": manifest["fingerprint"],
+                "held_out": {name: len(pairs) for name, pairs in corpus.splits.items()},
+                **manifest["report"],
+                "encoded": len(ids),
+                "dropped_encoding": ids.dropped,
+            }
+        )
+    return {
+        "complete": True,
+        "corpus": data.name,
+        "languages": list(data.corpora[0].languages),
+        "corpora": parts,
+        "vocabulary": {
+            "size": data.tokenizer.vocab_size,
+            "type": data.tokenizer.model_type,
+            **describe_pieces(data),
+        },
+        "train": train,
+    }
+
+
+# --- what both the text and the page show ------------------------------------------------------
+
+
+def _headline(part: Mapping[str, Any]) -> str:
+    before, after = part["before"]["pairs"], part["after"]["pairs"]
+    weight = f" (weight {part['weight']:g})" if part["weight"] != 1 else ""
+    share = f"{after:,} of {before:,} pairs are worth training on ({after / before:.2%})"
+    return f"{part['corpus']}{weight}: {share}"
+
+
+def _size_rows(part: Mapping[str, Any], languages: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """(what, before, after)."""
+    rows = [("pairs", "pairs", ",.0f")]
+    rows += [(f"{language}_words", f"words, {language}", ",.0f") for language in languages]
+    rows += [(f"mean_{language}_words", f"words/line, {language}", ".1f") for language in languages]
+    for key, name, form in rows:
+        yield name, format(part["before"][key], form), format(part["after"][key], form)
+
+
+def _fault_rows(part: Mapping[str, Any]) -> list[FaultRow]:
+    """What was repaired, then what was dropped, in the order of the rules."""
+    n_pairs = part["before"]["pairs"]
+    counts = {REPAIRED: part["repaired"], **part["dropped"]}
+    return [
+        (name, count, count / n_pairs, part["samples"].get(name, ()))
+        for name, count in counts.items()
+        if count
+    ]
+
+
+def _notes(part: Mapping[str, Any]) -> list[str]:
+    notes = list(part["notes"])
+    if part["after"]["pairs"] < FEW * part["before"]["pairs"]:
+        notes.append("Much was dropped: `translator doctor` says whether the corpus is broken.")
+    return notes
+
+
+def _other_rows(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if part["held_out"]:
+        yield "held out", ", ".join(f"{n:,} {name}" for name, n in part["held_out"].items())
+    dropped = ", ".join(f"{n:,} {fault}" for fault, n in part["dropped_encoding"].items())
+    yield "encoded", f"{part['encoded']:,} pairs" + (f" (dropped: {dropped})" if dropped else "")
+    yield "folder", part["folder"]
+
+
+def _vocabulary_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    vocabulary = report["vocabulary"]
+    yield "pieces", f"{vocabulary['size']:,} for both languages ({vocabulary['type']})"
+    for key, name, form in (
+        ("pieces_per_word", "pieces/word", ".2f"),
+        ("coverage", "coverage", ".3%"),
+    ):
+        figures = vocabulary[key]
+        text = ", ".join(f"{figures[language]:{form}} {language}" for language in figures)
+        rest = " of the characters; the others are spelt in bytes" if key == "coverage" else ""
+        yield name, text + rest
+
+
+def _visible(text: str) -> str:
+    """With what cannot be seen, or would steer a terminal, written as its code."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def report_lines(report: Mapping[str, Any], width: int = 100) -> list[str]:
+    """The report for people, on a screen of so many columns."""
+    lines = []
+    for part in report["corpora"]:
+        lines += [_headline(part), f"  {'':<24}{'before':>12}{'after':>14}"]
+        rows = _size_rows(part, report["languages"])
+        lines += [f"  {name:<24}{before:>12}{after:>14}" for name, before, after in rows]
+        faults = _fault_rows(part)
+        if faults:
+            lines += ["", f"  {'repaired and dropped':<24}{'pairs':>12}{'share':>14}"]
+        for name, count, share, samples in faults:
+            lines.append(f"  {name:<24}{count:>12,}{share:>14.2%}")
+            for pair in samples:
+                sides = [f"    {side}: {_visible(pair[side])}" for side in report["languages"]]
+                lines += [_cut(side, width) for side in sides]
+        lines.append("")
+        lines += [f"  {name:<12}{text}" for name, text in _other_rows(part)]
+        lines += [f"  Note: {note}" for note in _notes(part)]
+        lines.append("")
+    lines.append("Vocabulary")
+    lines += [f"  {name:<12}{text}" for name, text in _vocabulary_rows(report)]
+    return [*lines, "", f"Train with it:  {report['train']}"]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"
+
+
+# --- page ----------------------------------------------------------------------------------------
+
+_STYLE = """
+.pair { margin-bottom: .6rem; }
+.pair b { opacity: .6; font-weight: normal; }
+"""
+
+
+def report_html(report: Mapping[str, Any]) -> str:
+    """The report as a page that needs nothing else."""
+    languages = report["languages"]
+    title = f"{report['corpus']}, {' to '.join(languages)}"
+    parts = [element("h1", title)]
+    for part in report["corpora"]:
+        parts.append(element("h2", _headline(part)))
+        parts.append(table(_size_rows(part, languages), ["", "before", "after"], numbers=2))
+        if faults := _fault_rows(part):
+            parts += [element("h3", "Repaired and dropped"), _fault_table(faults, languages)]
+        parts += [element("p", f"Note: {note}") for note in _notes(part)]
+        parts.append(table(_other_rows(part)))
+    parts += [element("h2", "Vocabulary"), table(_vocabulary_rows(report))]
+    parts += [element("h2", "Train with it"), element("pre", report["train"])]
+    return page(title, *parts, style=_STYLE)
+
+
+def _fault_table(faults: Iterable[FaultRow], languages: Sequence[str]) -> Html:
+    rows = [
+        (name, f"{count:,}", f"{share:.2%}", joined(*(_pair(pair, languages) for pair in samples)))
+        for name, count, share, samples in faults
+    ]
+    return table(rows, ["", "pairs", "share", "such as"], numbers=2)
+
+
+def _pair(sample: Mapping[str, str], languages: Sequence[str]) -> Html:
+    sides = [
+        element("div", element("b", side), " ", element("span", _visible(sample[side]), lang=side))
+        for side in languages
+    ]
+    return element("div", *sides, class_="pair")

@@ -1,0 +1,225 @@
+"""Long work on a corpus, cut into numbered shards: in parallel, and resumable.
+
+A shard is a folder that appears whole or not at all, so what is there need not be done again, by
+whichever process or machine it was made.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import shutil
+import signal
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import torch
+
+from translator.config.errors import TranslatorError
+from translator.system.disk import writing
+from translator.system.machine import return_memory
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+Part = TypeVar("Part")
+# Gets a chunk of the corpus and a folder to write into; returns what is to be said about it.
+Work = Callable[[Any, Path], dict[str, Any]]
+SHARD = 20_000  # rows: a second or two of work
+REPORT = "report.json"
+
+
+Progress = Callable[[str, int], None]  # gets a stage, and how many pairs went through it just now
+Share = tuple[int, int]  # (i, n): of every n shards one is made here, by machines that share them
+
+
+def no_progress(_stage: str, _n_pairs: int) -> None:
+    """For those who do not want to know."""
+
+
+@contextmanager
+def alone(folder: Path, name: str) -> Iterator[None]:
+    """Waits until no other process does the same here; uses one thread meanwhile.
+
+    Tensors are small here: their threads would wait for each other, which takes longer than the
+    work where other processes are busy too.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with open(folder / f".{name}.lock", "w") as file:
+            if fcntl:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def chunked(items: Iterable[Part], size: int = SHARD) -> Iterator[list[Part]]:
+    """Lists of `size` items; the last one may be shorter."""
+    iterator = iter(items)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def shard_folder(folder: Path, number: int) -> Path:
+    """Where a shard is."""
+    return folder / f"{number:06d}"
+
+
+def make_shards(
+    folder: Path,
+    chunks: Iterable[Sized],
+    work: Work,
+    workers: int = 1,
+    share: tuple[int, int] = (0, 1),
+    progress: Callable[[int], None] = lambda n_rows: None,
+) -> int:
+    """Calls `work` for each chunk whose shard is not there yet.
+
+    Args:
+        folder: of the shards.
+        chunks: all of them, always in the same order; read as they are needed.
+        work: runs in a process of its own if there are several workers.
+        workers: processes.
+        share: (i, n): only every n-th shard from the i-th on, the others being made elsewhere.
+        progress: called with the number of rows of each chunk that is done.
+
+    Returns:
+        How many shards the corpus has, made here or not.
+
+    Raises:
+        TranslatorError: the disk cannot be written, or a worker was killed. What is whole stays.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks = iter(chunks)
+    begin = list(islice(chunks, 2))
+    workers = workers if len(begin) > 1 else 1
+    number = -1
+    waiting: deque[tuple[int, Future[None]]] = deque()
+
+    def finish_one() -> None:
+        n_rows, future = waiting.popleft()
+        future.result()
+        progress(n_rows)
+
+    with writing(folder), _pool(work, workers) as submit:
+        for number, chunk in enumerate(chain(begin, chunks)):
+            if number % share[1] != share[0] or shard_folder(folder, number).is_dir():
+                progress(len(chunk))
+                continue
+            if len(waiting) >= 2 * workers:  # no more than that is read ahead
+                finish_one()
+            temporary = folder / f".{number:06d}.{share[0]}-{share[1]}.tmp"
+            future = submit(_make, chunk, temporary, shard_folder(folder, number))
+            waiting.append((len(chunk), future))
+        while waiting:
+            finish_one()
+    return number + 1
+
+
+def present(folder: Path, n_shards: int) -> list[Path]:
+    """Those of the shards that are there."""
+    folders = (shard_folder(folder, number) for number in range(n_shards))
+    return [path for path in folders if path.is_dir()]
+
+
+def read_report(shard: Path) -> dict[str, Any]:
+    """What `work` returned."""
+    report: dict[str, Any] = json.loads((shard / REPORT).read_text(encoding="utf-8"))
+    return report
+
+
+def merge(shards: Sequence[Path], name: str, path: Path) -> str:
+    """Puts the rows called `name` of all shards one behind the other; returns a hash of them.
+
+    It is the same however the rows were divided into shards.
+    """
+    text, shape = hashlib.sha256(), hashlib.sha256()
+    base = 0
+    with _created(path, ".rows") as all_rows, _created(path, ".ends") as all_ends:
+        for shard in shards:
+            rows, ends = (shard / f"{name}{ending}" for ending in (".rows", ".ends"))
+            values, places = rows.read_bytes(), array("q", ends.read_bytes())
+            ends_here = array("q", (base + place for place in places)).tobytes()
+            for digest, file, part in ((text, all_rows, values), (shape, all_ends, ends_here)):
+                digest.update(part)
+                file.write(part)
+            base += places[-1] if places else 0
+    return hashlib.sha256(text.digest() + shape.digest()).hexdigest()
+
+
+@contextmanager
+def _created(path: Path, ending: str) -> Iterator[BinaryIO]:
+    with open(path.with_name(path.name + ending), "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+_work: Work  # of this process
+
+
+def _begin(work: Work) -> None:
+    global _work
+    _work = work
+    torch.set_num_threads(1)  # and OpenMP's threads are not there after a fork
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what it means
+
+
+def _make(chunk: Any, temporary: Path, shard: Path) -> None:
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    report = _work(chunk, temporary)
+    with open(temporary / REPORT, "w", encoding="utf-8") as file:
+        json.dump(report, file, ensure_ascii=False)
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.replace(temporary, shard)
+    except OSError:
+        if not shard.is_dir():
+            raise
+        shutil.rmtree(temporary)  # somebody with another share has made it meanwhile
+
+
+@contextmanager
+def _pool(work: Work, workers: int) -> Iterator[Callable[..., Future[None]]]:
+    """Something to submit calls to: processes, or this one."""
+    global _work
+    try:
+        if workers <= 1:
+            _work = work
+            yield _call_now
+            return
+        return_memory()
+        # Forked where that can be: what `work` knows is then shared, not sent.
+        methods = multiprocessing.get_all_start_methods()
+        context = multiprocessing.get_context("fork" if "fork" in methods else None)
+        pool = ProcessPoolExecutor(workers, context, _begin, (work,))
+        try:
+            yield pool.submit
+        finally:
+            pool.shutdown(cancel_futures=True)
+    except BrokenProcessPool:
+        raise TranslatorError(
+            "A process that prepared a part of the corpus was killed, perhaps for want of memory: "
+            "use fewer (--workers 1). The same command goes on where it stopped."
+        ) from None
+
+
+def _call_now(function: Callable[..., None], *arguments: Any) -> Future[None]:
+    future: Future[None] = Future()
+    function(*arguments)
+    future.set_result(None)
+    return future

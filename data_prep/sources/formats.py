@@ -1,0 +1,292 @@
+"""Parallel text in files, pair by pair: two plain files, TSV, JSON lines, Parquet, TMX.
+
+All but Parquet may be packed: `.gz`, `.xz`, `.zst`. Memory does not grow with a file. What is wrong
+with one is a single line that names the file, and the line in it where there is one.
+"""
+
+import itertools
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.parsers import expat
+
+from translator.config.errors import TranslatorError
+from translator.text.lines import (
+    MAX_LINE,
+    NUL_BYTE,
+    PACKINGS,
+    TOO_LONG,
+    TextPair,
+    open_bytes,
+    text_lines,
+)
+
+Source = Callable[[], Iterator[TextPair]]  # opens a split: each call reads it from its start
+
+log = logging.getLogger("translator")
+
+
+def iterate_pairs(src_file: Path, tgt_file: Path) -> Iterator[TextPair]:
+    """Two files of equally many lines, pair by pair.
+
+    Raises:
+        TranslatorError: as `text_lines`, or the line counts differ.
+    """
+    sides = text_lines(src_file), text_lines(tgt_file)
+    for count, (src, tgt) in enumerate(itertools.zip_longest(*sides)):
+        if src is None or tgt is None:
+            longer = count + 1 + sum(1 for _ in sides[src is None])
+            n_src, n_tgt = (count, longer) if src is None else (longer, count)
+            raise TranslatorError(
+                f"{src_file} has {n_src} lines but {tgt_file} has {n_tgt}: "
+                "line n of one must translate line n of the other."
+            )
+        yield src, tgt
+
+
+def read_pairs(src_file: Path, tgt_file: Path) -> list[TextPair]:
+    """All pairs of two files, see `iterate_pairs`."""
+    return list(iterate_pairs(src_file, tgt_file))
+
+
+def iterate_tsv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """Source TAB target. A first line with the languages in it names the columns instead.
+
+    Quotes have no meaning.
+
+    Raises:
+        TranslatorError: as `text_lines`, or a line has other columns.
+    """
+    n_columns, src_column, tgt_column = 2, 0, 1
+    for number, line in enumerate(text_lines(path), start=1):
+        fields = line.split("\t")
+        if number == 1 and src in fields and tgt in fields:
+            n_columns, src_column, tgt_column = len(fields), fields.index(src), fields.index(tgt)
+        elif len(fields) == n_columns:
+            yield fields[src_column], fields[tgt_column]
+        else:
+            raise TranslatorError(
+                f"{path}, line {number}: columns between tabs: {len(fields)} instead of "
+                f'{n_columns}. If there are more than two, the first line must name them: "{src}", '
+                f'"{tgt}", ...'
+            )
+
+
+def iterate_jsonl(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """One JSON object a line: `{"en": ..., "de": ...}` or `{"translation": {"en": ...}}`.
+
+    Raises:
+        TranslatorError: as `text_lines`, broken JSON, or a language is missing.
+    """
+    for number, line in enumerate(text_lines(path), start=1):
+        place = f"{path}, line {number}"
+        try:
+            row = json.loads(line)
+        except ValueError as error:
+            raise TranslatorError(f"{place}: broken JSON ({error}).") from None
+        except RecursionError:
+            raise TranslatorError(f"{place}: broken JSON (too deep).") from None
+        if isinstance(row, dict) and not (src in row and tgt in row):
+            row = row.get("translation", row)
+        if not (isinstance(row, dict) and src in row and tgt in row):
+            found = f"has {', '.join(row) or 'nothing'}" if isinstance(row, dict) else "has no keys"
+            raise TranslatorError(f"{place}: {found}; {_needed(src, tgt)}.")
+        yield _cell(row[src], place), _cell(row[tgt], place)
+
+
+def _needed(src: str, tgt: str) -> str:
+    return f'needed are "{src}" and "{tgt}", or "translation" with those keys'
+
+
+def _cell(value: Any, place: str) -> str:
+    """A field of a table -> one line of text; nothing there is an empty line."""
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise TranslatorError(f"{place}: {value!r:.40} is no text.")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:  # half a surrogate pair, from a JSON escape
+        raise TranslatorError(f"{place}: not Unicode text.") from None
+    if size >= MAX_LINE:
+        raise TranslatorError(f"{place}: {TOO_LONG}.")
+    if "\0" in value:
+        raise TranslatorError(f"{place}: {NUL_BYTE}.")
+    return value.removesuffix("\r").replace("\n", " ")
+
+
+def iterate_arrow(batches: Iterable[Any], src: str, tgt: str, name: str) -> Iterator[TextPair]:
+    """The pairs of Arrow batches or tables with columns as `iterate_jsonl` has keys.
+
+    Raises:
+        TranslatorError: a column is missing, or holds no text. `name` says of what.
+    """
+    rows = itertools.count(1)
+    for batch in batches:
+        try:
+            sides = [side.to_pylist() for side in _arrow_sides(batch, src, tgt, name)]
+        except UnicodeDecodeError:
+            raise TranslatorError(f"{name}: not UTF-8.") from None
+        for row, pair in zip(rows, zip(*sides, strict=True), strict=False):
+            place = f"{name}, row {row}"
+            yield _cell(pair[0], place), _cell(pair[1], place)
+
+
+def _arrow_sides(batch: Any, src: str, tgt: str, name: str) -> list[Any]:
+    import pyarrow
+    from pyarrow import compute
+
+    columns = batch.schema.names
+    if src in columns and tgt in columns:
+        return [batch.column(src), batch.column(tgt)]
+    if "translation" in columns:
+        pairs = batch.column("translation")
+        columns = [f.name for f in pairs.type] if pyarrow.types.is_struct(pairs.type) else []
+        if src in columns and tgt in columns:
+            return [compute.struct_field(pairs, [side]) for side in (src, tgt)]
+    raise TranslatorError(f"{name} has the columns {', '.join(columns)}; {_needed(src, tgt)}.")
+
+
+def iterate_parquet(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """A Parquet file with columns as `iterate_jsonl` has keys.
+
+    Raises:
+        TranslatorError: no whole Parquet file, or as `iterate_arrow`.
+    """
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        # Mapped and not read ahead: pyarrow would hold all of a file's columns, packed.
+        with ParquetFile(path, memory_map=True, pre_buffer=False) as file:
+            there = file.schema_arrow.names  # the others need not be unpacked
+            wanted = [src, tgt] if src in there and tgt in there else ["translation"]
+            batches = file.iter_batches(1000, columns=wanted if wanted[-1] in there else None)
+            yield from iterate_arrow(batches, src, tgt, str(path))
+    except (pyarrow.ArrowException, OSError):
+        raise TranslatorError(f"{path} is cut short or no Parquet file: get it again.") from None
+
+
+class _Units:
+    """What a parser tells of a TMX file, put together: `done` holds the units that are whole."""
+
+    CODE = frozenset(("bpt", "ept", "it", "ph", "ut"))  # mark-up of another program, no text
+
+    def __init__(self, name: str, src: str, tgt: str):
+        self.name, self.src, self.tgt = name, src, tgt
+        self.done: list[TextPair] = []
+        self.languages: dict[str, str] = {}  # of the unit that is being read
+        self.language = ""
+        self.text: list[str] = []
+        self.parser = expat.ParserCreate()
+        self.parser.buffer_text = True
+        self.parser.StartElementHandler = self.start
+        self.parser.EndElementHandler = self.end
+        self.parser.EntityDeclHandler = self.refuse
+
+    def place(self) -> str:
+        return f"{self.name}, line {self.parser.CurrentLineNumber}"
+
+    def refuse(self, *_: Any) -> None:
+        """Entities can grow to gigabytes, and name files; no TMX needs its own."""
+        raise TranslatorError(f"{self.place()}: entities of its own are not read.")
+
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        if tag == "tu":
+            self.languages = {}
+        elif tag == "tuv":
+            full = attributes.get("xml:lang") or attributes.get("lang", "")
+            self.language = full.replace("_", "-").partition("-")[0].lower()
+        elif tag == "seg":
+            self.text = []
+            self.parser.CharacterDataHandler = self.text.append
+        elif tag in self.CODE:
+            self.parser.CharacterDataHandler = None
+
+    def end(self, tag: str) -> None:
+        if tag == "seg":
+            self.parser.CharacterDataHandler = None
+            # Of two variants of a language (en-GB, en-US) the first.
+            self.languages.setdefault(self.language, "".join(self.text))
+        elif tag in self.CODE:
+            self.parser.CharacterDataHandler = self.text.append
+        elif tag == "tu":
+            for side in (self.src, self.tgt):
+                if side not in self.languages:
+                    found = ", ".join(self.languages) or "nothing"
+                    raise TranslatorError(f'{self.place()}: a unit without "{side}"; has {found}.')
+            src, tgt = (_cell(self.languages[side], self.place()) for side in (self.src, self.tgt))
+            self.done.append((src, tgt))
+
+
+def iterate_tmx(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """A translation memory (TMX 1.4): units with a segment in each language; "en-GB" is "en".
+
+    Raises:
+        TranslatorError: broken or cut XML, entities of its own, or a unit lacks a language.
+    """
+    units = _Units(str(path), src, tgt)
+    unfinished = 0  # bytes since the last whole unit
+    with open_bytes(path) as file:
+        for chunk in itertools.chain(iter(partial(file.read, 1 << 16), b""), [b""]):
+            try:
+                units.parser.Parse(chunk, not chunk)
+            except expat.ExpatError as error:
+                reason = expat.errors.messages[error.code]
+                raise TranslatorError(
+                    f"{path}, line {error.lineno}: broken XML ({reason})."
+                ) from None
+            unfinished = 0 if units.done else unfinished + len(chunk)
+            if unfinished >= MAX_LINE:
+                raise TranslatorError(f"{units.place()}: a unit {TOO_LONG}.")
+            yield from units.done
+            units.done.clear()
+
+
+# --- files ------------------------------------------------------------------------------------
+
+READERS: dict[str, Callable[[Path, str, str], Iterator[TextPair]]] = {
+    "tsv": iterate_tsv,
+    "jsonl": iterate_jsonl,
+    "parquet": iterate_parquet,
+    "tmx": iterate_tmx,
+}
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """A file's name -> what stands before its format or language, and that: `train`, `tsv`.
+
+    What says how it is packed belongs to neither.
+    """
+    for packing in PACKINGS:
+        name = name.removesuffix(packing)
+    stem, _, ending = name.rpartition(".")
+    return stem, ending
+
+
+def iterate_file(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """The pairs of a file, whose format is the ending of its name: a key of `READERS`."""
+    return READERS[split_name(path.name)[1]](path, src, tgt)
+
+
+def check_sides(pairs: Iterable[TextPair], name: str, src: str, tgt: str) -> Iterator[TextPair]:
+    """Hands pairs on.
+
+    Raises:
+        TranslatorError: at the end, if there were pairs, but no text on one side.
+    """
+    pairs = iter(pairs)
+    seen_src = seen_tgt = False
+    count = 0
+    for count, pair in enumerate(pairs, start=1):  # noqa: B007
+        seen_src, seen_tgt = seen_src or bool(pair[0].strip()), seen_tgt or bool(pair[1].strip())
+        yield pair
+        if seen_src and seen_tgt:
+            yield from pairs
+            return
+    if count:
+        empty = tgt if seen_src else src
+        raise TranslatorError(f'{name}: the side "{empty}" is empty, in all of its {count} lines.')

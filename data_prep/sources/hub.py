@@ -1,0 +1,171 @@
+"""Corpora from elsewhere: data sets of the Hugging Face hub, and the test sets of sacreBLEU.
+
+Downloaded once, read from a cache afterwards. The hash of a text is recorded when it is first read
+through, and checked whenever that happens again.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import queue
+import threading
+import urllib.request
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from data_prep.sources.catalogue import HubCorpus
+from data_prep.sources.formats import Source, iterate_arrow, iterate_pairs
+from translator.config.errors import TranslatorError
+from translator.text.lines import TextPair
+
+log = logging.getLogger("translator")
+
+
+def reachable(url: str, timeout: float = 2.0) -> bool:
+    """Whether a host answers at all; asked first because clients try again for minutes."""
+    answers: queue.Queue[bool] = queue.Queue()
+
+    def ask() -> None:
+        request = urllib.request.Request(url, method="HEAD")
+        try:
+            urllib.request.urlopen(request, timeout=timeout).close()
+        except urllib.error.HTTPError:
+            pass  # an answer, if not a kind one
+        except (OSError, ValueError):
+            answers.put(False)
+            return
+        answers.put(True)
+
+    # In a thread, because looking up a name can take longer than any timeout.
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        return answers.get(timeout=timeout)
+    except queue.Empty:
+        return False
+
+
+def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]:
+    """The splits of a data set, downloaded now unless the cache of `datasets` has it.
+
+    `hub.path` may also be a folder laid out like a repository of the hub.
+
+    Raises:
+        TranslatorError: no network and nothing cached, or a layout this cannot read. While a split
+            is read: it lacks a language, or its text is not that of the first time.
+    """
+    local = Path(hub.path).is_dir()
+    offline = not local and not reachable(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
+    if offline:  # read when `datasets` is imported
+        os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
+    import datasets
+
+    datasets.utils.logging.set_verbosity_error()
+    try:
+        loaded: Any = datasets.load_dataset(
+            hub.path, hub.config, data_dir=hub.folder, revision=hub.revision
+        )
+    except Exception as error:  # the libraries below raise a dozen kinds
+        if offline:
+            raise TranslatorError(
+                f"{name} is not cached and the hub cannot be reached. Go online once, or give a "
+                f"folder: --data FOLDER with train.{src}, train.{tgt}, valid.{src}, valid.{tgt} "
+                "(--data sample needs no network)."
+            ) from None
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise TranslatorError(f"{name} could not be loaded from the hub: {reason}") from error
+
+    def open_split(hub_name: str) -> Source:
+        def pairs() -> Iterator[TextPair]:
+            tables = loaded[hub_name].with_format("arrow").iter(1000)
+            split = hub.split_name(hub_name)
+            found = iterate_arrow(tables, src, tgt, f"{name}, {split}")
+            return _recorded(found, hub, f"{name}, {split}", split, src, tgt)
+
+        return pairs
+
+    return {hub.split_name(hub_name): open_split(hub_name) for hub_name in loaded}
+
+
+def _record_file() -> Path:
+    """Beside the cache of `datasets`, so that it outlives that: below HF_HOME, XDG_CACHE_HOME."""
+    import datasets
+
+    return Path(datasets.config.HF_CACHE_HOME) / "translator_corpora.json"
+
+
+def _recorded(
+    pairs: Iterable[TextPair], hub: HubCorpus, title: str, split: str, src: str, tgt: str
+) -> Iterator[TextPair]:
+    """Hands pairs on, and at their end compares their hash with that of the first time."""
+    digest = hashlib.sha256()
+    order = 1 if src < tgt else -1  # one hash for both directions
+    for pair in pairs:
+        first, second = pair[::order]
+        digest.update(f"{first}\n{second}\n".encode())
+        yield pair
+    path = str(Path(hub.path).resolve()) if Path(hub.path).is_dir() else hub.path
+    parts = (path, hub.config, hub.folder, hub.revision, "-".join(sorted((src, tgt))), split)
+    key = " ".join(filter(None, parts))
+    file = _record_file()
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        record = {}
+    known = record.setdefault(key, digest.hexdigest())
+    if known != digest.hexdigest():
+        raise TranslatorError(
+            f"{title}: not the text of the first download (SHA-256 {digest.hexdigest()[:12]}, was "
+            f'{known[:12]}). If it may have changed, take the line "{key}" out of {file}; if not, '
+            "delete its folder in the cache of datasets and get it again."
+        )
+    temporary = file.with_name(f"{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        os.replace(temporary, file)
+    except OSError as error:
+        log.warning("The hash of %s cannot be recorded in %s: %s.", title, file, error.strerror)
+
+
+def open_sacrebleu(test_set: str, src: str, tgt: str) -> dict[str, Source]:
+    """A test set of sacreBLEU, with its first reference, downloaded now unless it is cached.
+
+    Raises:
+        TranslatorError: there is none of that name or for these languages, or no network.
+    """
+    from sacrebleu.utils import DATASETS, SACREBLEU_DIR, get_available_testsets_for_langpair
+
+    direction = f"{src}-{tgt}"
+    known = DATASETS.get(test_set)
+    if known is None or direction not in known.langpairs:
+        names = get_available_testsets_for_langpair(direction)  # and those of the other direction
+        names = [name for name in names if direction in DATASETS[name].langpairs]
+        raise TranslatorError(
+            f'sacreBLEU has no test set "{test_set}" for {direction}; it has: '
+            f"{', '.join(names) or 'none'}."
+        )
+    fields = known.fieldnames(direction)
+    wanted = [fields.index("src"), next(i for i, f in enumerate(fields) if f.startswith("ref"))]
+    files = [Path(known._get_txt_file_path(direction, field)) for field in fields]
+    if not all(file.exists() for file in files):
+        address = (known.data or [""])[0]
+        if not reachable(address):
+            raise TranslatorError(
+                f"The test set {test_set} is not cached in {SACREBLEU_DIR}, and {address} "
+                "cannot be reached. Go online once, or give files: --source, --reference."
+            )
+        folder = Path(SACREBLEU_DIR) / test_set
+        before = set(folder.rglob("*"))
+        try:
+            known.get_files(direction)
+        except (Exception, SystemExit) as error:
+            # It would trust the next time what is there, whole or not.
+            for file in set(folder.rglob("*")) - before:
+                if file.is_file():
+                    file.unlink()
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise TranslatorError(f"The test set {test_set} could not be got: {reason}") from error
+    split = f"test_{test_set.replace('/', '_')}"
+    return {split: lambda: iterate_pairs(files[wanted[0]], files[wanted[1]])}

@@ -1,0 +1,110 @@
+"""The typer app: how a command is registered, logs, and fails with one line.
+
+Only light imports at the top: `translator --help` must not wait for torch.
+"""
+
+import functools
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from translator import __version__
+from translator.config.errors import TranslatorError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Train, use and score a small English-German Transformer.",
+)
+F = TypeVar("F", bound=Callable[..., None])
+
+
+class _Stderr(logging.Handler):
+    """Log lines to whatever stderr is now, above a progress bar if there is one."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        text = self.format(record)
+        if record.levelno >= logging.WARNING:
+            text = f"Warning: {text}"
+        if "tqdm" in sys.modules:
+            sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr)
+
+
+def command(function: F) -> F:
+    """Registers a command whose failures are one line and an exit code."""
+    return app.command()(one_line_errors(function))
+
+
+def one_line_errors(function: F) -> F:
+    """Lets a command, which takes `quiet` and `debug`, fail with one line and an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args: Any, **options: Any) -> None:
+        log = logging.getLogger("translator")
+        log.handlers = [_Stderr()]
+        log.propagate = False
+        rank = os.environ.get("RANK", "0")  # set by torchrun; only its first process speaks
+        log.setLevel(logging.CRITICAL if options["quiet"] or rank != "0" else logging.INFO)
+        try:
+            function(*args, **options)
+            sys.stdout.flush()
+        except BrokenPipeError:  # the reader of our output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except (KeyboardInterrupt, TranslatorError, OSError, MemoryError) as error:
+            if options["debug"]:
+                traceback.print_exc()
+            process = f" in process {rank}" if rank != "0" else ""
+            print(f"Error{process}: {_one_line(error)}", file=sys.stderr)
+            if "TORCHELASTIC_ERROR_FILE" in os.environ:
+                _tell_torchrun(error)
+            raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+
+    return wrapped  # type: ignore[return-value]
+
+
+def _tell_torchrun(error: BaseException) -> None:
+    """Leaves the error for torchrun, which shows that of the process that failed first."""
+    from torch.distributed.elastic.multiprocessing.errors import get_error_handler
+
+    handler = get_error_handler()
+    handler.initialize()
+    handler.record_exception(error)
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename else ""
+        return f"{name}{error.strerror}."
+    if isinstance(error, MemoryError):
+        return "Out of memory. Use smaller batches (--batch-tokens, --set train.max_tokens=...)."
+    return " ".join(str(error).split()) or "interrupted."
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+def wants_bar(quiet: bool, progress: bool) -> bool:
+    return progress or (sys.stderr.isatty() and not quiet)

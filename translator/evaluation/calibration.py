@@ -1,0 +1,266 @@
+"""Fitting a model's confidence: translations with known references, good ones and bad ones.
+
+What a corpus holds is not all that a model is asked: spoilt inputs
+(data_prep/augmentation/corrupt.py) and, where there are any, other corpora show it what its bad
+translations look like.
+"""
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from data_prep.augmentation.corrupt import spoil
+from data_prep.sources.corpus import load_corpus, open_corpus
+from translator.config.errors import TranslatorError
+from translator.evaluation.reliability import summarise
+from translator.evaluation.scores import sentence_chrf
+from translator.storage.model_folder import check_changeable, load_model, update_description
+from translator.text.lines import TextPair
+from translator.translation.confidence import GOOD_CHRF, Calibration, Evidence, expand, good, judge
+from translator.translation.translator import Translator
+
+log = logging.getLogger("translator")
+
+OWN_SHARE = 0.5  # of the weight of all sentences: those of the model's own corpus, as they are
+EVERY = 4  # every fourth of them comes again with another's translation
+FOLDS = 5  # of the cross-validation
+SENTENCES = 1000  # of each kind that a model is calibrated on
+# Both by cross-validation, and by fits to one half of the captions, the rarer ones for instance,
+# that judge the other.
+SLOPE = 12.0  # so much more chrF multiplies the odds of a target by e
+PENALTY = 3.0  # L2, of standardised features and their squares, in sentences
+
+
+@dataclass(frozen=True)
+class _Examples:
+    """Translations of one kind, and how good they are."""
+
+    kind: str
+    pairs: list[TextPair]  # (source, translation)
+    evidence: Evidence
+    chrf: list[float]
+
+
+def validation_pairs(corpus: str, src: str, tgt: str) -> list[TextPair]:
+    """The validation pairs of a corpus; nothing else of it is read if it has some.
+
+    Raises:
+        TranslatorError: it is missing or broken, or has none.
+    """
+    splits = open_corpus(corpus, src, tgt)
+    if "valid" in splits:
+        found = list(splits["valid"]())
+    else:  # some are held out
+        found = load_corpus(corpus, src, tgt).splits.get("valid", [])
+    if not found:
+        raise TranslatorError(f"{corpus} has no validation pairs: name a corpus that has some.")
+    return found
+
+
+def calibrate(
+    translator: Translator,
+    own: Sequence[TextPair],
+    others: Sequence[Sequence[TextPair]] = (),
+    limit: int = SENTENCES,
+    translations: Sequence[str] | None = None,
+) -> Calibration:
+    """Fits the confidence of a translator's first model.
+
+    The sentences are translated as `evaluate` does it: with the model's own search settings, as a
+    whole, without guards.
+
+    Args:
+        translator: the model in one direction.
+        own: pairs of a source and its reference, like those that it was trained on.
+        others: pairs of other corpora.
+        limit: so many of each corpus at most; spoilt ones are as many as are taken of `own`.
+        translations: those of `own`, if they are there already.
+    """
+    places = _draw(len(own), limit)
+    pairs = [own[i] for i in places]
+    done = None if translations is None else [translations[i] for i in places]
+    examples = [_examples(translator, "own", pairs, done)]
+    examples.append(_examples(translator, "spoilt", spoil(pairs, len(pairs)), None))
+    # A search hardly ever writes what has nothing to do with its source, so that nothing would be
+    # known of it: some translations change places.
+    examples.append(
+        _examples(
+            *(translator, "exchanged", pairs[::EVERY]),
+            [examples[0].pairs[i - 1][1] for i in range(0, len(pairs), EVERY)],
+        )
+    )
+    for other in others:
+        some = [other[i] for i in _draw(len(other), limit)]
+        examples.append(_examples(translator, "other", some, None))
+    table = torch.cat([part.evidence.table for part in examples])
+    chrf = [score for part in examples for score in part.chrf]
+    n_rest = max(len(chrf) - len(pairs), 1)
+    shares = [OWN_SHARE / max(len(pairs), 1), (1 - OWN_SHARE) / n_rest]
+    weights = [shares[part.kind != "own"] for part in examples for _ in part.chrf]
+    return replace(fit(table, chrf, weights), measured=_measure(examples, table, chrf, weights))
+
+
+def _draw(n: int, limit: int) -> list[int]:
+    return sorted(random.Random(1).sample(range(n), min(n, limit)))
+
+
+def _examples(
+    translator: Translator,
+    kind: str,
+    pairs: Sequence[TextPair],
+    translations: Sequence[str] | None,
+) -> _Examples:
+    sources, references = [src for src, _ in pairs], [tgt for _, tgt in pairs]
+    if translations is None:
+        found = translator.translate_lines(sources, split="never", guard=False)
+        translations = [translation.text for translation in found]
+    judged = list(zip(sources, translations, strict=True))
+    scores = sentence_chrf(translations, [references])
+    return _Examples(kind, judged, translator.evidence(judged), scores)
+
+
+def _measure(
+    examples: Sequence[_Examples],
+    table: Tensor,
+    chrf: Sequence[float],
+    weights: Sequence[float],
+) -> dict[str, Any]:
+    """What the fit is worth on sentences that it has not seen, by cross-validation."""
+    pairs = [pair for part in examples for pair in part.pairs]
+    folds = [random.Random(i).randrange(FOLDS) for i in range(len(pairs))]
+    confidences = [0.0] * len(pairs)
+    for fold in range(FOLDS):
+        seen = [i for i, own_fold in enumerate(folds) if own_fold != fold]
+        new = [i for i, own_fold in enumerate(folds) if own_fold == fold]
+        if not seen or not new:
+            continue
+        fitted = fit(table[seen], [chrf[i] for i in seen], [weights[i] for i in seen])
+        evidence = Evidence(table[new], [], [])
+        found = judge(fitted, evidence, [pairs[i] for i in new])
+        for i, confidence in zip(new, found, strict=True):
+            confidences[i] = confidence
+    log_probs = [p for part in examples for p in part.evidence.log_probs]
+    n_pieces = [n for part in examples for n in part.evidence.n_pieces]
+    kinds = [part.kind for part in examples for _ in part.chrf]
+    right = good(chrf)
+    measured = {}
+    for name in ("own", "spoilt", "exchanged", "other", "all"):
+        rows = [i for i, kind in enumerate(kinds) if name in (kind, "all")]
+        if not rows:
+            continue
+        columns = [[column[i] for i in rows] for column in (confidences, log_probs)]
+        summary = summarise(
+            columns[0], [right[i] for i in rows], columns[1], [n_pieces[i] for i in rows]
+        )
+        chosen = ("base_rate", "auc", "auc_log_prob", "calibration_error")
+        measured[name] = {"sentences": len(rows), **{key: summary[key] for key in chosen}}
+    return measured
+
+
+def calibrate_model(
+    folder: Path,
+    corpora: Sequence[str],
+    device: torch.device,
+    limit: int = SENTENCES,
+    show_bar: bool = False,
+) -> dict[str, Calibration]:
+    """Fits the confidence of a MODEL in each of its directions, and stores it there.
+
+    Args:
+        folder: the model's.
+        corpora: the first is like the model's training data.
+        device: where it runs.
+        limit: as for `calibrate`.
+        show_bar: whether there are progress bars.
+
+    Raises:
+        TranslatorError: a corpus is missing, or the model cannot be changed.
+    """
+    model = load_model(folder, device)
+    assert model.folder is not None
+    src, tgt = model.directions[0]
+    check_changeable(model.folder)
+    own, *others = (validation_pairs(corpus, src, tgt) for corpus in corpora)
+    found = {}
+    for direction in model.directions:
+        translator = Translator(model, device, direction=direction)
+        translator.show_bar = show_bar
+        if direction != (src, tgt):
+            own, *others = ([(t, s) for s, t in pairs] for pairs in (own, *others))
+        found["-".join(direction)] = calibrate(translator, own, others, limit)
+    values = {name: calibration.to_dict() for name, calibration in found.items()}
+    update_description(model.folder, {"confidence": values})
+    return found
+
+
+def fit(
+    table: Tensor,
+    chrf: Sequence[float],
+    weights: Sequence[float],
+    measured: Mapping[str, Any] | None = None,
+) -> Calibration:
+    """Logistic regression on standardised features and their squares.
+
+    Its targets rise with chrF, for a step would not tell the best from those that were good by a
+    hair. What it says is therefore made a probability of the event by a second one, which knows
+    nothing else. There, as Platt (1999) has it, an event counts as a little less than certain: so
+    it is defined too where all have happened, or none.
+
+    Args:
+        table: `(N, features)`.
+        chrf: of each translation.
+        weights: how much each counts; only their ratios matter.
+        measured: is kept with the result.
+    """
+    mean, scale = table.mean(dim=0), table.std(dim=0, unbiased=False)
+    scale = torch.where(scale > 1e-6, scale, 1.0)
+    rows = expand((table - mean) / scale)
+    share = torch.tensor(weights, dtype=torch.float64)
+    share = share / share.mean()
+    targets = ((torch.tensor(chrf, dtype=torch.float64) - GOOD_CHRF) / SLOPE).sigmoid()
+    solution = _regression(rows, targets, share, PENALTY)
+    logits = rows @ solution[:-1] + solution[-1]
+    right = torch.tensor(good(chrf), dtype=torch.float64)
+    n_right, n_wrong = float(share @ right), float(share @ (1 - right))
+    targets = right * (n_right + 1) / (n_right + 2) + (1 - right) / (n_wrong + 2)
+    slope, bias = _regression(logits[:, None], targets, share, 1e-3)
+    weight, square = (slope * solution[:-1]).view(2, -1).tolist()
+    return Calibration(
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        weight=tuple(weight),
+        square=tuple(square),
+        bias=float(slope * solution[-1] + bias),
+        measured=dict(measured or {}),
+    )
+
+
+def _regression(rows: Tensor, targets: Tensor, share: Tensor, penalty_of_each: float) -> Tensor:
+    """Weights, and last a bias, `(F + 1,)` of a logistic regression by Newton's method."""
+    rows = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
+    penalty = torch.full_like(rows[0], penalty_of_each)
+    penalty[-1] = 1e-6
+    solution = torch.zeros_like(penalty)
+
+    def loss(at: Tensor) -> float:
+        logits = rows @ at
+        nll = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, share)
+        return float(nll * len(rows) + (penalty * at**2).sum() / 2)
+
+    for _ in range(100):
+        found = (rows @ solution).sigmoid()
+        gradient = rows.T @ (share * (found - targets)) + penalty * solution
+        curvature = (rows * (share * found * (1 - found))[:, None]).T @ rows + penalty.diag()
+        step, before = torch.linalg.solve(curvature, gradient), loss(solution)
+        while loss(solution - step) > before and float(step.abs().max()) > 1e-12:
+            step = step / 2
+        solution = solution - step
+        if float(step.abs().max()) < 1e-9:
+            break
+    return solution

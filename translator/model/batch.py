@@ -1,0 +1,91 @@
+"""Lists of ids -> padded batches."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from translator.text.tokenizer import BOS, EOS, PAD, IdPair
+
+CHUNK = 1024  # positions whose logits exist at a time, on a CPU; a GPU wants more
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded ids. `tgt_in` is BOS + target, `tgt_out` is target + EOS."""
+
+    src: Tensor  # (B, S)
+    tgt_in: Tensor  # (B, T)
+    tgt_out: Tensor  # (B, T)
+    positions: Tensor  # (N,), the places of the real target tokens in `tgt_out.flatten()`
+
+    @property
+    def n_tokens(self) -> int:
+        """Real target tokens, EOS included."""
+        return len(self.positions)
+
+    def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
+        return Batch(*(change(t) for t in (self.src, self.tgt_in, self.tgt_out, self.positions)))
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same batch on `device`; from pinned memory without waiting."""
+        return self._map(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Batch":
+        """The same batch in pinned memory, for copies to a GPU beside its work."""
+        return self._map(Tensor.pin_memory)
+
+    def split(self, n_parts: int) -> list["Batch"]:
+        """At most `n_parts` batches with the rows of this one."""
+        if n_parts == 1:
+            return [self]  # without a look at the device
+        sizes = [len(part) for part in torch.arange(len(self.src)).tensor_split(n_parts)]
+        rows = (t.split(sizes) for t in (self.src, self.tgt_in, self.tgt_out))
+        return [_batch(*parts) for parts in zip(*rows, strict=True) if len(parts[0])]
+
+
+def _batch(src: Tensor, tgt_in: Tensor, tgt_out: Tensor) -> Batch:
+    return Batch(src, tgt_in, tgt_out, (tgt_out != PAD).flatten().nonzero().flatten())
+
+
+def pad_right(rows: Sequence[Sequence[int]], length: int = 0) -> Tensor:
+    """Lists of ids -> `(B, longest or length)`, filled up with PAD."""
+    length = max(length, *map(len, rows))
+    return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
+
+
+def collate(pairs: Sequence[IdPair], n_rows: int = 0, length: int = 0) -> Batch:
+    """Pairs of ids -> a batch; EOS closes the source, BOS opens and EOS closes the target.
+
+    Filled up, if need be, to `n_rows` rows without target tokens and to `length` on both sides.
+    """
+    fill = max(n_rows, 1) - len(pairs)
+    return _batch(
+        src=pad_right([[*src, EOS] for src, _ in pairs] + [[EOS]] * fill, length),
+        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs] + [[BOS]] * fill, length),
+        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs] + [[PAD]] * fill, length),
+    )
+
+
+def token_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Splits 0..n-1, in the given order, into runs of at most `max_tokens` padded tokens.
+
+    A single item that is longer still gets a run of its own.
+    """
+    edges = batch_edges(lengths, max_tokens)
+    return [list(range(first, end)) for first, end in pairwise(edges)]
+
+
+def batch_edges(lengths: Sequence[int], max_tokens: int) -> list[int]:
+    """Where those runs begin, and where the last one ends."""
+    edges = [0]
+    longest = 0
+    for index, length in enumerate(lengths):
+        if length > longest:
+            longest = length
+        if longest * (index + 1 - edges[-1]) > max_tokens and index > edges[-1]:
+            edges.append(index)
+            longest = length
+    return [*edges, len(lengths)] if lengths else edges

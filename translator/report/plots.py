@@ -1,0 +1,333 @@
+"""Pictures of attention and of a run's learning curves (matplotlib, from the extra `plot`)."""
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from translator.config.errors import TranslatorError
+from translator.storage.run_log import duration, read_metrics, series
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+VIEWS = ("mean", "heads")
+PICTURES = (".png", ".svg", ".pdf")
+# Tells eight runs apart on a projector and for the colour-blind (Okabe and Ito 2008); more runs
+# get other strokes.
+COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31"]
+STROKES = ("-", "--", ":", "-.")
+FEW_POINTS = 12  # so few are marked: a line of one point could not be seen
+MANY_POINTS = 150  # more measurements of speed are averaged to so many: what is left is no noise
+
+
+def draw_attention(
+    src_pieces: Sequence[str],
+    tgt_pieces: Sequence[str],
+    weights: "Tensor",
+    path: Path,
+    view: str = "mean",
+) -> None:
+    """Writes cross-attention as a heat map: source pieces across, target pieces down.
+
+    Each row shows where the decoder looked while it wrote that piece, and sums to one.
+
+    Args:
+        src_pieces, tgt_pieces: S and T pieces.
+        weights: `(layers, H, T, S)`.
+        path: a `.png` file.
+        view: `mean` over layers and heads, or `heads`: one map for each.
+
+    Raises:
+        TranslatorError: matplotlib is not installed, or the view is unknown.
+    """
+    if view not in VIEWS:
+        raise TranslatorError(f'Unknown attention view "{view}"; there are: {", ".join(VIEWS)}.')
+    _require_matplotlib().use("Agg")  # draws into a file, with or without a screen
+    import matplotlib.pyplot as plt
+
+    n_layers, n_heads, n_tgt, n_src = weights.shape
+    src, tgt = _labels(src_pieces), _labels(tgt_pieces)
+    if view == "mean":
+        # 0.4 inches a piece keeps its label and its number readable, whatever the length.
+        figure, axes = plt.subplots(
+            figsize=(2.2 + 0.42 * n_src, 1.8 + 0.36 * n_tgt), layout="constrained"
+        )
+        image = _heat_map(axes, weights.mean(dim=(0, 1)).numpy(), src, tgt, font_size=10)
+        axes.set_title("Cross-attention, mean of all layers and heads", fontsize=11, pad=12)
+        figure.colorbar(image, ax=axes, label="weight (each row sums to 1)", shrink=0.8)
+    else:
+        figure, grid = plt.subplots(
+            n_layers,
+            n_heads,
+            figsize=(n_heads * (1.4 + 0.2 * n_src), n_layers * (1.3 + 0.2 * n_tgt)),
+            layout="constrained",
+            squeeze=False,
+        )
+        for layer in range(n_layers):
+            for head in range(n_heads):
+                axes = grid[layer][head]
+                image = _heat_map(axes, weights[layer, head].numpy(), src, tgt, font_size=7)
+                axes.set_title(f"layer {layer + 1}, head {head + 1}", fontsize=9)
+        figure.colorbar(image, ax=grid, label="weight (each row sums to 1)", shrink=0.5)
+    try:
+        figure.savefig(path, dpi=150)
+    except OSError as error:
+        raise TranslatorError(f"{path} cannot be written: {error.strerror}.") from None
+    finally:
+        plt.close(figure)
+
+
+def _require_matplotlib() -> Any:
+    try:
+        import matplotlib
+    except ImportError:
+        raise TranslatorError("Pictures need matplotlib: pip install 'small-nmt[plot]'.") from None
+    return matplotlib
+
+
+def _labels(pieces: Sequence[str]) -> list[str]:
+    """Pieces as shown: SentencePiece's mark of a word's start is easier to read as a low line."""
+    return [piece.replace("\u2581", "_").replace("</s>", "END") for piece in pieces]
+
+
+def _heat_map(
+    axes: Any, weights: Any, src: Sequence[str], tgt: Sequence[str], font_size: int
+) -> Any:
+    image = axes.imshow(weights, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    # "$" would start a formula.
+    axes.set_xticks(
+        range(len(src)), [s.replace("$", r"\$") for s in src], rotation=90, fontsize=font_size
+    )
+    axes.set_yticks(range(len(tgt)), [t.replace("$", r"\$") for t in tgt], fontsize=font_size)
+    axes.xaxis.tick_top()
+    return image
+
+
+def plot_run(run: Path, output: Path) -> None:
+    """Draws the learning curves of a run: see `plot_runs`."""
+    plot_runs([run], output)
+
+
+def plot_runs(runs: Sequence[Path], output: Path) -> None:
+    """Draws what `metrics.jsonl` says of one run or several: how well and how fast it learnt.
+
+    Perplexity in training and on valid, BLEU on valid with the best step marked, the learning
+    rate, the speed, and how many updates were left out, where there were any.
+
+    Args:
+        runs: run folders, finished or not.
+        output: a .png, .svg or .pdf file.
+
+    Raises:
+        TranslatorError: nothing has been logged, the file cannot be written or is of another
+            kind, or matplotlib is not installed.
+    """
+    if output.suffix.lower() not in PICTURES:
+        raise TranslatorError(f"{output}: the name must end in .png, .svg or .pdf.")
+    if not runs:
+        raise TranslatorError("There is no run to draw: name the folder of one.")
+    curves = [read_metrics(run) for run in runs]
+    _require_matplotlib()
+    from matplotlib.figure import Figure  # without pyplot there is no window and nothing to close
+
+    names = _run_names(runs)
+    rows: Any = [["perplexity", "bleu"], ["rate", "speed"]]
+    if any(count > 0 for lines in curves for _, count in series(lines, "left_out")):
+        rows.append(["left_out", "left_out"])
+    figure = Figure(figsize=(11, 3.4 + 1.6 * len(rows)), layout="constrained")
+    heights = [1.35, 1, 0.5][: len(rows)]
+    panels = figure.subplot_mosaic(rows, height_ratios=heights, sharex=True)
+    for number, lines in enumerate(curves):
+        colour, stroke = _style(number)
+        other = COLOURS[1] if len(runs) == 1 else colour
+        _draw_curves(panels, lines, colour, other, stroke)
+    _describe_panels(panels, curves)
+    _add_legend(figure, names, curves)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph")  # a run may be named in any script
+        try:
+            figure.savefig(output, dpi=150)
+        except OSError as error:
+            raise TranslatorError(f"{output} cannot be written: {error.strerror}.") from None
+
+
+def _run_names(runs: Sequence[Path]) -> list[str]:
+    """The folders' names, with as much before them as tells them apart."""
+    paths = [run.resolve() for run in runs]
+    for length in range(1, max((len(path.parts) for path in paths), default=1)):
+        names = ["/".join(path.parts[-length:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    names = [name if len(name) <= 48 else f"{name[:22]}...{name[-23:]}" for name in names]
+    return [name.replace("$", r"\$") for name in names]  # "$" would start a formula
+
+
+def _style(number: int) -> tuple[str, Any]:
+    """Colour and stroke of a run."""
+    rest, colour = divmod(number, len(COLOURS))
+    return COLOURS[colour], STROKES[rest % len(STROKES)]
+
+
+def _perplexity(lines: Sequence[dict[str, Any]], prefix: str = "") -> list[tuple[int, float]]:
+    """Of training, or of valid; what is beyond all measure is left out."""
+    return [(x, y) for x, y in series(lines, f"{prefix}perplexity") if 0 < y < 1e15]
+
+
+def _draw_curves(
+    panels: dict[str, Any], lines: Sequence[dict[str, Any]], colour: str, other: str, stroke: str
+) -> None:
+    """Draws a run into the panels: training in `colour`, validation in `other`."""
+
+    def draw(panel: str, points: Sequence[tuple[float, float]], **style: Any) -> None:
+        if points:
+            marker = "." if len(points) <= FEW_POINTS else ""
+            style = {"color": colour, "marker": marker, "linestyle": stroke, **style}
+            panels[panel].plot(*zip(*points, strict=True), **style)
+
+    valid: dict[str, Any] = {"color": other, "linewidth": 2, "zorder": 3, "marker": "."}
+    draw("perplexity", _perplexity(lines), linewidth=1, alpha=0.7)
+    draw("perplexity", _perplexity(lines, "valid_"), **valid)
+    bleu = series(lines, "valid_bleu")
+    draw("bleu", bleu, **valid)
+    if bleu:
+        star = {"marker": "*", "markersize": 15, "markeredgecolor": "black", "linestyle": ""}
+        draw("bleu", [_best(bleu)], **{**valid, **star, "zorder": 4, "clip_on": False})
+    draw("rate", series(lines, "lr"))
+    draw("speed", _thinned(series(lines, "tokens_per_second")), linewidth=1.2)
+    if "left_out" in panels:
+        counts = series(lines, "left_out")
+        first = counts[0][0] if counts else math.inf  # until then, it is not logged
+        none = sorted({(line["step"], 0.0) for line in lines if line["step"] < first})
+        draw("left_out", [*none, *counts], drawstyle="steps-post")
+
+
+def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
+    """Means of neighbours, at most `MANY_POINTS` of them."""
+    size = -(-len(points) // MANY_POINTS) or 1
+    groups = [points[i : i + size] for i in range(0, len(points), size)]
+    return [(fmean(x for x, _ in group), fmean(y for _, y in group)) for group in groups]
+
+
+def _best(bleu: Sequence[tuple[int, float]]) -> tuple[int, float]:
+    """The step with the highest BLEU, the first of equals, as training counts it."""
+    return max(bleu, key=lambda point: point[1])
+
+
+def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """Titles, units and scales."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    titles = {
+        "perplexity": ("Perplexity", "perplexity, log scale"),
+        "bleu": ("BLEU on the validation set", "BLEU, greedy search"),
+        "rate": ("Learning rate", "learning rate"),
+        "speed": ("Speed of training", "target tokens a second"),
+        "left_out": ("Updates left out, in all", "updates"),
+    }
+    plain = FuncFormatter(lambda value, _: f"{value:,.10g}")
+    for name, axes in panels.items():
+        title, label = titles[name]
+        axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
+        axes.xaxis.set_major_formatter(plain)
+        if name == "left_out":
+            axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.yaxis.set_major_formatter(plain)
+        axes.tick_params(labelbottom=True)
+        if not axes.has_data():
+            axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", color="gray")
+            axes.set_yticks([])
+    for name in ("rate", "speed", "left_out"):
+        if name in panels and panels[name].has_data():
+            panels[name].set_ylim(bottom=0)
+    rate = max((y for lines in curves for _, y in series(lines, "lr")), default=0)
+    if rate > 0:
+        power = math.floor(math.log10(rate))
+        panels["rate"].set_ylabel(f"learning rate, $10^{{{power}}}$")
+        panels["rate"].yaxis.set_major_formatter(lambda value, _: f"{value / 10**power:.6g}")
+    axes = panels["perplexity"]
+    if axes.has_data():
+        axes.set_yscale("log")
+        low, high = _limits([_perplexity(c, side) for c in curves for side in ("", "valid_")])
+        axes.set_ylim(low, high)
+        subs = (1, 2, 5) if high > 50 * low else (1, 1.5, 2, 3, 5, 7)
+        nice = MaxNLocator(6, steps=[1, 2, 5, 10])
+        axes.yaxis.set_major_locator(LogLocator(subs=subs) if high > 3 * low else nice)
+        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        right = axes.secondary_yaxis("right", functions=(_log, _exp))
+        right.set_ylabel("loss, nats a token")
+        right.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+        right.yaxis.set_major_formatter(plain)
+        right.yaxis.set_minor_locator(NullLocator())
+        right.spines["right"].set_visible(False)
+    last = max(line["step"] for lines in curves for line in lines)
+    for axes in panels.values():
+        axes.set_xlim(left=0, right=max(1, last) * 1.03)
+        if axes.get_subplotspec().is_last_row():
+            axes.set_xlabel("step (one update of the weights)")
+
+
+def _limits(lines: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]:
+    """Of the axis. The steep first tenth of a run may leave at the top, nothing else."""
+    later = [y for points in lines for x, y in points if x >= points[-1][0] / 10]
+    return min(later) / 1.15, max(later) * 1.3
+
+
+def _log(values: Any) -> Any:
+    import numpy as np
+
+    return np.log(np.maximum(values, 1e-9))
+
+
+def _exp(values: Any) -> Any:
+    import numpy as np
+
+    return np.exp(np.minimum(values, 100))
+
+
+def _add_legend(
+    figure: Any, names: Sequence[str], curves: Sequence[Sequence[dict[str, Any]]]
+) -> None:
+    """Names the runs, their best steps and the lines, outside the panels."""
+    from matplotlib.lines import Line2D
+
+    several = len(names) > 1
+    train, valid = ("gray", "gray") if several else COLOURS[:2]
+    star: dict[str, Any] = {
+        "linestyle": "",
+        "marker": "*",
+        "markersize": 13,
+        "markeredgecolor": "black",
+    }
+    handles = [
+        Line2D([], [], color=train, linewidth=1, alpha=0.7, label="training"),
+        Line2D([], [], color=valid, linewidth=2, marker=".", label="validation"),
+        Line2D([], [], color=valid, label="best step", **star),
+    ]
+    facts = []
+    for number, (name, lines) in enumerate(zip(names, curves, strict=True)):
+        colour, stroke = _style(number)
+        bleu = series(lines, "valid_bleu")
+        fact = "no validation yet"
+        if bleu:
+            step, value = _best(bleu)
+            fact = f"best BLEU {value:.2f} at step {step:,}"
+        seconds = max((value for _, value in series(lines, "seconds")), default=0)
+        facts.append(f"{lines[-1]['step']:,} steps in {duration(seconds)}, {fact}")
+        if several:  # a label must not begin with "_"
+            label = f" {name}: {facts[-1]}"
+            handles.append(Line2D([], [], color=colour, linestyle=stroke, linewidth=3, label=label))
+    figure.suptitle(f"{len(names)} runs" if several else f"{names[0]}: {facts[0]}", fontsize=13)
+    if several:
+        figure.set_figheight(figure.get_figheight() + 0.24 * len(names))
+        figure.legend(handles=handles[3:], loc="outside lower center", frameon=False)
+    place = "outside upper right" if several else "outside lower center"  # no two in one place
+    figure.legend(handles=handles[:3], loc=place, ncols=3, frameon=False)

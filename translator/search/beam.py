@@ -1,0 +1,373 @@
+"""Beam search and sampling over any models that have `encode`, `decode` and a cache.
+
+All hypotheses of all sentences advance together, one piece a step, without a loop over them in
+Python. Greedy search is a beam of one. A sentence's result depends on nothing but the sentence:
+not on its batch, and a sample not on chance (its random numbers come from the seed and its ids).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from translator.config.schema import SearchConfig
+from translator.model.incremental import GROUP, IncrementalDecoder
+from translator.model.transformer import Transformer
+from translator.text.tokenizer import BOS, EOS, PAD
+
+_COMPACT = 0.75  # finished sentences leave once the batch is at most this full
+
+Models = Transformer | IncrementalDecoder | Sequence[Transformer | IncrementalDecoder]
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A finished translation: ids without BOS and EOS."""
+
+    ids: list[int]
+    log_prob: float  # natural logarithm, EOS included
+    score: float  # by which hypotheses are ranked: normalised by length
+
+
+def length_divisor(length: Any, config: SearchConfig) -> Any:
+    """What a log-probability is divided by; `length` counts EOS.
+
+    `plain` is `length ** alpha`, `gnmt` is `((5 + length) / 6) ** alpha` (Wu et al. 2016, eq. 14).
+    """
+    base = (5 + length) / 6 if config.length_rule == "gnmt" else length
+    return base**config.length_penalty
+
+
+def normalised(log_prob: Any, length: Any, config: SearchConfig) -> Any:
+    """The score of a translation: floats, or tensors; `length` counts EOS.
+
+    Each piece adds `length_reward` before the division: the word reward of He et al. 2016, and of
+    Murray and Chiang 2018 ("Correcting length bias in neural machine translation").
+    """
+    return (log_prob + config.length_reward * length) / length_divisor(length, config)
+
+
+def best_continuations(scores: Tensor, log_probs: Tensor, n: int) -> tuple[Tensor, Tensor]:
+    """The n best sums of `scores` `(B, K, V)` and `log_probs` `(B, K)` of each sentence.
+
+    On a CPU `topk` is slow. But the n best lie in the n groups of columns whose best are best, and
+    the best of every group are found fast.
+
+    Returns:
+        The sums `(B, n)`, best first, and their places `k * V + v`.
+    """
+    batch, n_live, width = scores.shape
+    n_groups = n_live * width // GROUP
+    few = batch * n_live == 1 or n_groups <= 2 * n
+    if few or scores.device.type != "cpu" or width % GROUP:
+        sums = (scores + log_probs[:, :, None]).flatten(1)
+        return sums.topk(min(n, sums.shape[1]))
+    groups = scores.view(batch * n_groups, GROUP)
+    before = log_probs.repeat_interleave(width // GROUP, dim=1)  # (B, groups)
+    best = (groups.amax(dim=1).view(batch, n_groups) + before).topk(n).indices  # (B, n)
+    rows = best + torch.arange(0, batch * n_groups, n_groups)[:, None]
+    found = groups.index_select(0, rows.flatten()).view(batch, n, GROUP)
+    sums, places = (found + before.gather(1, best)[:, :, None]).flatten(1).topk(n)
+    return sums, best.gather(1, places // GROUP) * GROUP + places % GROUP
+
+
+def diverse_continuations(
+    scores: Tensor, log_probs: Tensor, n: int, diversity: float
+) -> tuple[Tensor, Tensor]:
+    """As `best_continuations`, but a hypothesis' children compete with it first.
+
+    Its second best child pays `diversity`, the third twice that (Li et al. 2016); the sums are
+    without what was paid.
+    """
+    n_each = min(n, scores.shape[2])
+    values, columns = scores.topk(n_each)  # (B, K, n)
+    sums = values + log_probs[:, :, None]
+    ranks = torch.arange(n_each, device=scores.device)
+    order = (sums - diversity * ranks).flatten(1).topk(min(n, sums[0].numel())).indices
+    places = columns + scores.shape[2] * torch.arange(sums.shape[1], device=sums.device)[:, None]
+    return sums.flatten(1).gather(1, order), places.flatten(1).gather(1, order)
+
+
+def repeated(tokens: Tensor, n: int) -> Tensor:
+    """Pieces that would repeat an n-gram of `tokens` `(B, K, T)`: `(B, K, T - n + 1)`, or PAD."""
+    if tokens.shape[2] < n:
+        return tokens[:, :, :0]
+    windows = tokens.unfold(2, n, 1)  # (B, K, T - n + 1, n)
+    newest = tokens[:, :, None, tokens.shape[2] - n + 1 :]
+    same = (windows[..., :-1] == newest).all(dim=3)
+    return torch.where(same, windows[..., -1], PAD)
+
+
+class _Ensemble:
+    """One or several models in step; several average their probabilities."""
+
+    def __init__(self, models: Models, src: Tensor, need_coverage: bool):
+        several = models if isinstance(models, Sequence) else [models]
+        self.decoders = [
+            model if isinstance(model, IncrementalDecoder) else IncrementalDecoder(model)
+            for model in several
+        ]
+        self.states = [decoder.start(src) for decoder in self.decoders]
+        # (B, K, S): the attention each source piece got so far, mean of layers and heads
+        self.coverage = src.new_zeros(len(src), 1, src.shape[1], dtype=torch.float32)
+        self.need_coverage = need_coverage
+
+    def log_probs(self, last: Tensor) -> Tensor:
+        """Of the piece after `last` `(B, K)`, and all before it: `(B, K, V)`."""
+        each = []
+        for decoder, state in zip(self.decoders, self.states, strict=True):
+            logits, weights = decoder.step(last, state)
+            each.append(logits.log_softmax(dim=-1, dtype=torch.float32))
+            if self.need_coverage:
+                mean = torch.stack(weights).mean(dim=(0, 3))  # of (layers, B, K, H, S)
+                self.coverage = self.coverage + mean / len(self.decoders)
+        if len(each) == 1:
+            return each[0]
+        return torch.stack(each).logsumexp(dim=0) - math.log(len(each))
+
+    def reorder(self, parents: Tensor) -> None:
+        """Hypothesis k of sentence b is from now on the continuation of `parents[b, k]`."""
+        for state in self.states:
+            state.reorder(parents)
+        if self.need_coverage:
+            self.coverage = _pick(self.coverage, parents)
+
+    def keep(self, sentences: Tensor) -> None:
+        """Keeps only these sentences `(new B,)`."""
+        self.coverage = self.coverage[sentences]
+        for state in self.states:
+            state.keep(sentences)
+
+
+def _pick(values: Tensor, parents: Tensor) -> Tensor:
+    """Rows `parents` `(B, K)` of `values` `(B, K, N)`."""
+    return values.gather(1, parents[:, :, None].expand(-1, -1, values.shape[2]))
+
+
+class _Finished:
+    """The best K finished hypotheses of each sentence, best first."""
+
+    def __init__(self, n_sentences: int, beam_size: int, device: torch.device):
+        shape = (n_sentences, beam_size)
+        self.scores = torch.full(shape, float("-inf"), device=device)
+        self.log_probs = torch.full(shape, float("-inf"), device=device)
+        self.tokens = torch.full((*shape, 1), BOS, device=device)  # BOS and pieces, then EOS
+
+    def add(self, scores: Tensor, log_probs: Tensor, tokens: Tensor) -> None:
+        """Hypotheses `tokens` `(B, N, T)` with their scores `(B, N)`, -inf where there is none."""
+        grow = tokens.shape[2] - self.tokens.shape[2]
+        known = torch.nn.functional.pad(self.tokens, (0, grow), value=EOS)
+        beam_size = self.scores.shape[1]
+        # A stable sort: of equal scores the earlier stays first.
+        order = torch.cat([self.scores, scores], dim=1).argsort(dim=1, descending=True, stable=True)
+        order = order[:, :beam_size]
+        self.scores = torch.cat([self.scores, scores], dim=1).gather(1, order)
+        self.log_probs = torch.cat([self.log_probs, log_probs], dim=1).gather(1, order)
+        self.tokens = _pick(torch.cat([known, tokens], dim=1), order)
+
+    def keep(self, sentences: Tensor) -> None:
+        self.scores, self.log_probs = self.scores[sentences], self.log_probs[sentences]
+        self.tokens = self.tokens[sentences]
+
+    def hypotheses(self, sentence: int, n_best: int) -> list[Hypothesis]:
+        rows = zip(
+            self.tokens[sentence, :n_best].tolist(),
+            self.log_probs[sentence, :n_best].tolist(),
+            self.scores[sentence, :n_best].tolist(),
+            strict=True,
+        )
+        return [
+            Hypothesis([i for i in ids[1:] if i != EOS], log_prob, score)
+            for ids, log_prob, score in rows
+            if score > float("-inf")
+        ]
+
+
+class Search:
+    """What beam search and sampling share: the state of a batch, from BOS to the last EOS."""
+
+    def __init__(
+        self,
+        models: Models,
+        src: Tensor,
+        config: SearchConfig,
+        prefixes: Tensor | None,
+        n_start: int,
+    ):
+        self.config = config
+        self.decoder = _Ensemble(models, src, config.coverage_penalty != 0)
+        self.src = src
+        self.prefixes = src[:, :0] if prefixes is None else prefixes
+        lengths, forced = (src != PAD).sum(dim=1), (self.prefixes != PAD).sum(dim=1)
+        self.limits = (lengths * config.max_ratio + config.max_extra).long() + forced
+        self.first_limit = int(self.limits.min())
+        self.tokens = src.new_full((len(src), n_start, 1), BOS)  # (B, K, length so far)
+        self.log_probs = torch.zeros(len(src), n_start, device=src.device)  # -inf: no hypothesis
+        n_finished = config.n_best if config.decode == "sample" else config.beam_size
+        self.finished = _Finished(len(src), n_finished, src.device)
+        self.sentences = list(range(len(src)))  # which sentence each row of the batch is
+        self.results: list[list[Hypothesis]] = [[] for _ in self.sentences]
+
+    @property
+    def length(self) -> int:
+        """Pieces so far."""
+        return self.tokens.shape[2] - 1
+
+    def scores(self) -> Tensor:
+        """Log-probabilities `(B, K, V)` of the next piece, -inf where it may not follow."""
+        scores = self.decoder.log_probs(self.tokens[:, :, -1])
+        config, length = self.config, self.length
+        end = scores[:, :, EOS].clone()
+        forced = None
+        if length < self.prefixes.shape[1]:
+            forced = self.prefixes[:, length, None, None].expand(-1, scores.shape[1], 1)
+            kept = torch.full_like(scores, float("-inf")).scatter(
+                2, forced, scores.gather(2, forced)
+            )
+        if config.no_repeat_ngram:
+            scores.scatter_(2, repeated(self.tokens, config.no_repeat_ngram), float("-inf"))
+        if length < config.min_length:
+            scores[:, :, EOS] = float("-inf")
+            stuck = scores.amax(dim=2) == float("-inf")  # every piece is blocked
+            scores[:, :, EOS] = torch.where(stuck, end, scores[:, :, EOS])
+        if length >= self.first_limit:
+            at_limit = (length >= self.limits)[:, None]
+            scores.masked_fill_(at_limit[:, :, None], float("-inf"))
+            scores[:, :, EOS] = torch.where(at_limit, end, scores[:, :, EOS])
+        return scores if forced is None else torch.where(forced == PAD, scores, kept)
+
+    def final_scores(self, log_probs: Tensor, parents: Tensor) -> Tensor:
+        """By which hypotheses that end now, after `parents` `(B, N)`, are ranked."""
+        scores = normalised(log_probs, self.length + 1, self.config)
+        if self.config.coverage_penalty:  # Wu et al. 2016, equation 14
+            seen = _pick(self.decoder.coverage, parents).clamp(1e-9, 1.0)  # (B, N, S)
+            missed = seen.log().masked_fill((self.src == PAD)[:, None], 0.0).sum(dim=2)
+            scores = scores + self.config.coverage_penalty * missed
+        return scores
+
+    def advance(self, parents: Tensor | None, pieces: Tensor, log_probs: Tensor) -> None:
+        """Hypothesis k becomes `parents[b, k]` and the piece `pieces[b, k]`."""
+        if parents is not None:
+            self.tokens = _pick(self.tokens, parents)
+            self.decoder.reorder(parents)
+        self.tokens = torch.cat([self.tokens, pieces[:, :, None]], dim=2)
+        self.log_probs = log_probs
+
+    def leave(self, done: Tensor) -> bool:
+        """Ends the search of sentences `done` `(B,)`. Returns whether any is left."""
+        self.log_probs = self.log_probs.masked_fill(done[:, None], float("-inf"))
+        left = int((~done).sum())
+        if left > _COMPACT * len(done):
+            return True
+        for row in done.nonzero()[:, 0].tolist():
+            found = self.finished.hypotheses(row, self.config.n_best)
+            self.results[self.sentences[row]] = found
+        if left:
+            stay = (~done).nonzero()[:, 0]
+            self.tokens, self.log_probs = self.tokens[stay], self.log_probs[stay]
+            self.limits = self.limits[stay]
+            self.src, self.prefixes = self.src[stay], self.prefixes[stay]
+            self.sentences = [self.sentences[row] for row in stay.tolist()]
+            self.decoder.keep(stay)
+            self.finished.keep(stay)
+        return left > 0
+
+
+@torch.inference_mode()
+def beam_search(
+    models: Models,
+    src: Tensor,
+    config: SearchConfig,
+    prefixes: Tensor | None = None,
+) -> list[list[Hypothesis]]:
+    """Translates a batch.
+
+    At each step a live hypothesis offers its continuations; the best 2K of a sentence are looked
+    at, of which those that end with EOS and stand among the first K are finished, and the best K
+    others live on. At the length limit only EOS may follow. When a sentence is done:
+
+    With a beam of one, as soon as EOS is the likeliest piece: greedy search. Else, `stopping` says.
+
+    `exact`: no live hypothesis can still come among the best `n_best`, were all its further pieces
+    certain and its length the best there is. `fast`: K are finished, and the best live one, ended
+    now and for nothing, would not be among the best K. (Stopping as soon as K are finished, the
+    common rule, favours short ones.)
+
+    Args:
+        models: in evaluation mode; several, with the same vocabulary, are an ensemble.
+        src: `(B, S)` ids, closed with EOS, padded right.
+        config: beam size K, length penalty, limits, and how many hypotheses to return.
+        prefixes: `(B, P)` pieces that each translation begins with, padded right.
+
+    Returns:
+        For each sentence at most `config.n_best` hypotheses, the best score first.
+    """
+    state = Search(models, src, config, prefixes, n_start=1)
+    beam_size = config.beam_size
+    if beam_size == 1:
+        return follow(state, lambda scores: best_continuations(scores, state.log_probs, 1)[1])
+    while True:
+        scores = state.scores()
+        at_limit = state.length >= state.limits
+        if config.diversity:
+            log_probs, places = diverse_continuations(
+                scores, state.log_probs, 2 * beam_size, config.diversity
+            )
+        else:
+            log_probs, places = best_continuations(scores, state.log_probs, 2 * beam_size)
+        parents, pieces = places // scores.shape[2], places % scores.shape[2]  # (B, 2K), best first
+
+        ends = (pieces == EOS) & (log_probs > float("-inf"))
+        if ends[:, :beam_size].any():
+            ended = parents[:, :beam_size]
+            final = state.final_scores(log_probs[:, :beam_size], ended)
+            final = final.masked_fill(~ends[:, :beam_size], float("-inf"))
+            state.finished.add(final, log_probs[:, :beam_size], _pick(state.tokens, ended))
+
+        # The best K that do not end, in order: a stable sort moves the others to the back.
+        dead = ends | (log_probs == float("-inf"))
+        order = dead.int().argsort(dim=1, stable=True)[:, :beam_size]
+        dead = dead.gather(1, order)
+        log_probs = log_probs.gather(1, order).masked_fill(dead, float("-inf"))
+        pieces = pieces.gather(1, order).masked_fill(dead, PAD)
+        state.advance(parents.gather(1, order), pieces, log_probs)
+        if not state.leave(at_limit | _is_done(state)):
+            return state.results
+
+
+def _is_done(state: Search) -> Tensor:
+    """By the rule of `config.stopping`, for each sentence of the batch `(B,)`."""
+    config = state.config
+    best = state.log_probs.amax(dim=1)
+    bound = normalised(best, state.length + 1, config)
+    to_beat = state.finished.scores[:, -1]
+    if config.stopping == "exact":
+        lengths = torch.arange(state.length + 1, int(state.limits.max()) + 3, device=best.device)
+        bounds = normalised(best[:, None], lengths, config)  # (B, lengths)
+        bound = bounds.masked_fill(lengths > state.limits[:, None] + 1, float("-inf")).amax(dim=1)
+        to_beat = state.finished.scores[:, config.n_best - 1]
+    return (best == float("-inf")) | ((to_beat >= bound) & (to_beat > float("-inf")))
+
+
+def follow(state: Search, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
+    """Lets each hypothesis go on with the one piece `(B, K)` that `choose` takes of its scores."""
+    while True:
+        scores = state.scores()  # (B, K, V)
+        pieces = choose(scores)
+        log_probs = state.log_probs + scores.gather(2, pieces[:, :, None])[:, :, 0]
+        ended = pieces == EOS
+        if ended.any():
+            new = ended & (log_probs > float("-inf"))
+            own = torch.arange(pieces.shape[1], device=pieces.device).expand_as(pieces)
+            final = state.final_scores(log_probs, own).masked_fill(~new, float("-inf"))
+            state.finished.add(final, log_probs, state.tokens)
+            log_probs = log_probs.masked_fill(ended, float("-inf"))
+            done = (log_probs == float("-inf")).all(dim=1)
+        else:
+            done = None
+        state.advance(None, pieces, log_probs)
+        if done is not None and not state.leave(done):
+            return state.results

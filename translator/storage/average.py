@@ -1,0 +1,117 @@
+"""Averages of models: which checkpoints of a run, and their mean as a new MODEL."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from torch import Tensor
+
+from translator.config.errors import TranslatorError
+from translator.config.loading import differences, from_saved
+from translator.config.schema import Config
+from translator.storage.model_folder import (
+    WEIGHTS,
+    load_model,
+    read_description,
+    read_tensors,
+    save_model,
+    step_folders,
+)
+from translator.storage.run_folder import read_run, regular_steps
+from translator.storage.run_log import read_metrics, series
+
+
+def average_models(folders: Sequence[Path], output: Path) -> None:
+    """Writes the mean of several MODELs as a new MODEL, in fp32 (Vaswani et al., section 6.1).
+
+    Its `config.json` says what it was made from.
+
+    Args:
+        folders: MODELs with one architecture, direction and tokenizer.
+        output: a folder that is not there yet, or is empty.
+
+    Raises:
+        TranslatorError: the models differ (the message says in what), one is damaged, or `output`
+            holds something.
+    """
+    if not folders:
+        raise TranslatorError("There is nothing to average: name two models or more.")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise TranslatorError(f"{output} is not empty: name a new folder for the average.")
+    first = load_model(folders[0])
+    parts: list[Path] = []
+    for folder in folders:
+        model = load_model(folder)
+        changes = differences(_trained_as(first.config), _trained_as(model.config))
+        if model.tokenizer.model_bytes != first.tokenizer.model_bytes:
+            changes.append("another tokenizer")
+        if changes:
+            raise TranslatorError(
+                f"{folder} cannot be averaged with {folders[0]}: {'; '.join(changes)}."
+            )
+        assert model.folder is not None
+        if model.folder in parts:
+            raise TranslatorError(f"{model.folder} is named twice; each model counts once.")
+        parts.append(model.folder)
+    steps = [read_description(part).get("step") for part in parts]
+    info = {"preset": first.config.preset, "data": first.info.get("data", {})}
+    info["training"] = {
+        "weights": f"average of {_names(parts)}",
+        "averaged": [{"folder": str(p), "step": n} for p, n in zip(parts, steps, strict=True)],
+    }
+    save_model(output, average_weights(parts), first.tokenizer, first.config, info)
+
+
+def _trained_as(config: Config) -> Config:
+    """The settings that weights to be averaged must share, all others at their defaults."""
+    directions = {name: getattr(config.data, name) for name in ("src", "tgt", "bidirectional")}
+    return Config(
+        model=replace(config.model, dropout=0.0), data=replace(Config().data, **directions)
+    )
+
+
+def _names(folders: Sequence[Path]) -> str:
+    if len(folders) > 1 and len({folder.parent for folder in folders}) == 1:
+        return f"{', '.join(f.name for f in folders)} in {folders[0].parent}"
+    return ", ".join(map(str, folders))
+
+
+def choose_steps(run: Path, last: int | None = None, best: int | None = None) -> list[Path]:
+    """The checkpoints of a run that are to be averaged, oldest first.
+
+    Args:
+        run: the run's folder.
+        last: so many of the newest regular checkpoints, or:
+        best: so many of those with the highest validation BLEU.
+
+    Raises:
+        TranslatorError: the run has fewer on disk, or not one of `last` and `best` is given.
+    """
+    wanted = best if last is None else last
+    if wanted is None or wanted < 1 or (last is not None and best is not None):
+        raise TranslatorError("Say how many checkpoints: the last N or the best N, N at least 1.")
+    description = read_run(run)
+    if description is None or not step_folders(run):
+        raise TranslatorError(f"{run} has no checkpoints: name the folder of a run.")
+    if last is not None:
+        every = from_saved(description["config"]).train.checkpoint_every
+        chosen, kind = regular_steps(run, every), "regular checkpoints"
+    else:
+        bleu = dict(series(read_metrics(run), "valid_bleu"))
+        known = [folder for folder in step_folders(run) if int(folder.name) in bleu]
+        # Of equals the older comes last, and so is chosen: it was the best step first.
+        chosen = sorted(known, key=lambda p: (bleu[int(p.name)], -int(p.name)))
+        kind = "validated checkpoints"
+    if len(chosen) < wanted:
+        raise TranslatorError(f"{run} has {len(chosen)} {kind} on disk, not {wanted}.")
+    return sorted(chosen[-wanted:], key=lambda p: int(p.name))
+
+
+def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
+    """The mean of the weights of several checkpoints of one run (Vaswani et al., section 6.1)."""
+    total: dict[str, Tensor] = {}
+    for folder in folders:
+        digest = read_description(folder)["sha256"][WEIGHTS]
+        for name, weight in read_tensors(folder / WEIGHTS, digest).items():
+            total[name] = total[name] + weight.double() if name in total else weight.double()
+    return {name: (weight / len(folders)).float() for name, weight in total.items()}

@@ -1,0 +1,155 @@
+"""The folder of a run: where it is, what it was begun with, which checkpoints it keeps."""
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from translator.config.errors import TranslatorError
+from translator.config.loading import differences, from_saved
+from translator.config.schema import Config
+from translator.storage.model_folder import (
+    CONFIG,
+    STATE,
+    STATE_TENSORS,
+    TOKENIZER,
+    load_model,
+    step_folders,
+)
+from translator.system.disk import discard, file_sha256, sha256, sync_folder, write_file
+from translator.text.tokenizer import Tokenizer
+
+log = logging.getLogger("translator")
+
+# Between a run and its continuation.
+MAY_DIFFER = (
+    *(f"train.{n}" for n in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")),
+    *(f"train.{n}" for n in ("metrics", "score_tests")),
+    *(f"confidence.{n}" for n in ("enabled", "corpora", "sentences")),
+)
+
+
+def run_folder(config: Config) -> Path:
+    """Where a run goes that names no folder: `checkpoints/CORPUS-SRC-TGT-PRESET`."""
+    corpus = config.data.corpus.rstrip("/").replace("hf:", "").replace(":", "-")
+    data = config.data
+    return Path("checkpoints") / f"{Path(corpus).name}-{data.src}-{data.tgt}-{config.preset}"
+
+
+def write_run(folder: Path, tokenizer: Tokenizer, description: Mapping[str, Any]) -> None:
+    """Begins the run in `folder`: its tokenizer, then the `config.json` that `read_run` reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / TOKENIZER, tokenizer.model_bytes)
+    description = {**description, "sha256": {TOKENIZER: sha256(tokenizer.model_bytes)}}
+    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
+    write_file(folder / CONFIG, text.encode())
+    sync_folder(folder)
+
+
+def read_run(folder: Path) -> dict[str, Any] | None:
+    """The description of the run that is in `folder`, if there is one.
+
+    Raises:
+        TranslatorError: it is damaged, its tokenizer is, or they are gone and checkpoints are not.
+    """
+    path = folder / CONFIG
+    missing = [p for p in (path, folder / TOKENIZER) if not p.exists()]
+    if missing and not step_folders(folder):
+        return None
+    for part in missing:
+        raise TranslatorError(f"{part} is gone: {_REPLACE}")
+    try:
+        description = json.loads(path.read_text(encoding="utf-8"))
+        digest = description.get("sha256", {}).get(TOKENIZER)  # older runs have none
+        from_saved(description["config"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise TranslatorError(f"{path} is damaged: {_REPLACE}") from None
+    if digest is not None and file_sha256(folder / TOKENIZER) != digest:
+        raise TranslatorError(f"{folder / TOKENIZER} is damaged: {_REPLACE}")
+    return description
+
+
+_REPLACE = "put that of a checkpoint in its place (steps/STEP), or start anew with --fresh."
+
+
+def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
+    """Raises TranslatorError if the run in `folder` had other settings or another corpus."""
+    changes = differences(from_saved(earlier["config"]), config, MAY_DIFFER)
+    if earlier["data"]["fingerprint"] != fingerprint:
+        changes.append("the corpus: its text is another")
+    if changes:
+        raise TranslatorError(
+            f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
+            "name another folder with --run, or start anew with --fresh."
+        )
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none."""
+    if not folder.exists():
+        return None
+    number = 1
+    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
+        number += 1
+    os.replace(folder, target)
+    return target
+
+
+def resume_candidates(run: Path) -> Iterator[Path]:
+    """The checkpoints a run can go on from, newest first; damage shows when they are loaded."""
+    parts = (STATE, STATE_TENSORS)
+    return (p for p in reversed(step_folders(run)) if any((p / part).exists() for part in parts))
+
+
+def regular_steps(run: Path, every: int) -> list[Path]:
+    """The checkpoints that fall on a multiple of `every`, and the newest; oldest first.
+
+    Those written because a run was stopped do not count: they must not change its result.
+    """
+    folders = step_folders(run)
+    return [p for p in folders if int(p.name) % every == 0 or p == folders[-1]]
+
+
+def rotate(run: Path, every: int, keep: int, best: int) -> None:
+    """Keeps the last `keep` regular checkpoints and the best; two of them can be resumed from.
+
+    The newest two are never touched, so a kill in here costs nothing.
+    """
+    regular = regular_steps(run, every)
+    resumable = regular[-2:]
+    kept = [*regular[-keep:], *resumable]
+    for folder in (run / "steps").glob("*.damaged"):  # gone once the run has come that far again
+        if folder.stem.isdecimal() and int(folder.stem) <= int(regular[-1].name):
+            discard(folder)
+    for folder in step_folders(run):
+        if folder not in kept and folder.name != str(best):
+            discard(folder)
+        elif folder not in resumable:
+            for name in (STATE, STATE_TENSORS):
+                (folder / name).unlink(missing_ok=True)
+
+
+def set_aside(run: Path, step: int) -> None:
+    """Renames the checkpoints after `step` to `N.damaged`, when a run goes on from there.
+
+    As the newest they would count for `rotate`, and what is saved before them would go. They stay
+    to be looked at until the run has come as far again.
+    """
+    for folder in step_folders(run):
+        if int(folder.name) > step:
+            target = folder.with_name(f"{folder.name}.damaged")
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(folder, target)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a MODEL can be read; says why not."""
+    try:
+        load_model(folder)
+    except TranslatorError as error:
+        log.warning("%s It is left out.", error)
+        return False
+    return True

@@ -1,0 +1,179 @@
+"""What a run writes down about itself while it goes on, and reading it back."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from translator.config.errors import TranslatorError
+
+METRICS = "metrics.jsonl"
+
+
+class MetricsLog:
+    """`metrics.jsonl`: one object per line, each with its `step`; and TensorBoard beside it.
+
+    TensorBoard shows `valid_NAME` as `valid/NAME`, and all the rest as `train/NAME`.
+    """
+
+    def __init__(self, path: Path, tensorboard: Path | None = None):
+        """Opens nothing yet.
+
+        Args:
+            path: the file, which need not be there.
+            tensorboard: the folder for TensorBoard's event files; None for none.
+
+        Raises:
+            TranslatorError: TensorBoard is asked for and not installed.
+        """
+        self.path = path
+        self.tensorboard = tensorboard
+        self._writer_class = None if tensorboard is None else _writer_class()
+        self._writer: Any = None
+
+    def record(self, step: int, **values: Any) -> None:
+        """Appends a line, in one write. What is not a finite number becomes null, as JSON wants."""
+        finite = {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
+        line = json.dumps({"step": step, **finite}, allow_nan=False) + "\n"
+        with open(self.path, "ab") as file:
+            file.write(line.encode())
+            file.flush()
+        if self._writer_class is not None:
+            if self._writer is None:
+                self._open(None)
+            for name, value in finite.items():
+                if isinstance(value, int | float):
+                    self._writer.add_scalar(_tag(name), value, step)
+            self._writer.flush()
+
+    def sync(self) -> None:
+        """Puts all lines on the disk, so that a checkpoint outlives no line before it."""
+        with open(self.path, "ab") as file:
+            os.fsync(file.fileno())
+
+    def rewind(self, step: int) -> None:
+        """Drops the lines after `step`, and those that a kill has cut short.
+
+        The file is replaced as a whole: a kill in here loses nothing.
+        """
+        lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
+        kept = [line + b"\n" for line in lines if _step_of(line) <= step]
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        with open(temporary, "wb") as file:
+            file.writelines(kept)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, self.path)
+        if self._writer_class is not None:
+            self._open(step + 1)
+
+    def close(self) -> None:
+        """Ends TensorBoard's file. A run that is killed loses nothing without this."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+    def _open(self, purge_step: int | None) -> None:
+        """A new event file, which hides what the earlier ones say of `purge_step` and later."""
+        self.close()
+        assert self._writer_class is not None
+        try:
+            self._writer = self._writer_class(str(self.tensorboard), purge_step=purge_step)
+        except OSError as error:
+            raise TranslatorError(
+                f"{self.tensorboard} cannot be written: {error.strerror}."
+            ) from None
+
+
+def _writer_class() -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise TranslatorError(
+            "TensorBoard is not installed: pip install 'small-nmt[tensorboard]'."
+        ) from None
+    return SummaryWriter
+
+
+def _tag(name: str) -> str:
+    """TensorBoard shows what stands before the first slash as a group."""
+    is_valid = name.startswith("valid_")
+    return f"valid/{name.removeprefix('valid_')}" if is_valid else f"train/{name}"
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """A line's object; None if it is cut short, no UTF-8, or has no step."""
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return None
+    is_step = isinstance(values, dict) and isinstance(values.get("step"), int)
+    return values if is_step else None
+
+
+def _step_of(line: bytes) -> float:
+    values = _parse(line)
+    return math.inf if values is None else values["step"]
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """The readable lines of a run's `metrics.jsonl`.
+
+    Raises:
+        TranslatorError: there is no such file, or nothing in it.
+    """
+    path = run / METRICS
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except OSError as error:
+        raise TranslatorError(
+            f"{path} cannot be read ({error.strerror}): name the folder of a run."
+        ) from None
+    found = [values for line in lines if (values := _parse(line)) is not None]
+    if not found:
+        raise TranslatorError(f"{path} is empty: the run has not logged anything yet.")
+    return found
+
+
+def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
+    """The `(step, value)` where `name` is a finite number, by step; the last one said counts."""
+    found = {
+        line["step"]: float(line[name])
+        for line in lines
+        if isinstance(line.get(name), int | float) and math.isfinite(line[name])
+    }
+    return sorted(found.items())
+
+
+class Speed:
+    """Target tokens a second in the updates alone."""
+
+    def __init__(self) -> None:
+        self.n_tokens, self.seconds, self.start = 0, 0.0, time.monotonic()
+
+    def restart(self) -> None:
+        """Leaves out the time since the last update, which went into something else."""
+        self.start = time.monotonic()
+
+    def add(self, n_tokens: int) -> None:
+        now = time.monotonic()
+        self.seconds, self.start = self.seconds + now - self.start, now
+        self.n_tokens += n_tokens
+
+    def take(self) -> float:
+        """The speed since it was last asked for."""
+        speed = self.n_tokens / max(self.seconds, 1e-9)
+        self.n_tokens, self.seconds = 0, 0.0
+        return speed
+
+
+def duration(seconds: float) -> str:
+    """Seconds as hours:minutes:seconds."""
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"

@@ -1,0 +1,223 @@
+"""What surrounds a model: spans that are carried over unchanged, and white space.
+
+A span that the vocabulary cannot spell (an emoji, a Greek word), or a web or mail address, is
+masked by one stand-in character, which becomes a placeholder `<copy_i>` among the ids. The model
+puts the placeholder in its place (data_prep/augmentation/copy_placeholders.py trains that), and the
+span returns there.
+"""
+
+import itertools
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from translator.text.tokenizer import N_COPY, Tokenizer
+
+STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in bytes
+# Typographic marks that a corpus may lack, and what stands for them then.
+_PLAIN_MARKS = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "…": "..."}
+# Joiners, variation selectors and combining marks belong to the character before them.
+_TAIL = "\u200d\ufe0e\ufe0f\u20e3"
+# Web and mail addresses, and keycap emoji, which begin with a common character.
+_ATOM = re.compile(
+    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']"
+    r"|[\w.+-]+@[\w-]+\.[\w.-]*\w"
+    r"|[0-9#*]\ufe0f?\u20e3"
+)
+_RUN = re.compile(r"\w+|[^\w\s]+")
+
+
+@dataclass(frozen=True)
+class CopySpan:
+    """A span of the source, and whether white space or a word touches it there."""
+
+    text: str
+    space_before: bool
+    glued_after: bool  # a letter or digit follows at once
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text for the model: `ids` without EOS, and the spans its placeholders stand for."""
+
+    ids: list[int]
+    copies: list[CopySpan]
+
+
+def normalise(text: str) -> str:
+    """What the model reads: NFC, every run of white space one space."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
+def _unknown_spans(text: str, alphabet: frozenset[str]) -> list[tuple[int, int]]:
+    """Words with, or runs of, characters outside `alphabet`, and `_ATOM`s; in order, apart."""
+    spans = [match.span() for match in _ATOM.finditer(text)]
+    covered = {i for start, end in spans for i in range(start, end)}
+    for match in _RUN.finditer(text):
+        start, end = match.span()
+        unknown = [i for i in range(start, end) if text[i] not in alphabet and i not in covered]
+        if not unknown:
+            continue
+        if text[start].isalnum() or text[start] == "_":  # half a word cannot be translated
+            spans.append((start, end))
+        else:
+            spans += [(i, i + 1) for i in unknown]
+    return sorted(spans)
+
+
+def _merge(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
+    """Joins spans that touch or have only white space or a tail character between them."""
+    merged: list[tuple[int, int]] = []
+    for start, end in spans:
+        while end < len(text) and (text[end] in _TAIL or unicodedata.combining(text[end])):
+            end += 1
+        if merged and not text[merged[-1][1] : start].strip():
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def mask(
+    text: str, alphabet: frozenset[str], chosen: Iterable[tuple[int, int]] = ()
+) -> tuple[str, list[CopySpan]]:
+    """`text` with a stand-in for each span that is to be carried over, and those spans.
+
+    These are the spans that the alphabet cannot spell, and those `chosen` that overlap with none.
+    """
+    masked, copies, position = [], [], 0
+    spans = _unknown_spans(text, alphabet)
+    spans += [span for span in chosen if all(span[1] <= s or e <= span[0] for s, e in spans)]
+    for start, end in _merge(sorted(spans), text):
+        glued = end < len(text) and text[end].isalnum()
+        space_before = start == 0 or text[start - 1].isspace()
+        copies.append(CopySpan(text[start:end], space_before, glued))
+        masked += [text[position:start], STAND_IN, " " if glued else ""]
+        position = end
+    return "".join([*masked, text[position:]]), copies
+
+
+class TextCodec:
+    """Text -> ids with placeholders -> text, for one tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+        space_and_bytes = tokenizer.encode(STAND_IN)
+        self._space, self._stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
+        marks = {m: plain for m, plain in _PLAIN_MARKS.items() if m not in tokenizer.alphabet}
+        self._plain_marks = str.maketrans(marks)
+        self._known = tokenizer.alphabet | marks.keys()
+
+    def encode(self, text: str, chosen: Iterable[tuple[int, int]] = ()) -> Source:
+        """A normalised text -> its ids. Copy placeholder i stands for the i-th span.
+
+        Args:
+            text: what is encoded.
+            chosen: further spans, (start, end), that are to be carried over.
+        """
+        masked, copies = mask(text, self._known, chosen)
+        masked = masked.translate(self._plain_marks)
+        ids: list[int] = []
+        n_copies = 0
+        for piece in self.tokenizer.encode(masked):
+            ids.append(piece)
+            if ids[-3:] == self._stand_in:
+                del ids[-3:]
+                if self._space and ids[-1:] == self._space:
+                    del ids[-1:]  # the space before it, which no word carries
+                ids.append(self.tokenizer.copy_ids[n_copies % N_COPY])
+                n_copies += 1
+        return Source(ids, copies)
+
+    def decode(self, ids: Sequence[int], source: Source) -> str:
+        """The model's ids -> text, each placeholder of the source once, strange ones dropped."""
+        left = dict(zip(self.tokenizer.copy_ids, source.copies, strict=False))
+        text = ""
+        glued = False  # to the span before
+        for copied, group in itertools.groupby(ids, lambda piece: piece in self.tokenizer.copy_ids):
+            if not copied:
+                part = self._spell(list(group), first=not text)
+                text += part.lstrip() if glued else part
+                glued = False
+                continue
+            for span in filter(None, (left.pop(piece, None) for piece in group)):
+                text += " " if span.space_before and text and not text[-1].isspace() else ""
+                text += span.text
+                glued = span.glued_after
+        return text
+
+    def _spell(self, ids: list[int], first: bool) -> str:
+        """Ids without placeholders -> one line of text."""
+        text = self.tokenizer.decode(ids).replace("\n", " ")
+        return text if first or not self.tokenizer.starts_word[ids[0]] else f" {text}"
+
+    def missing(self, ids: Sequence[int], source: Source) -> list[int]:
+        """The placeholders of the source that `ids` lacks."""
+        return [i for i in self.tokenizer.copy_ids[: len(source.copies)] if i not in ids]
+
+
+def target_ids(codec: TextCodec, text: str, source: Source) -> list[int]:
+    """A normalised translation of `source` -> its ids, as the model would have written them.
+
+    What `TextCodec.decode` would make of a placeholder becomes that placeholder again: each span
+    that the source carries over, where `text` has it, once. White space beside it is not the
+    model's to write. All else is spelt in pieces, and in bytes where the vocabulary ends.
+    """
+    tokenizer = codec.tokenizer
+    copies = source.copies[:N_COPY]  # there are no placeholders for more
+    masked, position = "", 0
+    stands_for: list[int | None] = []  # for each stand-in its placeholder; None for a user's own
+    for start, end, i in sorted(_copied_spans(text, copies)):
+        between = text[position:start]
+        stands_for += [*[None] * between.count(STAND_IN), tokenizer.copy_ids[i]]
+        # A word that touches the span is read, and written, as if it stood by itself.
+        glued = copies[i].glued_after and text[end : end + 1].isalnum()
+        masked += between + STAND_IN + (" " if glued else "")
+        position = end
+    masked += text[position:]
+    if not position:
+        return tokenizer.encode(masked)
+    space_and_bytes = tokenizer.encode(STAND_IN)
+    space, stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
+    left = iter([*stands_for, *[None] * text[position:].count(STAND_IN)])
+    ids: list[int] = []
+    for piece in tokenizer.encode(masked):
+        ids.append(piece)
+        if ids[-3:] == stand_in and (placeholder := next(left)) is not None:
+            del ids[-3:]
+            if space and ids[-1:] == space:
+                del ids[-1:]
+            ids.append(placeholder)
+    return ids
+
+
+def _copied_spans(text: str, copies: Sequence[CopySpan]) -> Iterator[tuple[int, int, int]]:
+    """Where the spans of a source stand in its translation: (start, end, which), apart.
+
+    Each at most once and long ones first, for a short one may be a part of them; then in the order
+    of the source. Parts of longer words are the last choice.
+    """
+    taken: dict[int, tuple[int, int]] = {}
+    longest_first = sorted(range(len(copies)), key=lambda i: -len(copies[i].text))
+    for inside_words in (False, True):
+        for i in longest_first:
+            if i in taken:
+                continue
+            for match in re.finditer(re.escape(copies[i].text), text):
+                start, end = match.span()
+                if any(start < e and s < end for s, e in taken.values()):
+                    continue
+                if inside_words or not _cuts_word(text, start, end, copies[i]):
+                    taken[i] = (start, end)
+                    yield start, end, i
+                    break
+
+
+def _cuts_word(text: str, start: int, end: int, span: CopySpan) -> bool:
+    """Whether `text` goes on with letters or digits where the source's word began or ended."""
+    before, first = text[start - 1 : start], text[start]
+    last, after = text[end - 1], text[end : end + 1]
+    return (span.space_before and before.isalnum() and first.isalnum()) or (
+        last.isalnum() and after.isalnum()
+    )

@@ -1,0 +1,162 @@
+"""The numbers of a text, in digits or in words, and which of them a translation has lost."""
+
+import math
+import re
+from collections import deque
+from collections.abc import Iterable
+from decimal import Decimal
+
+# Numbers: those in digits must be in the translation, but may be words there. Where there are
+# several ways to read one (3.5, 15:30, 11.9.2001, 1 billion), any that fits will do. The words are
+# beginnings of words, case-folded.
+_WORD_VALUES = {
+    0: "zero null",
+    1: "one first once single ein erst",
+    2: "two second twice both pair couple double zwei zwo beid paar doppel",
+    3: "three third triple drei dritt",
+    4: "four vier",
+    5: "five fifth fünf",
+    6: "six sechs",
+    7: "seven sieben sieb",
+    8: "eight acht",
+    9: "nine ninth neun",
+    10: "ten tenth zehn",
+    11: "eleven elf",
+    12: "twelve twelfth dozen zwölf dutzend",
+    13: "thirteen dreizehn",
+    14: "fourteen vierzehn",
+    15: "fifteen fünfzehn",
+    16: "sixteen sechzehn",
+    17: "seventeen siebzehn",
+    18: "eighteen achtzehn",
+    19: "nineteen neunzehn",
+    20: "twenty twenti zwanzig",
+    30: "thirty thirti dreissig",
+    40: "forty forti vierzig",
+    50: "fifty fifti fünfzig half halves halb hälfte",
+    60: "sixty sixti sechzig",
+    70: "seventy seventi siebzig",
+    80: "eighty eighti achtzig",
+    90: "ninety nineti neunzig",
+    100: "hundred hundert",
+    1000: "thousand tausend",
+}
+# How many zeros a word adds. An English billion has 9, a German one 12.
+_ZEROS = {"hundred": {2}, "hundert": {2}, "thousand": {3}, "tausend": {3}, "tsd": {3}}
+_ZEROS |= {"million": {6}, "mio": {6}, "milliard": {9}, "mrd": {9}, "bn": {9}}
+_ZEROS |= {"billion": {9, 12}, "trillion": {12}}
+_MONTHS = [
+    *["jan(?:uary?)?", "feb(?:ruary?)?", "mar(?:ch)?|märz", "apr(?:il)?", "ma[iy]", "jun[ei]?"],
+    *["jul[iy]?", "aug(?:ust)?", "sept?(?:ember)?", "o[ck]t(?:ober)?", "nov(?:ember)?"],
+    "de[cz](?:ember)?",
+]
+_ROMAN = {
+    tens + ones: str(10 * i + j)
+    for i, tens in enumerate(["", "X", "XX"])
+    for j, ones in enumerate(["", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX"])
+}
+
+
+def _any_of(words: Iterable[str]) -> str:
+    return "|".join(sorted(words, key=len, reverse=True))
+
+
+_VALUE_OF = {word: value for value, words in _WORD_VALUES.items() for word in words.split()}
+_VALUE = _any_of(_VALUE_OF)
+_SCALE = _any_of(_ZEROS)
+_TO = r"\s*(?:-|–|to|bis|and|und|or|oder)\s*\d+(?:[.,:]\d+)?"  # "4 to 7 pm", "4 to 7 million"
+_NUMBER = re.compile(
+    rf"(?:(?P<digits>\d+(?:[.,:]\d+)*)"
+    rf"|\b(?P<word>{_VALUE})(?:(?:und|[- ])?(?P<other>{_VALUE}))?)"
+    rf"(?=(?:{_TO})?(?P<scale>(?:[\s-]*(?:{_SCALE})[^\W\d]*\.?){{0,2}}))"
+    rf"(?=(?:{_TO})?(?P<clock>\s*(?:uhr|h|[ap]\.?\s?m|o.clock)\b)?)"
+    rf"|\b(?:{'|'.join(f'(?P<month{i}>{month})' for i, month in enumerate(_MONTHS, 1))})\b"
+)
+_THOUSANDS = re.compile(r"(?<![\d.,:])[1-9]\d{0,2}([.,'’ \u00a0\u202f])\d{3}(?:\1\d{3})*(?!\d)")
+# Marks after the last two digits of a year. The 1970s are "70er Jahre", but not the 1870s: a short
+# year finds long ones, and a long one finds short ones.
+_SHORT_YEAR, _LONG_YEAR = "<", ">"
+_OTHER_YEAR = {_SHORT_YEAR: _LONG_YEAR, _LONG_YEAR: _SHORT_YEAR}
+_MAX_DIGITS = 24  # longer rows of digits are told apart by their beginning
+
+
+def lost_numbers(source: str, translation: str) -> list[str]:
+    """The numbers that the source has in digits and the translation in no form."""
+    there = [item for match in _numbers(translation) for item in _items(match)]
+    numerals = re.findall(r"\b([IVX]+)(?:st|nd|rd|th)?\b", translation)
+    there += [{_ROMAN[numeral]} for numeral in numerals if numeral in _ROMAN]
+    places: dict[str, deque[int]] = {}  # reading -> which of `there` have it
+    for place, readings in enumerate(there):
+        for reading in readings:
+            places.setdefault(reading, deque()).append(place)
+    used: set[int] = set()
+
+    def find(readings: set[str]) -> bool:
+        """Takes the first number with one of the readings that stands for no other yet."""
+        for reading in sorted(readings):
+            left = places.get(reading[:-1] + _OTHER_YEAR.get(reading[-1], reading[-1]), deque())
+            while left:
+                if (place := left.popleft()) not in used:
+                    used.add(place)
+                    return True
+        return False
+
+    lost = []
+    for match in _numbers(source):
+        digits = match["digits"]
+        before = match.string[max(0, match.start() - 1) : match.start()]
+        if digits and not (len(digits) == 1 and before.isalpha()):  # CO2, m2, A4 are names
+            whole, *pieces = _items(match)
+            if not find(whole) and not (pieces and all(map(find, pieces))):
+                lost.append(digits)
+    return lost
+
+
+def number_spans(text: str) -> list[tuple[int, int]]:
+    """Where the numbers in digits stand, with letters that touch them."""
+    return [match.span() for match in re.finditer(r"\d+(?:[.,:]\d+)*\w*", text)]
+
+
+def _numbers(text: str) -> Iterable[re.Match[str]]:
+    """Number words, months, and numbers in digits, without the marks that group thousands."""
+    ungrouped = _THOUSANDS.sub(lambda match: match[0].replace(match[1], ""), text.casefold())
+    return _NUMBER.finditer(ungrouped)
+
+
+def _items(match: re.Match[str]) -> list[set[str]]:
+    """What a number may mean as a whole, and what its pieces may mean if it has some."""
+    if match["digits"]:
+        parts = re.split("[.,:]", match["digits"])
+        pieces = [_readings([part]) for part in parts] if len(parts) > 1 else []
+        is_time = ":" in match["digits"]
+        return [_readings(parts, match["scale"], bool(match["clock"]), is_time), *pieces]
+    if match["word"]:
+        values = [_VALUE_OF[match[name]] for name in ("word", "other") if match[name]]
+        whole = _scaled({Decimal(sum(values)), Decimal(math.prod(values))}, match["scale"])
+        pieces = [{str(value)} for value in values] if len(values) > 1 else []
+        return [whole | {f"{values[0]}{_SHORT_YEAR}"}, *pieces]
+    assert match.lastgroup is not None
+    return [{match.lastgroup.removeprefix("month")}]
+
+
+def _readings(
+    parts: list[str], scale: str = "", clock: bool = False, is_time: bool = False
+) -> set[str]:
+    """Digits in one part or two mean a quantity, a time of the day, or a year."""
+    if len(parts) > 2:
+        return set()
+    first, second = [*(part[:_MAX_DIGITS] for part in parts), ""][:2]
+    readings = set() if is_time else _scaled({Decimal(f"{first}.{second}0")}, scale)
+    if len(first) <= 2 and (len(second) == 2 or clock):
+        readings.add(f"{int(first) % 12}:{second or '00'}")  # 3:30 pm is 15.30 Uhr
+    if not second and len(first) in (2, 4):
+        readings.add(first[-2:] + (_SHORT_YEAR if len(first) == 2 else _LONG_YEAR))
+    return readings
+
+
+def _scaled(values: set[Decimal], scale: str) -> set[str]:
+    """The values, and what they are in full if a word like "million" follows."""
+    zeros = {0}
+    for word in re.findall(_SCALE, scale):
+        zeros = {n + more for n in zeros for more in _ZEROS[word]}
+    return {f"{value.scaleb(n).normalize():f}" for value in values for n in zeros | {0}}

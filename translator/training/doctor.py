@@ -1,0 +1,396 @@
+"""What a run will do and need, and whether its data are sound, before its first step."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_prep.augmentation.augment import build_augmentation
+from data_prep.cleaning.corpus_checks import ALIGNMENT, Finding, sniff
+from data_prep.prepared.prepare import TrainingData, prepare_data
+from data_prep.prepared.report import describe_pieces
+from data_prep.sources.corpus import open_corpus, split_mixture
+from translator.config.errors import TranslatorError
+from translator.config.schema import Config, ModelConfig
+from translator.model.transformer import Transformer, count_parameters
+from translator.storage.model_folder import load_model, step_folders
+from translator.storage.run_folder import check_same_run, read_run
+from translator.storage.run_log import duration
+from translator.text.tokenizer import Tokenizer
+from translator.training.loader import Batches, BatchSampler, Loader, batch_sampler
+from translator.training.measure import (
+    Memory,
+    largest_batch,
+    measure_speed,
+    probe_memory,
+    size_text,
+)
+
+LOOKED_AT = 100_000  # pairs of a corpus; what is wrong with it shows in these
+
+
+@dataclass
+class Report:
+    """What `examine` found: figures by section and name, and findings."""
+
+    data: dict[str, Any] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the data must be mended first."""
+        return any(finding.severity == "broken" for finding in self.findings)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as plain data, for JSON."""
+        findings = [asdict(finding) for finding in self.findings]
+        return {"broken": self.broken, "data": self.data, "run": self.run, "findings": findings}
+
+    def lines(self) -> list[str]:
+        """The report for people."""
+        lines: list[str] = []
+        for title, entries in (("Data", _data_rows(self.data)), ("Run", _run_rows(self.run))):
+            lines += [title, *(f"  {name:<14} {text}" for name, text in entries), ""]
+        order = {"broken": 0, "warning": 1, "note": 2}
+        ranked = sorted(self.findings, key=lambda finding: order[finding.severity])
+        lines += [f"{finding.severity.capitalize()}: {finding.text}" for finding in ranked]
+        counts = [sum(f.severity == name for f in self.findings) for name in ("broken", "warning")]
+        if self.broken:
+            lines.append("The data are broken: mend them first.")
+        elif counts[1]:
+            lines.append("Training can start; see the warnings first.")
+        else:
+            lines.append("Nothing speaks against training.")
+        return lines
+
+
+def _data_rows(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    src, tgt = data["languages"]
+    yield "corpus", f"{data['corpus']}, {src} to {tgt}"
+    yield "pairs", ", ".join(f"{count:,} {name}" for name, count in data["pairs"].items())
+    if data["dropped"]:
+        yield "dropped", ", ".join(f"{n:,} {reason}" for reason, n in data["dropped"].items())
+    yield "tokens", f"{data['tokens'][src]:,} {src}, {data['tokens'][tgt]:,} {tgt} in training"
+    yield "vocabulary", f"{data['vocab_size']:,} pieces for both languages"
+    for name, text in (("pieces/word", "pieces_per_word"), ("unknown", "unknown_rate")):
+        form = ".2f" if text == "pieces_per_word" else ".3%"
+        parts = [f"{data[text][language]:{form}} {language}" for language in (src, tgt)]
+        yield name, ", ".join(parts) + (" of the pieces are bytes" if name == "unknown" else "")
+    yield "longest", f"{data['longest']:,} pieces"
+    yield "lines", "each translates its other side" if data["aligned"] else "see below"
+
+
+def _run_rows(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "folder", run["folder"] + (f" (goes on from step {run['step']:,})" if run["step"] else "")
+    yield "model", f"preset {run['preset']}, {run['parameters'] / 1e6:.2f} M parameters"
+    yield "device", f"{run['device']}, {run['precision']}, {run['threads']} threads"
+    yield "steps", f"{run['steps']:,} updates = {run['epochs']:.1f} times through the corpus"
+    waste = ", ".join(f"{share:.1%} {side}" for side, share in run["padding"].items())
+    yield "batches", f"{run['batches']:,} an epoch; padding: {waste}"
+    yield "an update", f"{run['tokens_per_update']:,.0f} target tokens on average"
+    if run.get("memory"):
+        need, free = run["memory"]["need"], run["memory"]["available"]
+        free_text = f", {size_text(free)} are free" if free else ""
+        yield (
+            "memory",
+            f"{size_text(need)}, the largest batch being {run['memory']['batch']}{free_text}",
+        )
+    if run.get("tokens_per_second"):
+        yield "speed", f"{run['tokens_per_second']:,.0f} target tokens/s"
+        yield "time", f"{duration(run['seconds'])} for the updates, validations not counted"
+    yield "disk", f"{size_text(run['disk']['need'])}, {size_text(run['disk']['free'])} are free"
+
+
+def examine(
+    config: Config,
+    folder: Path,
+    device: torch.device,
+    *,
+    fresh: bool = False,
+    minutes: float | None = None,
+    measure: bool = True,
+) -> Report:
+    """Looks at all that `train` would begin with; writes only what it prepares of the corpus.
+
+    Args:
+        config: as for `train`.
+        folder: the run folder, which need not be there.
+        device: what the run would use.
+        fresh: an earlier run in the folder would be moved aside.
+        minutes: after which the run would be ended.
+        measure: run some updates to measure memory and speed.
+
+    Raises:
+        TranslatorError: the data cannot be read at all.
+    """
+    report = Report()
+    earlier = None if fresh else read_run(folder)
+    tokenizer = None
+    if config.train.init_from:
+        tokenizer = load_model(Path(config.train.init_from)).tokenizer
+    if earlier:
+        tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    findings = look_at(config)
+    try:
+        data = prepare_data(config, tokenizer)
+    except TranslatorError as error:
+        broken = [finding.text for finding in findings if finding.severity == "broken"]
+        raise TranslatorError(" ".join([*broken[:1], str(error)])) from None
+    assert data is not None  # all of it is made here
+    wanted = config.data.vocab_size
+    config = replace(config, model=replace(config.model, vocab_size=data.tokenizer.vocab_size))
+    if earlier:
+        try:
+            check_same_run(folder, earlier, config, data.fingerprint)
+        except TranslatorError as error:
+            report.findings.append(Finding("run", "warning", str(error)))
+
+    report.data = describe_data(data, config)
+    report.findings += findings
+    report.data["aligned"] = not {finding.name for finding in findings} & ALIGNMENT
+    c = config.train
+    # Placeholders hardly change lengths, and where they go takes long to find out.
+    changes = build_augmentation(
+        replace(config.data, copy_rate=0.0), data.train, data.tokenizer, config.noise
+    )
+    sampler = batch_sampler(data, c, changes.stretch if changes else None)
+    batches = sampler.epoch(0)
+    done = [int(path.name) for path in step_folders(folder)] if earlier else []
+    report.run = {
+        "folder": str(folder),
+        "step": max(done, default=0),
+        "preset": config.preset,
+        "device": str(device),
+        "threads": torch.get_num_threads(),
+        **describe_batches(sampler, batches, config),
+        "disk": disk_need(config, folder),
+    }
+    if measure:
+        report.run |= _measure(config, Loader(data.train, sampler, changes), batches, device)
+        left = max(c.steps - report.run["step"], 0) * report.run["tokens_per_update"]
+        report.run["seconds"] = round(left / report.run["tokens_per_second"])
+    else:
+        report.run |= {"precision": c.precision, "parameters": _count(config.model)}
+    report.findings += odd_settings(config, report, wanted, minutes)
+    return report
+
+
+def look_at(config: Config) -> list[Finding]:
+    """What is wrong with the corpora as they are, before they are cleaned."""
+    src, tgt = config.data.src, config.data.tgt
+    findings = []
+    parts = split_mixture(config.data.corpus)
+    for name, _ in parts:
+        sources = open_corpus(name, src, tgt)
+        splits = {split: list(islice(pairs(), LOOKED_AT)) for split, pairs in sources.items()}
+        for found in sniff(splits, src, tgt, config.clean) if splits.get("train") else ():
+            text = f"{name}: {found.text}" if len(parts) > 1 else found.text
+            findings.append(replace(found, text=text))
+    return findings
+
+
+def describe_data(data: TrainingData, config: Config) -> dict[str, Any]:
+    """Figures of the corpus as the model will see it."""
+    languages = (config.data.src, config.data.tgt)
+    n_pairs = data.train.n_forward
+    lengths = data.train.lengths[:, :n_pairs]
+    tokens = (lengths.sum(dim=1) + n_pairs).tolist()  # each sentence is closed with EOS
+    return {
+        "corpus": config.data.corpus,
+        "languages": languages,
+        "pairs": {
+            "train": sum(int(c.manifest["report"]["before"]["pairs"]) for c in data.corpora),
+            **{name: len(pairs) for name, pairs in data.splits.items()},
+        },
+        "dropped": data.dropped,
+        "tokens": dict(zip(languages, tokens, strict=True)),
+        "vocab_size": data.tokenizer.vocab_size,
+        **describe_pieces(data),
+        "longest": int(lengths.max()),
+    }
+
+
+def describe_batches(sampler: BatchSampler, batches: Batches, config: Config) -> dict[str, Any]:
+    """Figures of an epoch: batches, share of padding by side, updates and epochs."""
+    padding = {}
+    lengths = sampler.lengths(0)
+    rooms = (batches.longest(lengths) * batches.sizes).sum(1).tolist()
+    for side, row, room in zip(("source", "target"), lengths, rooms, strict=True):
+        used = int(row[batches.indices].sum())
+        padding[side] = round(1 - used / room, 4)
+    per_epoch = len(batches) / config.train.accum_steps
+    return {
+        "steps": config.train.steps,
+        "batches": len(batches),
+        "epochs": round(config.train.steps / per_epoch, 2),
+        "padding": padding,
+        "tokens_per_update": round(used / per_epoch, 1),  # of the target side
+    }
+
+
+def _measure(
+    config: Config,
+    loader: Loader,
+    batches: Batches,
+    device: torch.device,
+) -> dict[str, Any]:
+    """Memory of the largest batch, and speed on usual ones."""
+    largest = largest_batch(loader.sampler, batches, config.model)
+    memory = probe_memory(config, loader.load(largest), device)
+    _, tgt_lengths = loader.sampler.lengths(0)
+    usual = sorted(batches, key=lambda batch: int(tgt_lengths[batch].sum()))
+    middle = usual[max(len(usual) // 2 - 1, 0) :][:3]
+    speed, updater = measure_speed(config, [loader.load(indices) for indices in middle], device)
+    return {
+        "precision": updater.precision,
+        "parameters": count_parameters(updater.model),
+        "memory": asdict(memory) if memory else None,
+        "tokens_per_second": round(speed, 1),
+    }
+
+
+def _count(model: ModelConfig) -> int:
+    with torch.device("meta"):
+        return count_parameters(Transformer(model))
+
+
+# --- disk and settings ------------------------------------------------------------------------
+
+
+def disk_need(config: Config, folder: Path) -> dict[str, int]:
+    """Bytes that a run writes at most at one time, and that are free where it writes."""
+    c = config.train
+    weights = 4 * _count(config.model)  # fp32
+    state = weights * (2 + (c.ema_decay > 0))  # two moments; the raw weights beside their average
+    # Kept are the last ones and the best one, and one is being written. Three of these can be
+    # resumed from. The finished model is in half precision.
+    kept = min(c.keep_checkpoints, -(-c.steps // c.checkpoint_every)) + 2
+    need = kept * weights + min(kept, 3) * state + weights // 2
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return {"need": need, "free": shutil.disk_usage(there).free}
+
+
+def odd_settings(
+    config: Config, report: Report, wanted_pieces: int, minutes: float | None = None
+) -> list[Finding]:
+    """Settings that are allowed and seldom meant."""
+    return (
+        [Finding(name, "warning", text) for name, text in _odd(config, report, minutes)]
+        + [Finding(name, "note", text) for name, text in _notable(config, report, wanted_pieces)]
+        + _limits(report)
+    )
+
+
+def _odd(config: Config, report: Report, minutes: float | None) -> Iterator[tuple[str, str]]:
+    c, data, run = config.train, report.data, report.run
+    warmup = f"The warm-up (train.warmup_steps = {c.warmup_steps:,})"
+    if c.warmup_steps >= c.steps:
+        yield (
+            "warm-up",
+            f"{warmup} is not shorter than the run ({c.steps:,} steps): the learning rate "
+            f"never reaches its peak. Take about {max(c.steps // 10, 1):,}.",
+        )
+    elif c.schedule != "cosine" and c.warmup_steps > (1 - c.cooldown) * c.steps:
+        yield (
+            "warm-up",
+            f"{warmup} is not over when the cooldown begins (after "
+            f"{(1 - c.cooldown) * c.steps:,.0f} of {c.steps:,} steps). Take about "
+            f"{max(c.steps // 10, 1):,}.",
+        )
+    if c.validate_every > c.steps:
+        yield (
+            "validation",
+            f"train.validate_every ({c.validate_every:,}) is more than the run's {c.steps:,} "
+            "steps: it is validated at its end only.",
+        )
+    if c.patience * c.validate_every < min(c.warmup_steps, c.steps):
+        yield (
+            "patience",
+            f"The run may end within its warm-up: {c.patience} validations without progress, one "
+            f"every {c.validate_every:,} steps, are enough (train.patience).",
+        )
+    if c.max_tokens < data["longest"] + 1:
+        yield (
+            "batch size",
+            f"The longest sentence has {data['longest']:,} pieces, more than train.max_tokens "
+            f"({c.max_tokens:,}): it makes a larger batch than was asked for. Lower "
+            "data.max_length or raise train.max_tokens.",
+        )
+    low, high = (1e-6, 2e-3) if config.model.norm == "post" else (1e-6, 6e-3)
+    if c.optimizer != "muon" and not low <= c.peak_lr <= high:
+        yield (
+            "learning rate",
+            f"train.peak_lr = {c.peak_lr:g} is far from what works with {config.model.norm}-norm "
+            f"({low * 100:g} to {high:g}).",
+        )
+    if config.model.dropout > 0.5 or c.label_smoothing > 0.3:
+        yield (
+            "regularisation",
+            f"model.dropout = {config.model.dropout:g} and train.label_smoothing = "
+            f"{c.label_smoothing:g} leave little to learn from; usual are 0.1 to 0.3, and 0.1.",
+        )
+    dropped, total = sum(data["dropped"].values()), data["pairs"]["train"]
+    if dropped > 0.05 * total:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in data["dropped"].items())
+        yield (
+            "dropped",
+            f"{dropped / total:.0%} of the training pairs are dropped ({reasons}). See "
+            "data.max_length and data.max_ratio.",
+        )
+    per_piece = sum(data["tokens"].values()) / data["vocab_size"]
+    if per_piece < 30:
+        yield (
+            "vocabulary",
+            f"A piece of the vocabulary stands only {per_piece:.0f} times in training on average: "
+            f"too seldom to be learnt. Take fewer than {data['vocab_size']:,} (--set "
+            "data.vocab_size=...).",
+        )
+    if minutes is not None and run.get("seconds", 0) > minutes * 60:
+        yield (
+            "minutes",
+            f"The run will be cut off: its steps take about {duration(run['seconds'])}. Take fewer "
+            "steps, so that the learning rate still comes down.",
+        )
+
+
+def _notable(config: Config, report: Report, wanted: int) -> Iterator[tuple[str, str]]:
+    c, data, run = config.train, report.data, report.run
+    if data["vocab_size"] < wanted and not (c.init_from or config.data.vocab_from):
+        yield (
+            "vocabulary",
+            f"The corpus is enough for {data['vocab_size']:,} pieces, not {wanted:,}.",
+        )
+    if c.checkpoint_every > c.steps:
+        yield (
+            "checkpoints",
+            f"train.checkpoint_every ({c.checkpoint_every:,}) is more than the run's steps: an "
+            "interrupted run has little to go on from.",
+        )
+    elif c.keep_checkpoints * c.checkpoint_every > c.steps and c.steps > c.checkpoint_every:
+        yield (
+            "averaging",
+            f"The checkpoints that are averaged at the end ({c.keep_checkpoints}, one every "
+            f"{c.checkpoint_every:,} steps) reach back to the beginning of the run.",
+        )
+    if run["epochs"] < 1:
+        yield "epochs", f"The run sees only {run['epochs']:.0%} of the corpus."
+
+
+def _limits(report: Report) -> list[Finding]:
+    run = report.run
+    found = []
+    if run.get("memory") and (warning := Memory(**run["memory"]).warning()):
+        found.append(warning)
+    if run["disk"]["need"] > run["disk"]["free"]:
+        text = (
+            f"The run needs up to {size_text(run['disk']['need'])} on the disk of {run['folder']}, "
+            f"but only {size_text(run['disk']['free'])} are free: make room, or keep fewer "
+            "checkpoints (--set train.keep_checkpoints=...)."
+        )
+        found.append(Finding("disk", "warning", text))
+    return found

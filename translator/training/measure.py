@@ -1,0 +1,144 @@
+"""What a run needs of memory and time, from real updates of a model that is thrown away."""
+
+import statistics
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from data_prep.cleaning.corpus_checks import Finding
+from translator.config.schema import Config, ModelConfig
+from translator.model.batch import Batch
+from translator.model.transformer import Transformer
+from translator.system.machine import MemoryPeak, available_memory, process_status
+from translator.training.loader import Batches, BatchSampler
+from translator.training.update import Updater
+
+# How many padded tokens the parts of the worst batch have that are really computed, one after the
+# other: enough to see the slope, too few to be killed for.
+PROBES = (512, 1536)
+# What a long run needs over what was measured: fragments of memory between batches of many shapes,
+# and on a CPU code for each shape. `tiny` on Multi30k measured 260 MB and took 970, with R-Drop 880
+# and 2,000.
+MARGIN = {"cpu": (2.0, 512 * 2**20), "cuda": (1.25, 0)}
+SPEED_SECONDS = 6.0  # about how long the speed is measured
+SPEED_UPDATES = 3
+
+
+def size_text(n_bytes: float) -> str:
+    """Bytes as MiB or GiB."""
+    if n_bytes < 2**30:
+        return f"{n_bytes / 2**20:,.0f} MiB"
+    return f"{n_bytes / 2**30:,.1f} GiB"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a run needs, in bytes, beyond what the process has before the model."""
+
+    update: int  # for one update with the largest batch
+    need: int  # for all
+    available: int | None  # None where it cannot be found out
+    batch: str  # rows x pieces of the source, of the target
+
+    def warning(self) -> Finding | None:
+        """What to say if the run would be killed, or nearly."""
+        if self.available is None or self.need <= 0.9 * self.available:
+            return None
+        text = (
+            f"With its largest batch ({self.batch}) the run needs about {size_text(self.need)} of "
+            f"memory, but only {size_text(self.available)} are free: the system may kill it. Use "
+            "smaller batches (--set train.max_tokens=...) and as many more of them for an update "
+            "(--set train.accum_steps=...), or a smaller model."
+        )
+        return Finding("memory", "warning", text)
+
+
+def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -> list[int]:
+    """The batch that needs most memory: states of all layers, and attention's square matrices."""
+    s, t = batches.longest(sampler.lengths(0)).double()  # (batches,) each
+    encoder = model.n_encoder_layers * (s * (8 * model.d_model + model.d_ff))
+    decoder = model.n_decoder_layers * (t * (12 * model.d_model + model.d_ff))
+    squares = model.n_encoder_layers * s * s + model.n_decoder_layers * t * (t + s)
+    cost = batches.sizes * (encoder + decoder + 3 * model.n_heads * squares)
+    return batches[int(cost.argmax())]
+
+
+def _part(batch: Batch, max_tokens: int) -> Batch:
+    """The first rows of a batch, at least one, with at most so many padded tokens."""
+    longest = max(batch.src.shape[1], batch.tgt_in.shape[1])
+    return batch.split(-(-len(batch.src) // max(max_tokens // longest, 1)))[0]
+
+
+def probe_memory(config: Config, batch: Batch, device: torch.device) -> Memory | None:
+    """What updates with `batch` need, from real updates of parts of it.
+
+    The memory of an update grows in a straight line with the rows of a batch. So two parts are
+    computed with a model that is thrown away, and the line is drawn out to the whole. The
+    generators of random numbers are left as they were.
+
+    Args:
+        config: with the vocabulary's size.
+        batch: the largest one.
+        device: of the run.
+
+    Returns:
+        None where memory cannot be measured.
+    """
+    peak = MemoryPeak(device)
+    peak.start()
+    base = peak.read()
+    if base is None:
+        return None
+    if device.type == "cpu":
+        base = process_status("VmRSS") or base
+    available = available_memory(device)
+    parts = [_part(batch, tokens) for tokens in PROBES]
+    with torch.random.fork_rng():
+        updater = _throwaway(config, device)
+        updater.update(parts[1:], 1)  # makes what stays, such as the optimizer's state
+        used = []
+        for part in parts:
+            peak.start()
+            updater.update([part], 1)
+            used.append((peak.read() or 0) - base)
+    rows = [len(part.src) for part in parts]
+    slope = (used[1] - used[0]) / (rows[1] - rows[0]) if rows[1] > rows[0] else 0.0
+    need = max(used) + max(slope, 0.0) * (len(batch.src) - rows[1])
+    size = f"{len(batch.src)} x {batch.src.shape[1]} and {batch.tgt_in.shape[1]} pieces"
+    times, more = MARGIN.get(device.type, (1.25, 0))
+    return Memory(int(need), int(need * times) + more, available, size)
+
+
+def _throwaway(config: Config, device: torch.device) -> Updater:
+    """A model as the run would begin with, and its optimizer; not compiled, which takes minutes."""
+    return Updater(Transformer(config.model).to(device), replace(config.train, compile=False))
+
+
+def measure_speed(
+    config: Config, batches: Sequence[Batch], device: torch.device
+) -> tuple[float, Updater]:
+    """Target tokens a second of some updates after a first one, and what made them.
+
+    Where a batch would take too long, a part of it is computed.
+    """
+    with torch.random.fork_rng():
+        updater = _throwaway(config, device)
+
+        def seconds(batch: Batch) -> float:
+            start = time.monotonic()
+            updater.update([batch], 1)
+            updater.results()  # waits for the device
+            return time.monotonic() - start
+
+        trial = _part(batches[0], PROBES[1])
+        seconds(trial)  # the first one allocates
+        rate = trial.n_tokens / seconds(trial)
+        speeds = []
+        for batch in batches:
+            if batch.n_tokens > rate * SPEED_SECONDS / SPEED_UPDATES:
+                share = batch.n_tokens / (rate * SPEED_SECONDS / SPEED_UPDATES)
+                batch = batch.split(int(share) + 1)[0]
+            speeds.append(batch.n_tokens / seconds(batch))
+    return statistics.median(speeds), updater

@@ -1,0 +1,114 @@
+"""What a run says while it goes on: log lines or a bar, and the same numbers for its metrics."""
+
+import logging
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from tqdm import tqdm
+
+from translator.config.schema import TrainConfig
+from translator.storage.run_log import MetricsLog, Speed, duration
+from translator.storage.training_state import TrainingState
+from translator.training.optim import learning_rate
+from translator.training.validation import Validation
+
+log = logging.getLogger("translator")
+
+
+@contextmanager
+def stage_bars(show: bool) -> Iterator[Callable[[str, int], None]]:
+    """A bar for each stage in which a corpus is prepared; gives what counts pairs of a stage."""
+    bars: dict[str, Any] = {}
+    names = {"read": "reading", "clean": "cleaning", "encode": "encoding"}
+
+    def count(stage: str, n_pairs: int) -> None:
+        if stage not in bars or (bars[stage].total and bars[stage].n >= bars[stage].total):
+            total = bars["read"].n if stage == "clean" else None
+            bars[stage] = tqdm(
+                total=total, desc=names[stage], unit="pair", unit_scale=True, disable=not show
+            )
+        bars[stage].update(n_pairs)
+
+    try:
+        yield count
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+class Progress:
+    """Speaks for one session of a run.
+
+    Args:
+        config: the recipe.
+        metrics: where the numbers go.
+        step: the last one that is done.
+        show_bar: a progress bar instead of log lines.
+    """
+
+    def __init__(self, config: TrainConfig, metrics: MetricsLog, step: int, show_bar: bool):
+        self.config = config
+        self.metrics = metrics
+        self.show_bar = show_bar
+        self.speed = Speed()
+        self.bar: Any = tqdm(
+            total=config.steps, initial=step, unit="step", disable=not show_bar, leave=False
+        )
+
+    def count(self, n_tokens: int) -> None:
+        """An update of so many target tokens has been made."""
+        self.speed.add(n_tokens)
+        self.bar.update()
+
+    def go_back(self, step: int) -> None:
+        """The run returns to an earlier step."""
+        self.bar.reset(self.config.steps)
+        self.bar.update(step)
+
+    def updates(self, state: TrainingState) -> None:
+        """Tells of the updates since the last time, whose sums `state` holds."""
+        c, speed = self.config, self.speed.take()
+        loss = state.window_nll / max(state.window_tokens, 1)
+        rate = learning_rate(state.step, c) * state.rate_scale
+        left_out = {"left_out": state.left_out} if state.left_out else {}
+        self.metrics.record(
+            state.step,
+            epoch=state.epoch,
+            lr=rate,
+            loss=loss,
+            perplexity=math.exp(loss),
+            grad_norm=state.window_norm / max(state.window_updates, 1),
+            **left_out,
+            seconds=round(state.seconds, 1),
+            tokens_per_second=round(speed, 1),
+        )
+        text = (
+            f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}, lr {rate:.2e}, "
+            f"{speed:.0f} target tokens/s"
+        )
+        if left_out:
+            text += f", {state.left_out} updates left out"
+        self.bar.set_postfix_str(text)
+        if not self.show_bar:
+            left = duration((c.steps - state.step) * state.seconds / state.step)
+            log.info("step %d/%d: %s, ETA %s", state.step, c.steps, text, left)
+
+    def validation(self, state: TrainingState, found: Validation) -> None:
+        """Tells what a validation found, and three translations."""
+        self.metrics.record(
+            state.step,
+            valid_loss=found.loss,
+            valid_perplexity=math.exp(found.loss),
+            valid_bleu=found.bleu,
+        )
+        best = " (best)" if state.best_step == state.step else f" (best {state.best_bleu:.2f})"
+        log.info(
+            "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
+            *(state.step, found.loss, math.exp(found.loss), found.bleu, best),
+        )
+        for source, translation in found.samples:
+            log.info("  %s => %s", source, translation)
+        if found.collapse:
+            log.warning(found.collapse)

@@ -1,0 +1,401 @@
+"""A training run in its folder: the loop around the updates, validation, resume, the end."""
+
+import logging
+import math
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_prep.augmentation.augment import build_augmentation
+from data_prep.prepared.prepare import prepare_data
+from translator.config.errors import Interrupted, TranslatorError
+from translator.config.loading import to_dict
+from translator.config.schema import Config
+from translator.model.batch import Batch
+from translator.model.transformer import Transformer, count_parameters
+from translator.storage.model_folder import FORMAT_VERSION, load_model
+from translator.storage.run_folder import (
+    check_same_run,
+    read_run,
+    resume_candidates,
+    rotate,
+    set_aside,
+    write_run,
+)
+from translator.storage.run_log import MetricsLog
+from translator.storage.training_state import TrainingState, load_checkpoint, save_checkpoint
+from translator.system.machine import resolve_precision
+from translator.system.processes import Ranks
+from translator.system.seeds import derive_seed
+from translator.system.signals import stop_signals
+from translator.text.tokenizer import Tokenizer
+from translator.training.loader import Loader, Position, batch_sampler
+from translator.training.measure import largest_batch, probe_memory
+from translator.training.progress import Progress, stage_bars
+from translator.training.update import Updater
+from translator.training.validation import Judge
+
+log = logging.getLogger("translator")
+
+FAILURES = 5  # updates left out in a row before the run falls back
+FALLBACKS = 3  # falls back before it gives up
+
+
+class Run:
+    """A training run in a folder."""
+
+    def __init__(
+        self,
+        config: Config,
+        folder: Path,
+        device: torch.device,
+        show_bar: bool = False,
+        ranks: Ranks | None = None,
+    ):
+        self.folder = folder
+        self.ranks = ranks or Ranks()
+        self.device = self.ranks.device(device)
+        self.show_bar = show_bar and self.ranks.first
+        self.state = TrainingState()
+        if not self.ranks.first:
+            self.ranks.wait()  # until the first has made the folder
+        earlier = read_run(folder)
+        base = load_model(Path(config.train.init_from)) if config.train.init_from else None
+        tokenizer = base.tokenizer if base else None
+        if earlier:
+            tokenizer = Tokenizer.load(folder / "tokenizer.model")
+            # At once, for preparing another corpus may take long.
+            model = replace(config.model, vocab_size=tokenizer.vocab_size)
+            same = earlier["data"]["fingerprint"]
+            check_same_run(folder, earlier, replace(config, model=model), same)
+        with stage_bars(self.show_bar) as progress:
+            data = prepare_data(config, tokenizer, progress=progress)
+        assert data is not None  # all of it is made here
+        self.data = data
+        model = replace(config.model, vocab_size=self.data.tokenizer.vocab_size)
+        self.config = replace(config, model=model)
+        if base:
+            check_sizes(base.config, self.config)
+        self.start = base.transformer.state_dict() if base else None
+        if earlier:
+            check_same_run(folder, earlier, self.config, self.data.fingerprint)
+        tensorboard = folder / "tensorboard" if config.train.tensorboard else None
+        self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
+        self.judge = Judge(self.data, self.config, self.device)
+        self.augmentation = build_augmentation(
+            self.config.data, data.train, data.tokenizer, self.config.noise
+        )
+        stretch = self.augmentation.stretch if self.augmentation else None
+        self.sampler = batch_sampler(data, self.config.train, stretch)
+        if not earlier:
+            self._probe()
+            self._begin()
+        elif self.ranks.first and (
+            changes := _changes(earlier.get("environment", {}), self.environment)
+        ):
+            log.warning(
+                "This run goes on in other surroundings (%s): it will not be bit for bit what it "
+                "would have been.",
+                "; ".join(changes),
+            )
+        if self.ranks.first:
+            self.ranks.wait()
+        self.model, self.updater = self._new()  # only now: processes meet in it
+        if earlier:
+            self._resume()
+        (step,) = self.ranks.from_first(self.state.step)
+        if step != self.state.step:
+            raise TranslatorError(
+                f"The processes do not see the same checkpoints in {folder}: it has to be on a "
+                "disk that all of them share."
+            )
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What a run's numbers depend on beside its settings, in the last bit."""
+        return {
+            "torch": torch.__version__,
+            "device": str(self.device),
+            "processor": platform.processor() or platform.machine(),
+            "threads": torch.get_num_threads(),
+            "processes": self.ranks.world_size,
+            "precision": resolve_precision(self.config.train.precision, self.device),
+        }
+
+    def _new(self) -> tuple[Transformer, Updater]:
+        """Model and optimizers as they are before the first step."""
+        torch.manual_seed(derive_seed(self.config.train.seed, "init"))
+        model = Transformer(self.config.model)
+        if self.start is not None:
+            model.load_state_dict(self.start)
+        model.to(self.device)
+        return model, Updater(model, self.config.train, self.ranks)
+
+    def _probe(self) -> None:
+        """Warns if the largest batch may not fit in the memory: there the system kills."""
+        if self.device.type != "cpu":
+            return  # a GPU says so itself, and then batches are split
+        sampler = self.sampler
+        indices = largest_batch(sampler, sampler.epoch(0), self.config.model)
+        batch = Loader(self.data.train, sampler, self.augmentation).load(indices)
+        memory = probe_memory(self.config, batch, self.device)
+        if memory and (finding := memory.warning()):
+            log.warning(finding.text)
+
+    def _begin(self) -> None:
+        description = {
+            "format_version": FORMAT_VERSION,
+            "data": {"fingerprint": self.data.fingerprint},
+            "environment": self.environment,
+            "config": to_dict(self.config),
+        }
+        with self._writing():
+            write_run(self.folder, self.data.tokenizer, description)
+            self.metrics.rewind(-1)
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Says in one line why the run folder cannot be written."""
+        try:
+            yield
+        except OSError as error:
+            raise TranslatorError(
+                f"{error.filename or self.folder} cannot be written: {error.strerror}. See to the "
+                "disk; the same command then goes on from the last checkpoint."
+            ) from None
+
+    def _resume(self, among_failures: bool = True) -> None:
+        """Takes up the newest whole checkpoint; without one, the start.
+
+        Not one that was written while updates failed, unless `among_failures`.
+        """
+        self.state = TrainingState()
+        for folder in resume_candidates(self.folder):
+            try:
+                model, tensors, state = load_checkpoint(folder)
+            except TranslatorError as error:
+                log.warning("%s The checkpoint before it is used.", error)
+                continue
+            if state.failures and not among_failures:
+                continue
+            self.state = state
+            self.updater.restore(model.transformer.state_dict(), tensors)
+            self.updater.rate_scale = self.state.rate_scale
+            if self.ranks.first:
+                log.info("Going on from step %d.", self.state.step)
+            break
+        else:
+            log.warning("There is no whole checkpoint: the run begins anew.")
+        if self.ranks.first:
+            with self._writing():
+                set_aside(self.folder, self.state.step)
+                self.metrics.rewind(self.state.step)
+
+    def describe(self) -> str:
+        """One line that says what is about to happen."""
+        c, data, ranks = self.config, self.data, self.ranks
+        processes = f"{ranks.world_size} processes, " if ranks.world_size > 1 else ""
+        return (
+            f"{c.data.corpus} {c.data.src}-{c.data.tgt}: {len(data.train)} training and "
+            f"{len(data.valid)} validation pairs, {data.tokenizer.vocab_size} pieces; preset "
+            f"{c.preset}, {count_parameters(self.model) / 1e6:.2f} M parameters, {c.train.steps} "
+            f"steps on {self.device} in {self.updater.precision}, {processes}"
+            f"{torch.get_num_threads()} threads; run folder {self.folder}"
+        )
+
+    def _batches(self) -> Iterator[tuple[Batch, Position]]:
+        """This process's share of the batches, from the run's position on."""
+        c, data = self.config.train, self.data
+        gpu = self.device.type == "cuda"
+        loader = Loader(
+            data.train,
+            self.sampler,
+            self.augmentation,
+            self.ranks.rank,
+            self.ranks.world_size,
+            workers=c.workers if c.workers >= 0 else (2 if gpu else 0),
+            pin_memory=gpu,
+        )
+        return loader.batches(self.state.epoch, self.state.batch)
+
+    def _step(self, batches: Iterator[tuple[Batch, Position]]) -> int:
+        """One update; returns its target tokens."""
+        c, state = self.config.train, self.state
+        micro_batches = []
+        for _ in range(c.accum_steps):
+            batch, (state.epoch, state.batch) = next(batches)
+            micro_batches.append(batch)
+        state.step += 1
+        n_tokens = self.updater.update(micro_batches, state.step)
+        state.n_tokens += n_tokens
+        if self.device.type == "cpu" or state.step % c.log_every == 0:
+            self._collect()  # elsewhere it would wait for the device
+        return n_tokens
+
+    def _collect(self) -> None:
+        """Counts what came of the updates since the last call."""
+        state = self.state
+        for result in self.updater.results():
+            state.failures = state.failures + 1 if result.left_out else 0
+            state.left_out += result.left_out
+            if not result.left_out:
+                state.window_nll += result.nll_sum
+                state.window_norm += result.norm
+                state.window_tokens += result.n_tokens
+                state.window_updates += 1
+
+    def _fall_back(self) -> None:
+        """Returns to the last checkpoint with half the learning rate."""
+        fallbacks, scale = self.state.fallbacks + 1, self.state.rate_scale / 2
+        if fallbacks > FALLBACKS:
+            raise TranslatorError(
+                f"Training fails again and again near step {self.state.step}: its updates are not "
+                "finite or far too large. Start anew (--fresh) with a lower rate (--set "
+                "train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
+            )
+        failed = self.state.step
+        self.model, self.updater = self._new()
+        self._resume(among_failures=False)
+        self.state.fallbacks, self.state.rate_scale = fallbacks, scale
+        self.updater.rate_scale = scale
+        if self.ranks.first:
+            log.warning(
+                "%d updates in a row were left out, the last at step %d: back to step %d, with %g "
+                "times the learning rate.",
+                *(FAILURES, failed, self.state.step, scale),
+            )
+
+    def loop(self, minutes: float | None = None) -> None:
+        """Updates until the last step, `minutes` of this session, or no progress.
+
+        Raises:
+            Interrupted: by a signal, after saving.
+            TranslatorError: the updates fail again and again.
+        """
+        c, state = self.config.train, self.state
+        batches = self._batches()
+        clock = time.monotonic() - state.seconds
+        cpu_clock = time.process_time() - state.cpu_seconds
+        end = math.inf if minutes is None else time.monotonic() + minutes * 60
+        progress = Progress(c, self.metrics, state.step, self.show_bar)
+        with stop_signals() as received, progress.bar:
+            while state.step < c.steps and state.bad_validations < c.patience:
+                n_tokens = self._step(batches)
+                if state.failures >= FAILURES:
+                    self._fall_back()
+                    state, batches = self.state, self._batches()
+                    progress.go_back(state.step)
+                    continue
+                state.seconds = time.monotonic() - clock
+                state.cpu_seconds = time.process_time() - cpu_clock
+                progress.count(n_tokens)
+                if state.step % c.log_every == 0:
+                    self._report(progress)
+                over = self.ranks.first and time.monotonic() >= end
+                stopped, ended = self.ranks.sum(len(received), over)
+                ending = state.step >= c.steps
+                improved = False
+                if state.step % c.validate_every == 0 or ending:
+                    improved = self._validate(progress)
+                    (stopped,) = self.ranks.sum(len(received))
+                    ending = ending or state.bad_validations >= c.patience
+                    progress.speed.restart()
+                # The minutes are no reason to validate: it would count, and change what follows.
+                ending = ending or ended > 0
+                if ending or improved or stopped or state.step % c.checkpoint_every == 0:
+                    self.save()
+                if ending or stopped:
+                    break
+            (stopped,) = self.ranks.sum(len(received))  # with those that came while it was saved
+            if stopped:
+                raise Interrupted(
+                    f"Stopped after step {state.step}; the same command goes on there."
+                )
+
+    def _report(self, progress: Progress) -> None:
+        """Tells of the updates since the last time."""
+        state = self.state
+        if self.ranks.first:
+            with self._writing():
+                progress.updates(state)
+        state.window_nll = state.window_norm = 0.0
+        state.window_tokens = state.window_updates = 0
+
+    def _validate(self, progress: Progress) -> bool:
+        """Whether greedy BLEU is the best so far."""
+        state = self.state
+        found = self.judge.validate(self.updater.kept) if self.ranks.first else None
+        (bleu,) = self.ranks.from_first(found.bleu if found else 0.0)
+        improved = bleu > state.best_bleu
+        state.bad_validations = 0 if improved else state.bad_validations + 1
+        if improved:
+            state.best_bleu, state.best_step = bleu, state.step
+        if found:
+            with self._writing():
+                progress.validation(state, found)
+        return improved
+
+    def save(self) -> None:
+        """Writes a checkpoint and drops those that are no longer needed."""
+        c = self.config.train
+        self._collect()
+        if not self.ranks.first:
+            return
+        info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
+        with self._writing():
+            self.metrics.sync()
+            save_checkpoint(
+                self.folder,
+                self.updater.kept.state_dict(),
+                self.data.tokenizer,
+                self.config,
+                info,
+                self.updater.tensors(),
+                self.state,
+            )
+            rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
+
+    def finished(self) -> dict[str, Any] | None:
+        """What is known of the finished MODEL; None if it is not that of this step, or not whole.
+
+        A kill may have come between any two of its files.
+        """
+        if not self.ranks.first:
+            return {}
+        try:
+            info = load_model(self.folder).info
+        except TranslatorError:
+            return None
+        of_this_step = info.get("training", {}).get("step") == self.state.step
+        if not (of_this_step and (self.folder / "README.md").exists()):
+            return None
+        log.info("This run is finished; --steps with a higher number goes on, --fresh starts anew.")
+        return info
+
+    def finish(self) -> dict[str, Any]:
+        """The finished MODEL, see `Judge.finish`; made by the first process."""
+        if not self.ranks.first:
+            return {}
+        with self._writing():
+            return self.judge.finish(self.model, self.folder, self.state, self.environment)
+
+
+def check_sizes(base: Config, config: Config) -> None:
+    """Raises TranslatorError if a model to start from has another architecture."""
+    ours, theirs = (replace(c.model, dropout=0.0) for c in (config, base))
+    changes = _changes(vars(theirs), vars(ours))
+    if changes:
+        raise TranslatorError(
+            f"{config.train.init_from} has another architecture ({'; '.join(changes)}): leave "
+            "--preset and model.* out, then its own is taken."
+        )
+
+
+def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return [f"{k}: {v} -> {new[k]}" for k, v in old.items() if k in new and new[k] != v]

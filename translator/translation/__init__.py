@@ -1,0 +1,5 @@
+"""Lines in, translated lines out, with all that is known about each.
+
+Knows nothing of references, training or the command line. Start with translator.py; units.py cuts
+a line into what the model reads at once, decoding.py searches, result.py joins the pieces again.
+"""

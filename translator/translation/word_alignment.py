@@ -1,0 +1,205 @@
+"""Which word of the source each word of a translation translates, read off the cross-attention.
+
+Words are what white space separates in a text, numbered from 0. The pieces that the model reads
+and writes are parts of them; a copy placeholder stands for its whole span, so its links are known.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+from translator.text.codec import Source
+from translator.text.tokenizer import BOS, EOS, PAD, RESERVED_PIECES, Tokenizer
+
+Alignment = list[tuple[int, int]]  # (word of the source, word of the translation), sorted
+
+_NO_WORD = range(0)
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+# Added to what the words of a translation give a source word, so that in a translation of one
+# word, which has all of every source word, the size of the weights still decides.
+_SMOOTHING = 0.1
+
+
+def format_pharaoh(alignment: Iterable[tuple[int, int]]) -> str:
+    """`0-0 1-2 ...`: source word - target word, as the Pharaoh decoder wrote it."""
+    return " ".join(f"{src}-{tgt}" for src, tgt in sorted(alignment))
+
+
+def align(
+    tokenizer: Tokenizer,
+    source: Source,
+    src_text: str,
+    tgt_ids: Sequence[int],
+    tgt_text: str,
+    weights: Tensor,
+) -> Alignment:
+    """Links the words of a source and of its translation.
+
+    Args:
+        tokenizer: that of the model.
+        source: what `TextCodec.encode(src_text)` gave.
+        src_text: normalised.
+        tgt_ids: the translation, without EOS.
+        tgt_text: what `TextCodec.decode(tgt_ids, source)` gave.
+        weights: `(layers, H, T, S)`, the cross-attention while `tgt_ids` and EOS were written; the
+            last row and the last column are EOS's.
+
+    Raises:
+        ValueError: a text is not that of the ids.
+    """
+    src_words = source_words(tokenizer, source, src_text)
+    tgt_words = target_words(tokenizer, tgt_ids, source, tgt_text)
+    links: set[tuple[int, int]] = set()
+    for piece, words in zip(tgt_ids, tgt_words, strict=True):
+        if piece in tokenizer.copy_ids and words:  # else it is dropped from the text
+            links.update(zip(src_words[source.ids.index(piece)], words, strict=True))
+    src_words = _attending(tokenizer, source.ids, src_words)
+    tgt_words = _attending(tokenizer, tgt_ids, tgt_words)
+    return sorted(links.union(word_alignment(weights, src_words, tgt_words)))
+
+
+def word_alignment(
+    weights: Tensor, src_words: Sequence[range], tgt_words: Sequence[range]
+) -> Alignment:
+    """The pairs of words of which each is the other's best choice; some words have none.
+
+    The attention (mean of all layers and heads) of a target word is the mean of its pieces', that
+    to a source word the sum of its pieces'. Its largest value alone links every other article to
+    the noun behind it or to the end of the sentence, for these draw attention from everywhere. So
+    what counts is a target word's share in all the attention that a source word gets. Measured on
+    Multi30k's validation pairs against statistical aligners, this and asking both sides halves the
+    error rate (from 36 to 16 %), the penultimate layer alone (Garg et al. 2019) is no better then,
+    and rows shifted by one (Chen et al. 2020) are useless.
+
+    Args:
+        weights: `(layers, H, T, S)`; rows and columns behind the given pieces (EOS) do not count.
+        src_words: for each source piece the words it is part of, at most S.
+        tgt_words: for each target piece likewise, at most T.
+    """
+    attention = weights.float().mean(dim=(0, 1))[: len(tgt_words), : len(src_words)]
+    of_target = _membership(tgt_words)
+    of_target = of_target / of_target.sum(dim=1, keepdim=True).clamp(min=1)
+    scores = of_target @ attention.cpu() @ _membership(src_words).T  # (target words, source words)
+    if not scores.numel():
+        return []
+    shares = scores / (scores.sum(dim=0) + _SMOOTHING)
+    best_tgt = shares.argmax(dim=0).tolist()
+    best_src = shares.argmax(dim=1).tolist()
+    return sorted(
+        (src, tgt)
+        for tgt, src in enumerate(best_src)
+        if best_tgt[src] == tgt and shares[tgt, src] > 0
+    )
+
+
+def _membership(words: Sequence[range]) -> Tensor:
+    """`(number of words, len(words))`: 1 where the piece (column) is part of the word (row)."""
+    matrix = torch.zeros(max((own.stop for own in words), default=0), len(words))
+    for piece, own in enumerate(words):
+        matrix[own.start : own.stop, piece] = 1
+    return matrix
+
+
+def _attending(tokenizer: Tokenizer, ids: Sequence[int], words: Sequence[range]) -> list[range]:
+    """`words` without the pieces whose attention says nothing of their words.
+
+    These are placeholders, whose links are known, and marks that touch something else: a full stop
+    draws attention to the last word, which is not meant by it.
+    """
+    more_than_marks = {
+        word
+        for piece, own in zip(ids, words, strict=True)
+        if not tokenizer.is_mark[piece]
+        for word in own
+    }
+    return [
+        _NO_WORD
+        if piece in tokenizer.copy_ids
+        or (tokenizer.is_mark[piece] and more_than_marks.issuperset(own))
+        else own
+        for piece, own in zip(ids, words, strict=True)
+    ]
+
+
+def source_words(tokenizer: Tokenizer, source: Source, text: str) -> list[range]:
+    """The words of the normalised `text` that each piece of `source` is part of.
+
+    Raises:
+        ValueError: the text is not that of the source.
+    """
+    copied = [span.text for span in source.copies]
+    return _piece_words(_surfaces(tokenizer, source.ids, copied), text)
+
+
+def target_words(
+    tokenizer: Tokenizer, ids: Sequence[int], source: Source, text: str
+) -> list[range]:
+    """The words of the translation `text` that each piece of `ids` is part of.
+
+    As in `TextCodec.decode`, a placeholder of the source counts once, a strange one not at all.
+
+    Raises:
+        ValueError: the text is not that of the ids.
+    """
+    left = {p: span.text for p, span in zip(tokenizer.copy_ids, source.copies, strict=False)}
+    copied = [left.pop(piece, None) for piece in ids if piece in tokenizer.copy_ids]
+    return _piece_words(_surfaces(tokenizer, ids, copied), text)
+
+
+def _piece_words(surfaces: Sequence[str | None], text: str) -> list[range]:
+    """For each piece, by its surface in `text`, the words that it is part of.
+
+    A piece without a visible character (a lone space, all but the last byte of a character) is part
+    of the word that follows; one that is not in the text, None, of no word.
+    """
+    owners = [i for i, word in enumerate(text.split()) for _ in _visible(word)]
+    words, position = [], 0
+    for surface in surfaces:
+        length = len(_visible(surface or ""))
+        own = owners[position : position + max(length, 1)] if surface is not None else []
+        words.append(range(own[0], own[-1] + 1) if own else _NO_WORD)
+        position += length
+    if position != len(owners):
+        raise ValueError(f"{len(owners)} characters, but {position} in the pieces: {text!r}")
+    return words
+
+
+def _visible(text: str) -> str:
+    """`text` without white space, in which encoding and decoding may differ.
+
+    And with the only mark whose plain spelling (see translator/text/codec.py) has another length.
+    """
+    return "".join(text.split()).replace("…", "...")
+
+
+def _surfaces(
+    tokenizer: Tokenizer, ids: Sequence[int], copied: Sequence[str | None]
+) -> list[str | None]:
+    """What each piece is in the text; `copied` is what the placeholders stand for, in order."""
+    spans = iter(copied)
+    found: list[str | None] = []
+    for is_copy, group in itertools.groupby(ids, lambda piece: piece in tokenizer.copy_ids):
+        part = list(group)
+        found += [next(spans) for _ in part] if is_copy else _spell(tokenizer, part)
+    return found
+
+
+def _spell(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str | None]:
+    """The text of each piece; that of bytes in a row is at the last. None for control symbols."""
+    pieces = tokenizer.pieces(ids)
+    surfaces: list[str | None] = [None] * len(ids)
+    spelt = [
+        i
+        for i, piece in enumerate(pieces)
+        if ids[i] not in (PAD, BOS, EOS) and piece not in RESERVED_PIECES
+    ]
+    for are_bytes, group in itertools.groupby(spelt, lambda i: bool(_BYTE.fullmatch(pieces[i]))):
+        places = list(group)
+        for unit in [places] if are_bytes else [[place] for place in places]:
+            for place in unit[:-1]:
+                surfaces[place] = ""
+            surfaces[unit[-1]] = tokenizer.decode([ids[place] for place in unit])
+    return surfaces
