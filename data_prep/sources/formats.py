@@ -6,7 +6,6 @@ with one is a single line that names the file, and the line in it where there is
 
 import itertools
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,8 +24,6 @@ from translator.text.lines import (
 )
 
 Source = Callable[[], Iterator[TextPair]]  # opens a split: each call reads it from its start
-
-log = logging.getLogger("translator")
 
 
 def iterate_pairs(src_file: Path, tgt_file: Path) -> Iterator[TextPair]:

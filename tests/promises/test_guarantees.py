@@ -50,7 +50,7 @@ def search(
     found = []
     for start in range(0, len(sources), size):
         src = pad_right([[*ids, EOS] for ids in sources[start : start + size]])
-        found += [hypotheses[0] for hypotheses in run(translator._decoders, src, config)]
+        found += [hypotheses[0] for hypotheses in run(translator.decoder.decoders, src, config)]
     return found
 
 

@@ -5,7 +5,6 @@ What a corpus holds is not all that a model is asked: spoilt inputs
 translations look like.
 """
 
-import logging
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,8 +23,6 @@ from translator.storage.model_folder import check_changeable, load_model, update
 from translator.text.lines import TextPair
 from translator.translation.confidence import GOOD_CHRF, Calibration, Evidence, expand, good, judge
 from translator.translation.translator import Translator
-
-log = logging.getLogger("translator")
 
 OWN_SHARE = 0.5  # of the weight of all sentences: those of the model's own corpus, as they are
 EVERY = 4  # every fourth of them comes again with another's translation

@@ -5,7 +5,6 @@ SHA-256 of the other two.
 """
 
 import json
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,8 +22,6 @@ from translator.config.schema import Config
 from translator.model.transformer import Transformer
 from translator.system.disk import sha256, sync_folder, write_file
 from translator.text.tokenizer import Tokenizer
-
-log = logging.getLogger("translator")
 
 FORMAT_VERSION = 1
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"

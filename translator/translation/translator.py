@@ -2,7 +2,6 @@
 
 import itertools
 import logging
-import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -11,33 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
-from tqdm import tqdm
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
-from translator.model.batch import pad_right, token_batches
-from translator.model.incremental import PRECISIONS, IncrementalDecoder
-from translator.search import mbr
-from translator.search.beam import Hypothesis, beam_search
+from translator.model.incremental import PRECISIONS
 from translator.search.forced import ScoredPair, score_pairs
-from translator.search.sampling import sample
 from translator.storage.find import find_model
 from translator.storage.model_folder import Model, load_model
 from translator.system.machine import pick_device
-from translator.text.codec import TextCodec, normalise, target_ids
+from translator.text.codec import TextCodec
 from translator.text.language import identify
-from translator.text.sentences import split_long, split_sentences
-from translator.text.tokenizer import BOS, EOS, N_COPY
+from translator.text.tokenizer import EOS
 from translator.translation import confidence as trust
+from translator.translation.decoding import UnitDecoder
 from translator.translation.result import AttentionMap, Segment, Translation, join_line
 from translator.translation.retry import Mender
-from translator.translation.units import Unit
-from translator.translation.word_alignment import align
+from translator.translation.units import Unit, cut_lines
 
 log = logging.getLogger("translator")
 
-SPLITS = ("sentences", "long", "never")
 _LANGUAGES = {"en": "English", "de": "German"}
 
 
@@ -70,7 +61,6 @@ class Translator:
         self.device = device or torch.device("cpu")
         self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
-        self.show_bar = False  # over the batches of a call that has several
         self._warned_of_language = False
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
@@ -95,8 +85,17 @@ class Translator:
         # What leads each source: the direction's tag, for models that know both.
         both = self.model.config.data.bidirectional
         self._tag = [self.model.tokenizer.tag(self.tgt)] if both else []
-        self._transformers = [m.transformer.to(self.device).eval() for m in self.models]
-        self._decoders = [IncrementalDecoder(t, precision) for t in self._transformers]
+        transformers = [m.transformer.to(self.device).eval() for m in self.models]
+        self.decoder = UnitDecoder(transformers, self.codec, self.device, precision, self._tag)
+
+    @property
+    def show_bar(self) -> bool:
+        """Whether there is a progress bar over the batches of a call that has several."""
+        return self.decoder.show_bar
+
+    @show_bar.setter
+    def show_bar(self, value: bool) -> None:
+        self.decoder.show_bar = value
 
     @classmethod
     def load(
@@ -177,11 +176,11 @@ class Translator:
         confidence = confidence or min_confidence > 0
         calibration = self.calibration if confidence else None  # complains before the work
         self._check_language(lines)
-        units = self._all_units(lines, search, split, prefix)
-        write = partial(self._segment, alignments=alignments)
-        mender = Mender(self.codec, self.src, search, self._search, write)
+        units = cut_lines(self.codec, self.src, lines, search, split, prefix)
+        write = partial(self.decoder.write, alignments=alignments)
+        mender = Mender(self.codec, self.src, search, self.decoder.search, write)
         parts: list[tuple[Unit, Segment]] = []
-        for unit, hypotheses in zip(units, self._search(units, search), strict=True):
+        for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
             segment = write(unit, hypotheses)
             if guard and search.decode != "sample":
                 segment = mender.mend(unit, segment)
@@ -266,146 +265,6 @@ class Translator:
         """
         return trust.judge(self.calibration, self.evidence(pairs, batch_tokens), pairs)
 
-    def _units(self, line: int, text: str, search: SearchConfig, split: str) -> Iterator[Unit]:
-        """The segments of a line; with any `split` but "never" of at most `max_pieces` each."""
-
-        def fits(part: str) -> bool:
-            source = self.codec.encode(normalise(part))
-            return len(source.ids) <= search.max_pieces and len(source.copies) <= N_COPY
-
-        stripped = text.strip()
-        if not stripped:
-            return
-        language = self.src
-        parts = split_sentences(stripped, language) if split == "sentences" else [(stripped, "")]
-        if split != "never":
-            shorter = [split_long(part, fits) for part, _ in parts]
-            if any(len(pieces) > 1 for pieces in shorter):
-                log.warning(
-                    "A text of %d characters has more than the %d pieces that the model reads at "
-                    "once: it is translated in %d parts.",
-                    len(text),
-                    search.max_pieces,
-                    sum(map(len, shorter)),
-                )
-            parts = [
-                (part, inner or outer)
-                for pieces, (_, outer) in zip(shorter, parts, strict=True)
-                for part, inner in pieces
-            ]
-        for part, space in parts:
-            part = normalise(part)
-            yield Unit(line, part, self.codec.encode(part), [], space)
-
-    def _all_units(
-        self, lines: Sequence[str], search: SearchConfig, split: str, prefix: str
-    ) -> list[Unit]:
-        """The segments of all lines; the prefix stands before the first of each line."""
-        if split not in SPLITS:
-            raise TranslatorError(f'Unknown split "{split}"; there are: {", ".join(SPLITS)}.')
-        found = []
-        for i, line in enumerate(lines):
-            units = list(self._units(i, line, search, split))
-            if prefix and units:
-                ids = target_ids(self.codec, normalise(prefix), units[0].source)
-                units[0] = replace(units[0], prefix=ids)
-            found += units
-        return found
-
-    def _search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
-        """Hypotheses of each unit, in batches of like length, in the given order."""
-        order = sorted(range(len(units)), key=lambda i: len(units[i].source.ids))
-        lengths = [len(units[i].source.ids) + 1 for i in order]
-        found: list[list[Hypothesis]] = [[] for _ in units]
-        n_each = {"beam": search.beam_size, "sample": search.n_best, "mbr": search.candidates}
-        # Many hypotheses of each make smaller batches, so that memory stays bounded.
-        batches = token_batches(
-            lengths, max(search.batch_tokens * 8 // max(n_each[search.decode], 8), 1)
-        )
-        shown = self.show_bar and len(batches) > 1
-        for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
-            rows = [order[i] for i in batch]
-            src = pad_right([[*self._tag, *units[i].source.ids, EOS] for i in rows]).to(self.device)
-            prefixes = None
-            if any(units[i].prefix for i in rows):
-                prefixes = pad_right([units[i].prefix for i in rows]).long().to(self.device)
-            for i, hypotheses in zip(rows, self._decode(src, search, prefixes), strict=True):
-                completed = [self._complete(units[i], h) for h in hypotheses]
-                found[i] = self._choose(units[i], completed, search)
-        return found
-
-    def _decode(
-        self, src: Tensor, search: SearchConfig, prefixes: Tensor | None
-    ) -> list[list[Hypothesis]]:
-        if search.decode == "mbr":
-            n = search.candidates
-            width = n if search.candidates_from == "beam" else search.beam_size
-            search = replace(search, decode=search.candidates_from, beam_size=width, n_best=n)
-        run = sample if search.decode == "sample" else beam_search
-        return run(self._decoders, src, search, prefixes)
-
-    def _choose(
-        self, unit: Unit, hypotheses: list[Hypothesis], search: SearchConfig
-    ) -> list[Hypothesis]:
-        """For "mbr" the best candidates by expected utility, which is their score then."""
-        if search.decode != "mbr":
-            return hypotheses
-        texts = [self.codec.decode(h.ids, unit.source) for h in hypotheses]
-        weights = None
-        if search.candidates_from == "beam":
-            best = max(h.log_prob for h in hypotheses)
-            weights = [math.exp(h.log_prob - best) for h in hypotheses]
-        ranked = mbr.choose(texts, weights, search.utility)
-        return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
-
-    def _complete(self, unit: Unit, hypothesis: Hypothesis) -> Hypothesis:
-        """Puts placeholders that the model left out where it looked at them most."""
-        source = unit.source
-        missing = self.codec.missing(hypothesis.ids, source)
-        if not missing:
-            return hypothesis
-        weights = self._attention(source.ids, hypothesis.ids).mean(dim=(0, 1))  # (T, S)
-        starts = self.model.tokenizer.starts_word
-        ids = hypothesis.ids
-        places = []
-        for placeholder in missing:
-            column = weights[: len(ids), source.ids.index(placeholder)]
-            place = max(int(column.argmax()) + 1, len(unit.prefix)) if ids else 0
-            while place < len(ids) and not starts[ids[place]]:
-                place += 1  # not inside a word, nor the prefix
-            places.append((place, placeholder))
-        completed = list(ids)
-        for place, placeholder in sorted(places, reverse=True):  # from the right: places hold
-            completed.insert(place, placeholder)
-        return replace(hypothesis, ids=completed)
-
-    def _segment(self, unit: Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
-        # The white space around a segment is the line's, and not the model's to add to.
-        n_best = [(self.codec.decode(h.ids, unit.source).strip(), h.score) for h in hypotheses]
-        text, score = n_best[0]
-        alignment = None
-        if alignments:
-            ids = hypotheses[0].ids
-            weights = self._attention(unit.source.ids, ids)
-            tokenizer = self.model.tokenizer
-            alignment = align(tokenizer, unit.source, unit.text, ids, text, weights)
-        return Segment(unit.text, text, score, n_best, alignment)
-
-    @torch.inference_mode()
-    def _attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
-        """Cross-attention `(layers, H, T, S)` while `tgt_ids` and EOS are written, EOS included.
-
-        An ensemble's models lend their layers to one stack.
-        """
-        src = torch.tensor([[*self._tag, *src_ids, EOS]], device=self.device)
-        tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
-        layers = []
-        for transformer in self._transformers:
-            memory, src_mask = transformer.encode(src)
-            layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
-        weights = torch.cat(layers)[..., len(self._tag) :]  # to the text, not to its tag
-        return (weights / weights.sum(dim=-1, keepdim=True)).cpu()
-
     def attention(
         self,
         line: str,
@@ -415,11 +274,11 @@ class Translator:
     ) -> list[AttentionMap]:
         """Translates a line and says, for each of its segments, where each piece looked."""
         search = search or self.model.config.search
-        units = self._all_units([line], search, split, prefix)
+        units = cut_lines(self.codec, self.src, [line], search, split, prefix)
         pieces = self.model.tokenizer.pieces
         maps = []
-        for unit, hypotheses in zip(units, self._search(units, search), strict=True):
+        for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
             src_ids, ids = unit.source.ids, hypotheses[0].ids
-            weights = self._attention(src_ids, ids)
+            weights = self.decoder.attention(src_ids, ids)
             maps.append(AttentionMap(pieces([*src_ids, EOS]), pieces([*ids, EOS]), weights))
         return maps

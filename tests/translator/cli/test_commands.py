@@ -27,6 +27,7 @@ from translator.search.beam import Hypothesis
 from translator.storage.model_folder import Model, save_model
 from translator.text.tokenizer import Tokenizer
 from translator.translation import files
+from translator.translation.decoding import UnitDecoder
 from translator.translation.translator import Translator
 
 REPOSITORY = Path(__file__).parents[3]
@@ -389,12 +390,12 @@ def test_bars_go_to_stderr(run: Run, tmp_path: Path) -> None:
 def loops(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model says one word over and over, unless n-grams are blocked."""
 
-    def search(self: Translator, units: list, search: SearchConfig) -> list[list[Hypothesis]]:
+    def search(self: UnitDecoder, units: list, search: SearchConfig) -> list[list[Hypothesis]]:
         text = "Der Hund läuft." if search.no_repeat_ngram else "Hund " * 8
-        ids = self.model.tokenizer.encode(text.strip())
+        ids = self.codec.tokenizer.encode(text.strip())
         return [[Hypothesis(ids, -1.0, -1.0)] * search.n_best for _ in units]
 
-    monkeypatch.setattr(Translator, "_search", search)
+    monkeypatch.setattr(UnitDecoder, "search", search)
 
 
 def test_a_repair_is_told_in_json(run: Run, loops: None) -> None:

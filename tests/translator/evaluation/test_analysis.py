@@ -77,7 +77,7 @@ def test_a_second_model_is_judged_as_the_first_is(
 ) -> None:
     translator = Translator(random_model)
     said = Hypothesis(random_model.tokenizer.encode("Der Hund sieht hier."), -1.0, -1.0)
-    monkeypatch.setattr(translator, "_search", lambda units, search: [[said] for _ in units])
+    monkeypatch.setattr(translator.decoder, "search", lambda units, search: [[said] for _ in units])
     test_set = Set(["The dog sees Lolowolo."], [["Der Hund sieht Lolowolo."]])
     system = System("model", translator)
     results, _ = evaluate_systems(system, {"test": test_set}, system, deep=True, n_bootstrap=20)

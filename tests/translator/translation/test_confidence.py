@@ -299,7 +299,7 @@ def test_a_model_without_calibration_says_so_before_it_works(
     random_model: Model, monkeypatch: pytest.MonkeyPatch, options: dict
 ) -> None:
     translator = Translator(random_model)
-    monkeypatch.setattr(translator, "_search", lambda *_: pytest.fail("it works"))
+    monkeypatch.setattr(translator.decoder, "search", lambda *_: pytest.fail("it works"))
     with pytest.raises(TranslatorError, match="translator calibrate MODEL --data"):
         translator.translate_lines(["The dog."], **options)
 

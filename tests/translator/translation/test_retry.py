@@ -22,7 +22,7 @@ class Says:
     def __init__(self, translator: Translator, patch: pytest.MonkeyPatch, **answers: list[str]):
         self.translator, self.answers = translator, answers
         self.asked: list[tuple[str, int, int]] = []  # text, beam size, n-gram block
-        patch.setattr(translator, "_search", self.search)
+        patch.setattr(translator.decoder, "search", self.search)
 
     def search(self, units, search) -> list[list[Hypothesis]]:
         tokenizer = self.translator.model.tokenizer
@@ -104,7 +104,7 @@ def test_a_name_that_is_lost_is_carried_over(
         good = translator.model.tokenizer.encode(GOOD)
         return [[Hypothesis(u.source.ids if u.source.copies else good, -1.0, -1.0)] for u in units]
 
-    monkeypatch.setattr(translator, "_search", search)
+    monkeypatch.setattr(translator.decoder, "search", search)
     (found,) = translator.translate_lines([line])
     assert found.text == line
     assert found.segments[0].repair == Repair(["names"], "copied", [])

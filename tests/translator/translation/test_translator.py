@@ -25,7 +25,7 @@ from translator.text.sentences import split_long
 from translator.text.tokenizer import EOS, Tokenizer
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
-from translator.translation.units import Unit
+from translator.translation.units import Unit, cut_line
 
 LINES = [
     "The dog runs here.",
@@ -84,7 +84,7 @@ def test_nothing_in_nothing_out(translator: Translator) -> None:
 def test_thousands_of_blank_lines_cost_no_search(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(translator, "_decode", None)
+    monkeypatch.setattr(translator.decoder, "_decode", None)
     lines = ["", " ", "\t\r", "\u2028"] * 1250
     for prefix in ("", "Der"):
         assert translator.translate(lines, prefix=prefix) == lines
@@ -282,7 +282,7 @@ def test_each_span_comes_out_once_whatever_the_model_says(
 
 def unit(translator: Translator, text: str) -> Unit:
     """A text as the model reads it."""
-    (found,) = translator._units(0, text, translator.model.config.search, "never")
+    (found,) = cut_line(translator.codec, "en", 0, text, translator.model.config.search, "never")
     return found
 
 
@@ -291,7 +291,7 @@ def said(ids: list[int]) -> Hypothesis:
 
 
 def test_spans_come_out_even_if_the_model_says_nothing(translator: Translator) -> None:
-    completed = translator._complete(unit(translator, "👍 dog λόγος dog 漢字"), said([]))
+    completed = translator.decoder._complete(unit(translator, "👍 dog λόγος dog 漢字"), said([]))
     assert sorted(completed.ids) == list(translator.model.tokenizer.copy_ids[:3])
 
 
@@ -299,7 +299,9 @@ def test_a_placeholder_that_is_put_back_splits_no_word(translator: Translator) -
     starts = translator.model.tokenizer.starts_word
     copy = translator.model.tokenizer.copy_ids[0]
     ids = translator.model.tokenizer.encode("Der Hund wartet langsam heute hier.")
-    completed = translator._complete(unit(translator, "The 👍 dog runs here."), said(ids)).ids
+    completed = translator.decoder._complete(
+        unit(translator, "The 👍 dog runs here."), said(ids)
+    ).ids
     place = completed.index(copy)
     assert [i for i in completed if i != copy] == ids
     assert place in (0, len(ids)) or starts[ids[place]]
@@ -316,10 +318,10 @@ def test_placeholders_go_where_the_model_looked_at_them(
     weights = torch.zeros(1, 1, len(words) + 1, len(src_ids) + 1)
     weights[0, 0, 0, src_ids.index(first)] = 1
     weights[0, 0, 2, src_ids.index(second)] = 1
-    monkeypatch.setattr(translator, "_attention", lambda *_: weights)
-    completed = translator._complete(asked, said(words)).ids
+    monkeypatch.setattr(translator.decoder, "attention", lambda *_: weights)
+    completed = translator.decoder._complete(asked, said(words)).ids
     assert completed == [words[0], first, words[1], words[2], second, words[3]]
-    after_prefix = translator._complete(replace(asked, prefix=words[:2]), said(words)).ids
+    after_prefix = translator.decoder._complete(replace(asked, prefix=words[:2]), said(words)).ids
     assert after_prefix == [words[0], words[1], first, words[2], second, words[3]]
 
 
@@ -339,7 +341,7 @@ def test_white_space_that_the_model_adds_is_dropped(
     found = [said(translator.model.tokenizer.encode(text)) for text in texts]
     asked = unit(translator, "The dog runs")
     assert translator.codec.decode(found[0].ids, asked.source).endswith(" ")
-    monkeypatch.setattr(translator, "_search", lambda units, search: [found])
+    monkeypatch.setattr(translator.decoder, "search", lambda units, search: [found])
     search = translator.search_config(n_best=2)
     (translation,) = translator.translate_lines([f" {asked.text}\t"], search)
     assert [text for text, _ in translation.n_best] == [" Der Hund läuft\t", " \t"]
@@ -523,7 +525,7 @@ def test_mbr_chooses_among_the_candidates(
         texts = [text for text, _ in all_found.n_best]
         log_probs = None
         if candidates_from == "beam":
-            found = translator._search([unit(translator, source)], candidates)
+            found = translator.decoder.search([unit(translator, source)], candidates)
             log_probs = [math.exp(h.log_prob) for h in found[0]]
         expected = mbr.choose(texts, log_probs, utility)[:3]
         assert [text for text, _ in one.n_best] == [texts[i] for i, _ in expected]

@@ -1,0 +1,143 @@
+"""Units -> hypotheses -> text: searching in batches, choosing, and where the models looked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from translator.config.schema import SearchConfig
+from translator.model.batch import pad_right, token_batches
+from translator.model.incremental import IncrementalDecoder
+from translator.model.transformer import Transformer
+from translator.search import mbr
+from translator.search.beam import Hypothesis, beam_search
+from translator.search.sampling import sample
+from translator.text.codec import TextCodec
+from translator.text.tokenizer import BOS, EOS
+from translator.translation.result import Segment
+from translator.translation.units import Unit
+from translator.translation.word_alignment import align
+
+
+class UnitDecoder:
+    """One model, or several as an ensemble, that finds translations of units.
+
+    Args:
+        transformers: the models, on `device`.
+        codec: of their common vocabulary.
+        device: where they run.
+        precision: as for `IncrementalDecoder`.
+        tag: what leads each source, for models that know both directions.
+    """
+
+    def __init__(
+        self,
+        transformers: Sequence[Transformer],
+        codec: TextCodec,
+        device: torch.device,
+        precision: str = "fp32",
+        tag: Sequence[int] = (),
+    ):
+        self.transformers = transformers
+        self.codec = codec
+        self.device = device
+        self.tag = tag
+        self.decoders = [IncrementalDecoder(t, precision) for t in transformers]
+        self.show_bar = False  # over the batches of a call that has several
+
+    def search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
+        """Hypotheses of each unit, in batches of like length, in the given order."""
+        order = sorted(range(len(units)), key=lambda i: len(units[i].source.ids))
+        lengths = [len(units[i].source.ids) + 1 for i in order]
+        found: list[list[Hypothesis]] = [[] for _ in units]
+        n_each = {"beam": search.beam_size, "sample": search.n_best, "mbr": search.candidates}
+        # Many hypotheses of each make smaller batches, so that memory stays bounded.
+        batches = token_batches(
+            lengths, max(search.batch_tokens * 8 // max(n_each[search.decode], 8), 1)
+        )
+        shown = self.show_bar and len(batches) > 1
+        for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
+            rows = [order[i] for i in batch]
+            src = pad_right([[*self.tag, *units[i].source.ids, EOS] for i in rows]).to(self.device)
+            prefixes = None
+            if any(units[i].prefix for i in rows):
+                prefixes = pad_right([units[i].prefix for i in rows]).long().to(self.device)
+            for i, hypotheses in zip(rows, self._decode(src, search, prefixes), strict=True):
+                completed = [self._complete(units[i], h) for h in hypotheses]
+                found[i] = self._choose(units[i], completed, search)
+        return found
+
+    def _decode(
+        self, src: Tensor, search: SearchConfig, prefixes: Tensor | None
+    ) -> list[list[Hypothesis]]:
+        if search.decode == "mbr":
+            n = search.candidates
+            width = n if search.candidates_from == "beam" else search.beam_size
+            search = replace(search, decode=search.candidates_from, beam_size=width, n_best=n)
+        run = sample if search.decode == "sample" else beam_search
+        return run(self.decoders, src, search, prefixes)
+
+    def _choose(
+        self, unit: Unit, hypotheses: list[Hypothesis], search: SearchConfig
+    ) -> list[Hypothesis]:
+        """For "mbr" the best candidates by expected utility, which is their score then."""
+        if search.decode != "mbr":
+            return hypotheses
+        texts = [self.codec.decode(h.ids, unit.source) for h in hypotheses]
+        weights = None
+        if search.candidates_from == "beam":
+            best = max(h.log_prob for h in hypotheses)
+            weights = [math.exp(h.log_prob - best) for h in hypotheses]
+        ranked = mbr.choose(texts, weights, search.utility)
+        return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
+
+    def _complete(self, unit: Unit, hypothesis: Hypothesis) -> Hypothesis:
+        """Puts placeholders that the model left out where it looked at them most."""
+        source = unit.source
+        missing = self.codec.missing(hypothesis.ids, source)
+        if not missing:
+            return hypothesis
+        weights = self.attention(source.ids, hypothesis.ids).mean(dim=(0, 1))  # (T, S)
+        starts = self.codec.tokenizer.starts_word
+        ids = hypothesis.ids
+        places = []
+        for placeholder in missing:
+            column = weights[: len(ids), source.ids.index(placeholder)]
+            place = max(int(column.argmax()) + 1, len(unit.prefix)) if ids else 0
+            while place < len(ids) and not starts[ids[place]]:
+                place += 1  # not inside a word, nor the prefix
+            places.append((place, placeholder))
+        completed = list(ids)
+        for place, placeholder in sorted(places, reverse=True):  # from the right: places hold
+            completed.insert(place, placeholder)
+        return replace(hypothesis, ids=completed)
+
+    def write(self, unit: Unit, hypotheses: list[Hypothesis], alignments: bool = False) -> Segment:
+        """The best hypothesis as text, with the others beside it."""
+        # The white space around a segment is the line's, and not the model's to add to.
+        n_best = [(self.codec.decode(h.ids, unit.source).strip(), h.score) for h in hypotheses]
+        text, score = n_best[0]
+        alignment = None
+        if alignments:
+            ids = hypotheses[0].ids
+            weights = self.attention(unit.source.ids, ids)
+            alignment = align(self.codec.tokenizer, unit.source, unit.text, ids, text, weights)
+        return Segment(unit.text, text, score, n_best, alignment)
+
+    @torch.inference_mode()
+    def attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
+        """Cross-attention `(layers, H, T, S)` while `tgt_ids` and EOS are written, EOS included.
+
+        An ensemble's models lend their layers to one stack.
+        """
+        src = torch.tensor([[*self.tag, *src_ids, EOS]], device=self.device)
+        tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
+        layers = []
+        for transformer in self.transformers:
+            memory, src_mask = transformer.encode(src)
+            layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
+        weights = torch.cat(layers)[..., len(self.tag) :]  # to the text, not to its tag
+        return (weights / weights.sum(dim=-1, keepdim=True)).cpu()
