@@ -269,8 +269,8 @@ def check_shipped(folder: Path, chosen: Iterable[Setting]) -> None:
     """Compares with CTranslate2 on real text, with the shipped model."""
     shipped = load_model(ROOT / "checkpoints" / "multi30k-en-de")
     model, encode = shipped.transformer, shipped.tokenizer.encode
-    lines = (ROOT / "tests" / "handwritten.tsv").read_text(encoding="utf-8").splitlines()
-    sentences = [[*encode(line.split("\t")[0]), EOS] for line in lines]
+    lines = (ROOT / "benchmarks" / "handwritten.en").read_text(encoding="utf-8").splitlines()
+    sentences = [[*encode(line), EOS] for line in lines]
 
     def score(src: list[int], ids: list[int]) -> float:
         return log_prob(model, src, [*ids, EOS], [PAD, UNK, BOS]) / (len(ids) + 1)

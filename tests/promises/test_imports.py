@@ -12,8 +12,10 @@ import translator
 REPOSITORY = Path(__file__).parents[2]
 WINGS = [  # in their order; `export`, `documents` and `serve` are still to come
     *(f"translator.{wing}" for wing in ("config", "system", "text", "model", "storage", "report")),
-    *(f"data_prep.{part}" for part in ("lexicon", "grammar", "phrases", "sampler", "sample")),
-    *(f"data_prep.{wing}" for wing in ("sources", "cleaning", "augmentation", "prepared")),
+    *(
+        f"data_prep.{wing}"
+        for wing in ("sample", "sources", "cleaning", "augmentation", "prepared")
+    ),
     *("translator.search", "translator.translation", "translator.export", "translator.documents"),
     *("data_prep.back_translate", "translator.evaluation", "translator.training"),
     *("translator.serve", "translator.cli", "translator.__main__"),

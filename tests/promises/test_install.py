@@ -32,6 +32,7 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     german = call(translator, "translate", "A dog runs along the beach.", env=offline)
     assert german.startswith("Ein Hund ") and "Strand" in german
     assert "BLEU" in call(translator, "info", env=offline)
+    assert "20,000 train" in call(python, "-m", "data_prep.sample", env=offline)
     api = "from translator import Translator; print(Translator.load().translate(['A man.'])[0])"
     assert call(python, "-c", api, env=offline).strip()
     # The page of an evaluation needs files that are no Python.
