@@ -93,11 +93,13 @@ class TrainingData:
     dropped: dict[str, int]  # training pairs, by fault
     weights: Tensor | None = None  # how often each training pair comes in an epoch, if not once
 
-    def sampler(self, config: TrainConfig, stretch: Stretch | None = None) -> BatchSampler:
+    def sampler(
+        self, config: TrainConfig, stretch: Stretch | None = None, row_length: int = 0
+    ) -> BatchSampler:
         """The batches of a run; `stretch` says what noise does to their lengths."""
         return BatchSampler(
             *(self.train.lengths, config.max_tokens, config.seed),
-            *(self.weights, config.compile, stretch),
+            *(self.weights, row_length, stretch),
         )
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import signal
 import sys
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -23,8 +22,10 @@ Augment = Callable[[IdPair, int, int, int], IdPair]
 # (lengths, epoch, seed) -> the lengths in this epoch, `(2, N)` both.
 Stretch = Callable[[Tensor, int, int], Tensor]
 
-# The lengths that batches of fixed shapes are padded to: few, and an eighth of padding on average.
-SHAPES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
+# Rows of packed batches are whole multiples of this, which attention on a GPU likes.
+ROW_STEP = 64
+# How much of a packed batch is filled, in per cent: the most at which all pairs find a place.
+FILLS = range(97, 40, -1)
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,30 @@ class Batch:
         """The same batch in pinned memory, for copies to a GPU beside its work."""
         return self._map(Tensor.pin_memory)
 
+    src_positions = tgt_positions = None  # they count from 0 in each row
+
+    def masks(self, dtype: torch.dtype) -> tuple[Tensor, None, Tensor]:
+        """What the source attends to, the target (to what precedes), and the target in the source.
+
+        `dtype` is what `PackedBatch` needs.
+        """
+        src_mask = (self.src != PAD)[:, None, None, :]  # (B, 1, 1, S)
+        return src_mask, None, src_mask
+
+    def learnt(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States `(B, T, D)` -> those of the N real target positions `(N, D)`, and the targets.
+
+        `(2B, T, D)`, of a batch that was doubled by `twice` -> `(2N, D)`, and the targets once.
+        """
+        flat = states.flatten(0, 1).unflatten(0, (-1, self.tgt_out.numel()))  # (views, B * T, D)
+        found = flat.index_select(1, self.positions).flatten(0, 1)
+        return found, self.tgt_out.flatten()[self.positions]
+
+    def twice(self) -> "Batch":
+        """All inputs twice, one half behind the other; the targets once."""
+        src, tgt_in = (torch.cat([ids, ids]) for ids in (self.src, self.tgt_in))
+        return Batch(src, tgt_in, self.tgt_out, self.positions)
+
     def split(self, n_parts: int) -> list["Batch"]:
         """At most `n_parts` batches with the rows of this one."""
         if n_parts == 1:
@@ -59,6 +84,120 @@ class Batch:
         sizes = [len(part) for part in torch.arange(len(self.src)).tensor_split(n_parts)]
         rows = (t.split(sizes) for t in (self.src, self.tgt_in, self.tgt_out))
         return [_batch(*parts) for parts in zip(*rows, strict=True) if len(parts[0])]
+
+
+@dataclass(frozen=True)
+class PackedBatch:
+    """Rows of a fixed length L, each of which holds several pairs, one behind the other.
+
+    All batches of a run have this one shape, so that a GPU can be given the whole update at once
+    (a CUDA graph), and hardly any of it is padding. Attention stays within a pair by masks, and
+    positions count anew in each sentence, so a pair gives the same states as in a row of its own
+    (Krell et al. 2021, "Efficient Sequence Packing without Cross-contamination").
+
+    `table` `(7, R, L)` holds the ids `src`, `tgt_in` and `tgt_out`; the number of the pair in its
+    row, from 1 on, for both sides; and the position in the sentence, for both sides. What is left
+    at the end of a row is PAD, of pair 0; on both sides there is at least one.
+    """
+
+    table: Tensor
+    n_tokens: int  # real target tokens, EOS included
+
+    @property
+    def src(self) -> Tensor:
+        return self.table[0]
+
+    @property
+    def tgt_in(self) -> Tensor:
+        return self.table[1]
+
+    @property
+    def src_positions(self) -> Tensor:
+        return self.table[5]
+
+    @property
+    def tgt_positions(self) -> Tensor:
+        return self.table[6]
+
+    def to(self, device: torch.device) -> "PackedBatch":
+        """The same batch on `device`; from pinned memory without waiting."""
+        return PackedBatch(self.table.to(device, non_blocking=True), self.n_tokens)
+
+    def pin_memory(self) -> "PackedBatch":
+        """The same batch in pinned memory, for copies to a GPU beside its work."""
+        return PackedBatch(self.table.pin_memory(), self.n_tokens)
+
+    def masks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """As numbers to be added to scores: source `(R, 1, L, L)`, target, target in source."""
+        src, tgt = self.table[3], self.table[4]
+        # Padding attends to padding, so that no row of a mask is empty.
+        within, behind, across = (
+            query[:, None, :, None] == key[:, None, None, :]
+            for query, key in ((src, src), (tgt, tgt), (tgt, src))
+        )
+        behind = behind.tril()
+        return mask_bias(within, dtype), mask_bias(behind, dtype), mask_bias(across, dtype)
+
+    def learnt(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States `(R, L, D)` -> `(R * L, D)`, zero where the target is PAD, and the targets.
+
+        `(2R, L, D)`, of a batch that was doubled by `twice` -> twice as many, the targets once.
+        """
+        targets = self.table[2].flatten().long()
+        flat = states.flatten(0, 1)
+        real = (targets != PAD).repeat(len(flat) // len(targets))
+        return flat.where(real[:, None], 0.0), targets
+
+    def twice(self) -> "PackedBatch":
+        """All inputs twice, one half behind the other."""
+        return PackedBatch(torch.cat([self.table, self.table], dim=1), self.n_tokens)
+
+
+def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """A boolean mask as numbers to add to scores: 0 where it is True, else -inf."""
+    return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
+
+
+def row_length(max_length: int) -> int:
+    """L for pairs of at most `max_length` pieces a side: BOS or EOS, tags and a PAD fit too."""
+    return -(-(max_length + 4) // ROW_STEP) * ROW_STEP
+
+
+def place(lengths: Sequence[tuple[int, int]], n_rows: int, length: int) -> list[list[int]]:
+    """Puts pairs of source and target tokens into rows, the longest first, each into the first row
+    with room for both of its sides and a PAD behind. A pair that finds none is left out."""
+    rows: list[list[int]] = [[] for _ in range(n_rows)]
+    room = [(length - 1, length - 1)] * n_rows
+    for i in sorted(range(len(lengths)), key=lambda i: -max(lengths[i])):
+        src, tgt = lengths[i]
+        for row in range(n_rows):
+            src_room, tgt_room = room[row]
+            if src <= src_room and tgt <= tgt_room:
+                rows[row].append(i)
+                room[row] = src_room - src, tgt_room - tgt
+                break
+    return rows
+
+
+def pack(pairs: Sequence[IdPair], n_rows: int, length: int, mine: slice) -> PackedBatch:
+    """Pairs of ids -> the rows `mine` of `n_rows` packed ones."""
+    lengths = [(len(src) + 1, len(tgt) + 1) for src, tgt in pairs]
+    rows = place(lengths, n_rows, length)[mine]
+    columns: list[list[int]] = [[] for _ in range(7)]
+    for row in rows:
+        parts: list[list[int]] = [[] for _ in range(7)]
+        for number, i in enumerate(row, 1):
+            src, tgt = pairs[i]
+            parts[0] += [*src, EOS]
+            parts[1] += [BOS, *tgt]
+            parts[2] += [*tgt, EOS]
+            for side, n in enumerate(lengths[i]):
+                parts[3 + side] += [number] * n
+                parts[5 + side] += range(n)
+        for column, part in zip(columns, parts, strict=True):
+            column += part + [0] * (length - len(part))
+    table = torch.tensor(columns, dtype=torch.int32).view(7, len(rows), length)
+    return PackedBatch(table, int((table[2] != PAD).sum()))
 
 
 def _batch(src: Tensor, tgt_in: Tensor, tgt_out: Tensor) -> Batch:
@@ -77,16 +216,16 @@ def pad_right(rows: Sequence[Sequence[int]], length: int = 0) -> Tensor:
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
 
 
-def collate(pairs: Sequence[IdPair], n_rows: int = 0, length: int = 0) -> Batch:
+def collate(pairs: Sequence[IdPair]) -> Batch:
     """Pairs of ids -> a batch; EOS closes the source, BOS opens and EOS closes the target.
 
-    Filled up, if need be, to `n_rows` rows without target tokens and to `length` on both sides.
+    No pairs make one row without target tokens.
     """
-    fill = max(n_rows, 1) - len(pairs)
+    fill = not pairs
     return _batch(
-        src=pad_right([[*src, EOS] for src, _ in pairs] + [[EOS]] * fill, length),
-        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs] + [[BOS]] * fill, length),
-        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs] + [[PAD]] * fill, length),
+        src=pad_right([[*src, EOS] for src, _ in pairs] + [[EOS]] * fill),
+        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs] + [[BOS]] * fill),
+        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs] + [[PAD]] * fill),
     )
 
 
@@ -115,14 +254,6 @@ def _edges(lengths: Sequence[int], max_tokens: int) -> list[int]:
             edges.append(index)
             longest = length
     return [*edges, len(lengths)] if lengths else edges
-
-
-def fixed_length(length: int) -> int:
-    """The least of `SHAPES` that holds `length`; beyond them, a multiple of the longest."""
-    longest = SHAPES[-1]
-    if length > longest:
-        return -(-length // longest) * longest
-    return SHAPES[bisect_left(SHAPES, length)]
 
 
 class Batches(Sequence[list[int]]):
@@ -172,7 +303,7 @@ class BatchSampler:
         max_tokens: padded tokens of the longer side in a batch.
         seed: of the order.
         weights: how often each pair comes in an epoch; 0.5 is every other epoch, at random.
-        fixed_shapes: count lengths as `fixed_length`, so that few shapes of batches occur.
+        row_length: of `PackedBatch`, whose pairs are as they come, of all lengths; 0 for `Batch`.
         stretch: about how long the pairs will be in an epoch, if that is not as they are.
     """
 
@@ -182,15 +313,17 @@ class BatchSampler:
         max_tokens: int,
         seed: int,
         weights: Tensor | None = None,
-        fixed_shapes: bool = False,
+        row_length: int = 0,
         stretch: Stretch | None = None,
     ):
         self._lengths = lengths
         self.max_tokens = max_tokens
         self.seed = seed
         self.weights = weights
-        self.fixed_shapes = fixed_shapes
+        self.row_length = row_length
+        self.n_rows = max(max_tokens // row_length, 1) if row_length else 0
         self.stretch = stretch
+        self._fill: int | None = None
         self._last: tuple[int, Batches] | None = None
 
     def lengths(self, epoch: int) -> Tensor:
@@ -214,6 +347,9 @@ class BatchSampler:
         if self.weights is not None:
             times = (self.weights + torch.rand(n, generator=generator)).floor().long()
             order = order.repeat_interleave(times[order])
+        if self.row_length:
+            edges = self._packed_edges(torch.stack([src_lengths, tgt_lengths])[:, order])
+            return Batches(order, edges, torch.arange(len(edges) - 1))
         # A stable sort keeps the random order among pairs of equal lengths. From one target length
         # to the next the source lengths go up, then down, so that they never jump in a batch.
         turned = torch.where(tgt_lengths % 2 == 0, src_lengths, -src_lengths)
@@ -221,41 +357,72 @@ class BatchSampler:
         order = order[key[order].argsort(stable=True)]
         # The longer side decides about padding.
         longer = torch.maximum(src_lengths, tgt_lengths)[order].tolist()
-        if self.fixed_shapes:
-            longer = [fixed_length(length) for length in longer]
         edges = _edges(longer, self.max_tokens)
         return Batches(order, edges, torch.randperm(len(edges) - 1, generator=generator))
 
+    def _packed_edges(self, lengths: Tensor) -> list[int]:
+        """Cuts pairs `(2, N)`, in their order, into batches that fill as much of their rows as
+        lets all pairs find a place: that is tried with the first batches of a run."""
+        if self._fill is None:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "fill"))
+            order = torch.randperm(lengths.shape[1], generator=generator)[:20_000]
+            some = self._lengths[:, order] + 1
+            self._fill = next(fill for fill in FILLS if self._all_fit(some, fill) or fill == 41)
+        return _full_edges(lengths, self._room(self._fill))
+
+    def _room(self, fill: int) -> int:
+        return fill * self.n_rows * (self.row_length - 1) // 100
+
+    def _all_fit(self, lengths: Tensor, fill: int) -> bool:
+        edges = _full_edges(lengths, self._room(fill))
+        for start, end in pairwise(edges[:9]):
+            pairs = [(src, tgt) for src, tgt in lengths[:, start:end].T.tolist()]
+            if sum(map(len, place(pairs, self.n_rows, self.row_length))) < len(pairs):
+                return False
+        return True
+
+
+def _full_edges(lengths: Tensor, room: int) -> list[int]:
+    """Where batches begin that have `room` for pairs `(2, N)` on both sides, and the last ends."""
+    ends = lengths.long().cumsum(1)
+    edges = [0]
+    while edges[-1] < ends.shape[1]:
+        start = edges[-1]
+        before = ends[:, start - 1] if start else torch.zeros(2, dtype=torch.long)
+        fits = torch.searchsorted(ends, (before + room)[:, None], right=True)
+        edges.append(max(int(fits.min()), start + 1))
+    return edges
+
 
 @dataclass(frozen=True)
-class _Loading(Dataset[tuple[Batch, Position]]):
+class _Loading(Dataset[tuple[Batch | PackedBatch, Position]]):
     """Makes one batch; runs in the main process or in a worker."""
 
     pairs: Sequence[IdPair]
     max_tokens: int
     seed: int
     augment: Augment | None
-    fixed_shapes: bool
+    row_length: int
     rank: int
     world_size: int
 
-    def __getitem__(self, key: tuple[list[int], int, Position]) -> tuple[Batch, Position]:
+    def __getitem__(
+        self, key: tuple[list[int], int, Position]
+    ) -> tuple[Batch | PackedBatch, Position]:
         indices, epoch, after = key
-        pairs = [self.pairs[i] for i in indices]
-        longest = max(max(map(len, pair)) + 1 for pair in pairs)
         mine = slice(self.rank, None, self.world_size)
-        pairs = pairs[mine]
+        if not self.row_length:  # of a packed batch each process takes rows, not pairs
+            indices = indices[mine]
+        pairs = [self.pairs[i] for i in indices]
         if self.augment is not None:
             pairs = [
                 self.augment(pair, i, epoch, self.seed)
-                for pair, i in zip(pairs, indices[mine], strict=True)
+                for pair, i in zip(pairs, indices, strict=True)
             ]
-            longest = max(longest, *(max(map(len, pair)) + 1 for pair in pairs), 1)
-        if not self.fixed_shapes:
+        if not self.row_length:
             return collate(pairs), after
-        length = fixed_length(longest)
-        n_rows = max(self.max_tokens // length // self.world_size, len(pairs))
-        return collate(pairs, n_rows, length), after
+        n_rows = max(self.max_tokens // self.row_length, 1)
+        return pack(pairs, n_rows, self.row_length, mine), after
 
 
 def _keep_out_of_signals(_worker: int) -> None:
@@ -289,7 +456,7 @@ class Loader:
         s = sampler
         self.sampler = sampler
         self.loading = _Loading(
-            pairs, s.max_tokens, s.seed, augment, s.fixed_shapes, rank, world_size
+            pairs, s.max_tokens, s.seed, augment, s.row_length, rank, world_size
         )
         self.workers = workers
         self.pin_memory = pin_memory
@@ -302,11 +469,11 @@ class Loader:
                 yield order[i], epoch, after
             epoch, index = epoch + 1, 0
 
-    def load(self, indices: list[int], epoch: int = 0) -> Batch:
+    def load(self, indices: list[int], epoch: int = 0) -> Batch | PackedBatch:
         """A batch of these pairs."""
         return self.loading[indices, epoch, (0, 0)][0]
 
-    def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch, Position]]:
+    def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch | PackedBatch, Position]]:
         """Yields each batch with the position that follows it."""
         keys = self._keys(epoch, index)
         if not self.workers and not self.pin_memory:

@@ -23,7 +23,7 @@ from translator.checkpoint import (
     save_checkpoint,
 )
 from translator.config import Config, TranslatorError, to_dict
-from translator.data import Batch, Loader, Position, derive_seed
+from translator.data import Batch, Loader, PackedBatch, Position, derive_seed, row_length
 from translator.distributed import Ranks, process_group
 from translator.finish import Judge
 from translator.metrics import MetricsLog
@@ -96,7 +96,9 @@ class Run:
             self.config.data, data.train, data.tokenizer, self.config.noise
         )
         stretch = self.augmentation.stretch if self.augmentation else None
-        self.sampler = data.sampler(self.config.train, stretch)
+        packed = self.config.train.compile or self.device.type == "cuda"
+        length = row_length(self.config.data.max_length) if packed else 0
+        self.sampler = data.sampler(self.config.train, stretch, length)
         if not earlier:
             self._probe()
             self._begin()
@@ -213,7 +215,7 @@ class Run:
             f"{torch.get_num_threads()} threads; run folder {self.folder}"
         )
 
-    def _batches(self) -> Iterator[tuple[Batch, Position]]:
+    def _batches(self) -> Iterator[tuple[Batch | PackedBatch, Position]]:
         """This process's share of the batches, from the run's position on."""
         c, data = self.config.train, self.data
         gpu = self.device.type == "cuda"
@@ -223,12 +225,12 @@ class Run:
             self.augmentation,
             self.ranks.rank,
             self.ranks.world_size,
-            workers=c.workers if c.workers >= 0 else (2 if gpu else 0),
+            workers=c.workers if c.workers >= 0 else (_free_processors() if gpu else 0),
             pin_memory=gpu,
         )
         return loader.batches(self.state.epoch, self.state.batch)
 
-    def _step(self, batches: Iterator[tuple[Batch, Position]]) -> int:
+    def _step(self, batches: Iterator[tuple[Batch | PackedBatch, Position]]) -> int:
         """One update; returns its target tokens."""
         c, state = self.config.train, self.state
         micro_batches = []
@@ -388,6 +390,11 @@ class Run:
             return {}
         with self._writing():
             return self.judge.finish(self.model, self.folder, self.state, self.environment)
+
+
+def _free_processors() -> int:
+    """As many as make batches beside a GPU: noise in the text takes a second for 150,000 tokens."""
+    return max(min(len(os.sched_getaffinity(0)) - 1, 12), 1)
 
 
 def check_sizes(base: Config, config: Config) -> None:
