@@ -72,6 +72,7 @@ from translator.config.loading import load_config
 from translator.config.presets import PRESETS
 from translator.config.schema import Config, ModelConfig, TrainConfig
 from translator.model.batch import Batch, collate
+from translator.model.packing import row_length
 from translator.model.transformer import Transformer, count_parameters
 from translator.text.tokenizer import PAD, IdPair
 from translator.training.loader import BatchSampler, Loader, pair_lengths
@@ -326,13 +327,14 @@ def config_of(preset: str, arguments: argparse.Namespace) -> Config:
 
 
 def make_batches(
-    pairs: Pairs, max_tokens: int, number: int | None = None, fixed_shapes: bool = False
+    pairs: Pairs, max_tokens: int, number: int | None = None, packed: bool = False
 ) -> list[Batch]:
     """The first `number` batches of as many epochs as it takes; without a number, of one epoch.
 
-    `fixed_shapes` as our trainer has them for compiled models.
+    `packed` as our trainer has them on a GPU.
     """
-    sampler = BatchSampler(pair_lengths(pairs), max_tokens, seed=1, fixed_shapes=fixed_shapes)
+    length = row_length(max(len(side) for pair in pairs for side in pair)) if packed else 0
+    sampler = BatchSampler(pair_lengths(pairs), max_tokens, seed=1, row_length=length)
     endless = Loader(pairs, sampler).batches(0, 0)
     number = number or len(sampler.epoch(0))
     return [batch for batch, _ in itertools.islice(endless, number)]

@@ -37,6 +37,30 @@ class Batch:
         """The same batch in pinned memory, for copies to a GPU beside its work."""
         return self._map(Tensor.pin_memory)
 
+    src_positions = tgt_positions = None  # they count from 0 in each row
+
+    def masks(self, dtype: torch.dtype) -> tuple[Tensor, None, Tensor]:
+        """What the source attends to, the target (to what precedes), and the target in the source.
+
+        `dtype` is what `PackedBatch` needs.
+        """
+        src_mask = (self.src != PAD)[:, None, None, :]  # (B, 1, 1, S)
+        return src_mask, None, src_mask
+
+    def learnt(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States `(B, T, D)` -> those of the N real target positions `(N, D)`, and the targets.
+
+        `(2B, T, D)`, of a batch that was doubled by `twice` -> `(2N, D)`, and the targets once.
+        """
+        flat = states.flatten(0, 1).unflatten(0, (-1, self.tgt_out.numel()))  # (views, B * T, D)
+        found = flat.index_select(1, self.positions).flatten(0, 1)
+        return found, self.tgt_out.flatten()[self.positions]
+
+    def twice(self) -> "Batch":
+        """All inputs twice, one half behind the other; the targets once."""
+        src, tgt_in = (torch.cat([ids, ids]) for ids in (self.src, self.tgt_in))
+        return Batch(src, tgt_in, self.tgt_out, self.positions)
+
     def split(self, n_parts: int) -> list["Batch"]:
         """At most `n_parts` batches with the rows of this one."""
         if n_parts == 1:
@@ -56,16 +80,16 @@ def pad_right(rows: Sequence[Sequence[int]], length: int = 0) -> Tensor:
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
 
 
-def collate(pairs: Sequence[IdPair], n_rows: int = 0, length: int = 0) -> Batch:
+def collate(pairs: Sequence[IdPair]) -> Batch:
     """Pairs of ids -> a batch; EOS closes the source, BOS opens and EOS closes the target.
 
-    Filled up, if need be, to `n_rows` rows without target tokens and to `length` on both sides.
+    No pairs make one row without target tokens.
     """
-    fill = max(n_rows, 1) - len(pairs)
+    fill = not pairs
     return _batch(
-        src=pad_right([[*src, EOS] for src, _ in pairs] + [[EOS]] * fill, length),
-        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs] + [[BOS]] * fill, length),
-        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs] + [[PAD]] * fill, length),
+        src=pad_right([[*src, EOS] for src, _ in pairs] + [[EOS]] * fill),
+        tgt_in=pad_right([[BOS, *tgt] for _, tgt in pairs] + [[BOS]] * fill),
+        tgt_out=pad_right([[*tgt, EOS] for _, tgt in pairs] + [[PAD]] * fill),
     )
 
 

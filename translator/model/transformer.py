@@ -197,11 +197,16 @@ class DecoderLayer(nn.Module):
         self.feed_forward_residual = Residual(config)
 
     def forward(
-        self, x: Tensor, memory: Tensor, src_mask: Tensor, need_weights: bool = False
+        self,
+        x: Tensor,
+        memory: Tensor,
+        src_mask: Tensor,
+        tgt_mask: Tensor | None = None,
+        need_weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         entered = self.self_residual.enter(x)
         key, value = self.self_attention.project(entered)
-        update, _ = self.self_attention(entered, key, value, causal=True)
+        update, _ = self.self_attention(entered, key, value, tgt_mask, causal=tgt_mask is None)
         x = self.self_residual.leave(x, update)
 
         key, value = self.cross_attention.project(memory)
@@ -262,19 +267,24 @@ class Transformer(nn.Module):
             self.reset_positions(2 * end)
         return self.positions[start:end].to(self.embedding.weight.dtype)
 
-    def _embed(self, ids: Tensor) -> Tensor:
-        """`(B, T)` ids -> `(B, T, D)`."""
+    def _embed(self, ids: Tensor, positions: Tensor | None) -> Tensor:
+        """`(B, T)` ids -> `(B, T, D)`; without `positions` `(B, T)`, each row counts from 0."""
         scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
-        return self.dropout(scaled + self.position(0, ids.shape[1]))
+        if positions is None:
+            return self.dropout(scaled + self.position(0, ids.shape[1]))
+        return self.dropout(scaled + self.positions[positions])
 
-    def encode(self, src: Tensor, src_mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def encode(
+        self, src: Tensor, src_mask: Tensor | None = None, positions: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """`src` `(B, S)`, padded right -> `memory` `(B, S, D)` and `src_mask` `(B, 1, 1, S)`.
 
-        The mask is that of all but PAD unless another is given.
+        The mask is that of all but PAD unless another is given. Rows that hold several sentences
+        (`PackedBatch`) come with a mask `(B, 1, S, S)` and the `positions` `(B, S)` in each.
         """
         if src_mask is None:
             src_mask = (src != PAD)[:, None, None, :]
-        x = self._embed(src)
+        x = self._embed(src, positions)
         for layer in self.encoder:
             x = layer(x, src_mask)
         return self.encoder_norm(x), src_mask
@@ -287,17 +297,24 @@ class Transformer(nn.Module):
         return self.project(self.decode_states(tgt_in, memory, src_mask)[0])
 
     def decode_states(
-        self, tgt_in: Tensor, memory: Tensor, src_mask: Tensor, need_weights: bool = False
+        self,
+        tgt_in: Tensor,
+        memory: Tensor,
+        src_mask: Tensor,
+        need_weights: bool = False,
+        tgt_mask: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """As `decode`, but the states `(B, T, D)` before the projection to the vocabulary.
 
-        Also returns the cross-attention of each layer, `(B, H, T, S)`, if asked for.
+        Also returns the cross-attention of each layer, `(B, H, T, S)`, if asked for. A position
+        attends to itself and those before it, unless `tgt_mask` `(B, 1, T, T)` says otherwise.
         """
-        x = self._embed(tgt_in)
+        x = self._embed(tgt_in, positions)
         memory = for_products(memory)
         all_weights = []
         for layer in self.decoder:
-            x, weights = layer(x, memory, src_mask, need_weights)
+            x, weights = layer(x, memory, src_mask, tgt_mask, need_weights)
             if weights is not None:
                 all_weights.append(weights)
         return for_products(self.decoder_norm(x)), all_weights

@@ -158,7 +158,7 @@ def examine(
     changes = build_augmentation(
         replace(config.data, copy_rate=0.0), data.train, data.tokenizer, config.noise
     )
-    sampler = batch_sampler(data, c, changes.stretch if changes else None)
+    sampler = batch_sampler(data, config, changes.stretch if changes else None, device)
     batches = sampler.epoch(0)
     done = [int(path.name) for path in step_folders(folder)] if earlier else []
     report.run = {

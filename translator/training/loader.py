@@ -2,9 +2,9 @@
 
 import signal
 import sys
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader, Dataset
 from data_prep.augmentation.augment import Stretch
 from data_prep.prepared.prepare import TrainingData
 from translator.config.errors import TranslatorError
-from translator.config.schema import TrainConfig
+from translator.config.schema import Config
 from translator.model.batch import Batch, batch_edges, collate
+from translator.model.packing import PackedBatch, pack, place, row_length
 from translator.system.machine import return_memory
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import IdPair
@@ -23,21 +24,13 @@ Position = tuple[int, int]  # epoch, and index of a batch in it
 # (pair, the pair's index, epoch, seed) -> the pair as it is to be learnt from in this epoch.
 Augment = Callable[[IdPair, int, int, int], IdPair]
 
-# The lengths that batches of fixed shapes are padded to: few, and an eighth of padding on average.
-SHAPES = (8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512)
+# How much of a packed batch is filled, in per cent: the most at which all pairs find a place.
+FILLS = range(97, 40, -1)
 
 
 def pair_lengths(pairs: Sequence[IdPair]) -> Tensor:
     """`(2, N)`, ids of both sides of each pair."""
     return torch.tensor([[len(pair[side]) for pair in pairs] for side in (0, 1)]).view(2, -1)
-
-
-def fixed_length(length: int) -> int:
-    """The least of `SHAPES` that holds `length`; beyond them, a multiple of the longest."""
-    longest = SHAPES[-1]
-    if length > longest:
-        return -(-length // longest) * longest
-    return SHAPES[bisect_left(SHAPES, length)]
 
 
 class Batches(Sequence[list[int]]):
@@ -87,7 +80,7 @@ class BatchSampler:
         max_tokens: padded tokens of the longer side in a batch.
         seed: of the order.
         weights: how often each pair comes in an epoch; 0.5 is every other epoch, at random.
-        fixed_shapes: count lengths as `fixed_length`, so that few shapes of batches occur.
+        row_length: of `PackedBatch`, whose pairs are as they come, of all lengths; 0 for `Batch`.
         stretch: about how long the pairs will be in an epoch, if that is not as they are.
     """
 
@@ -97,15 +90,17 @@ class BatchSampler:
         max_tokens: int,
         seed: int,
         weights: Tensor | None = None,
-        fixed_shapes: bool = False,
+        row_length: int = 0,
         stretch: Stretch | None = None,
     ):
         self._lengths = lengths
         self.max_tokens = max_tokens
         self.seed = seed
         self.weights = weights
-        self.fixed_shapes = fixed_shapes
+        self.row_length = row_length
+        self.n_rows = max(max_tokens // row_length, 1) if row_length else 0
         self.stretch = stretch
+        self._fill: int | None = None
         self._last: tuple[int, Batches] | None = None
 
     def lengths(self, epoch: int) -> Tensor:
@@ -129,6 +124,9 @@ class BatchSampler:
         if self.weights is not None:
             times = (self.weights + torch.rand(n, generator=generator)).floor().long()
             order = order.repeat_interleave(times[order])
+        if self.row_length:
+            edges = self._packed_edges(torch.stack([src_lengths, tgt_lengths])[:, order])
+            return Batches(order, edges, torch.arange(len(edges) - 1))
         # A stable sort keeps the random order among pairs of equal lengths. From one target length
         # to the next the source lengths go up, then down, so that they never jump in a batch.
         turned = torch.where(tgt_lengths % 2 == 0, src_lengths, -src_lengths)
@@ -136,51 +134,90 @@ class BatchSampler:
         order = order[key[order].argsort(stable=True)]
         # The longer side decides about padding.
         longer = torch.maximum(src_lengths, tgt_lengths)[order].tolist()
-        if self.fixed_shapes:
-            longer = [fixed_length(length) for length in longer]
         edges = batch_edges(longer, self.max_tokens)
         return Batches(order, edges, torch.randperm(len(edges) - 1, generator=generator))
 
+    def _packed_edges(self, lengths: Tensor) -> list[int]:
+        """Cuts pairs `(2, N)`, in their order, into batches that fill as much of their rows as
+        lets all pairs find a place: that is tried with the first batches of a run."""
+        if self._fill is None:
+            generator = torch.Generator().manual_seed(derive_seed(self.seed, "fill"))
+            order = torch.randperm(lengths.shape[1], generator=generator)[:20_000]
+            some = self._lengths[:, order] + 1
+            self._fill = next(fill for fill in FILLS if self._all_fit(some, fill) or fill == 41)
+        return _full_edges(lengths, self._room(self._fill))
+
+    def _room(self, fill: int) -> int:
+        return fill * self.n_rows * (self.row_length - 1) // 100
+
+    def _all_fit(self, lengths: Tensor, fill: int) -> bool:
+        edges = _full_edges(lengths, self._room(fill))
+        for start, end in pairwise(edges[:9]):
+            pairs = lengths[:, start:end].T.tolist()
+            if sum(map(len, place(pairs, self.n_rows, self.row_length))) < len(pairs):
+                return False
+        return True
+
+
+def _full_edges(lengths: Tensor, room: int) -> list[int]:
+    """Where batches begin that have `room` for pairs `(2, N)` on both sides, and the last ends."""
+    ends = lengths.long().cumsum(1)
+    edges = [0]
+    while edges[-1] < ends.shape[1]:
+        start = edges[-1]
+        before = ends[:, start - 1] if start else torch.zeros(2, dtype=torch.long)
+        fits = torch.searchsorted(ends, (before + room)[:, None], right=True)
+        edges.append(max(int(fits.min()), start + 1))
+    return edges
+
 
 def batch_sampler(
-    data: TrainingData, config: TrainConfig, stretch: Stretch | None = None
+    data: TrainingData,
+    config: Config,
+    stretch: Stretch | None = None,
+    device: torch.device | None = None,
 ) -> BatchSampler:
-    """The batches of a run; `stretch` says what noise does to the lengths of the pairs."""
+    """The batches of a run; `stretch` says what noise does to the lengths of the pairs.
+
+    They are packed on a GPU and for compiled layers, both of which want one shape.
+    """
+    packed = config.train.compile or (device is not None and device.type == "cuda")
     return BatchSampler(
-        *(data.train.lengths, config.max_tokens, config.seed),
-        *(data.weights, config.compile, stretch),
+        *(data.train.lengths, config.train.max_tokens, config.train.seed, data.weights),
+        row_length=row_length(config.data.max_length) if packed else 0,
+        stretch=stretch,
     )
 
 
 @dataclass(frozen=True)
-class _Loading(Dataset[tuple[Batch, Position]]):
+class _Loading(Dataset[tuple[Batch | PackedBatch, Position]]):
     """Makes one batch; runs in the main process or in a worker."""
 
     pairs: Sequence[IdPair]
     max_tokens: int
     seed: int
     augment: Augment | None
-    fixed_shapes: bool
+    row_length: int
     rank: int
     world_size: int
 
-    def __getitem__(self, key: tuple[list[int], int, Position]) -> tuple[Batch, Position]:
+    def __getitem__(
+        self, key: tuple[list[int], int, Position]
+    ) -> tuple[Batch | PackedBatch, Position]:
         indices, epoch, after = key
-        pairs = [self.pairs[i] for i in indices]
-        longest = max(max(map(len, pair)) + 1 for pair in pairs)
         mine = slice(self.rank, None, self.world_size)
-        pairs = pairs[mine]
+        if not self.row_length:  # of a packed batch each process takes rows, not pairs
+            indices = indices[mine]
+        pairs = [self.pairs[i] for i in indices]
         if self.augment is not None:
             pairs = [
                 self.augment(pair, i, epoch, self.seed)
-                for pair, i in zip(pairs, indices[mine], strict=True)
+                for pair, i in zip(pairs, indices, strict=True)
             ]
-            longest = max(longest, *(max(map(len, pair)) + 1 for pair in pairs), 1)
-        if not self.fixed_shapes:
+        if not self.row_length:
             return collate(pairs), after
-        length = fixed_length(longest)
-        n_rows = max(self.max_tokens // length // self.world_size, len(pairs))
-        return collate(pairs, n_rows, length), after
+        n_rows = max(self.max_tokens // self.row_length, 1)
+        return pack(pairs, n_rows, self.row_length, mine), after
 
 
 def _keep_out_of_signals(_worker: int) -> None:
@@ -214,7 +251,7 @@ class Loader:
         s = sampler
         self.sampler = sampler
         self.loading = _Loading(
-            pairs, s.max_tokens, s.seed, augment, s.fixed_shapes, rank, world_size
+            pairs, s.max_tokens, s.seed, augment, s.row_length, rank, world_size
         )
         self.workers = workers
         self.pin_memory = pin_memory
@@ -227,11 +264,11 @@ class Loader:
                 yield order[i], epoch, after
             epoch, index = epoch + 1, 0
 
-    def load(self, indices: list[int], epoch: int = 0) -> Batch:
+    def load(self, indices: list[int], epoch: int = 0) -> Batch | PackedBatch:
         """A batch of these pairs."""
         return self.loading[indices, epoch, (0, 0)][0]
 
-    def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch, Position]]:
+    def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch | PackedBatch, Position]]:
         """Yields each batch with the position that follows it."""
         keys = self._keys(epoch, index)
         if not self.workers and not self.pin_memory:

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translator.config.schema import TrainConfig
 from translator.model.batch import CHUNK, Batch, collate, token_batches
-from translator.model.transformer import Transformer
+from translator.model.packing import PackedBatch
+from translator.model.transformer import Transformer, for_products
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 
 GPU_CHUNK = 8192
@@ -22,50 +24,34 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, states, weight, targets, smoothing, consistency, symmetric):  # type: ignore[no-untyped-def]
-        n = len(targets)
-        views = len(states) // max(n, 1)
-        vocab_size = len(weight)
+    def forward(ctx, states, weight, targets, smoothing):  # type: ignore[no-untyped-def]
         size = CHUNK if states.device.type == "cpu" else GPU_CHUNK
         matrix = weight.to(states.dtype)
         states_grad = torch.empty_like(states)
         weight_grad = torch.zeros_like(weight)
-        nll_sum, log_totals, divergence = weight.new_zeros(3).unbind()
-        # The views that the cross-entropy is taken of: both in R-Drop, the first one in SimCut.
-        learnt = views if symmetric else 1
-        for start in range(0, n, size):
+        nll_sum, log_totals = weight.new_zeros(2).unbind()
+        for start in range(0, len(targets), size):
             target = targets[start : start + size, None]  # (N, 1)
-            rows = [slice(v * n + start, v * n + start + len(target)) for v in range(views)]
-            grads, logs = [], []
-            for view, row in enumerate(rows):
-                logits = states[row] @ matrix.T  # (N, V)
-                probs = logits.softmax(dim=1)
-                # No smaller than the least normal number: an impossible target costs 87 nats.
-                nll = -probs.gather(1, target).to(weight.dtype).clamp_min_(1e-38).log_()
-                log_total = nll + logits.gather(1, target)
-                if view < learnt:
-                    nll_sum += nll.sum() / learnt
-                    log_totals += log_total.sum() / learnt
-                grads.append(probs)
-                if views == 2:
-                    logs.append(logits.to(weight.dtype).sub_(log_total))
-            if views == 2:
-                value, grads = _consistency(grads, logs, consistency, symmetric)
-                divergence += value
-            for row, grad in zip(rows, grads, strict=True):
-                torch.mm(grad, matrix, out=states_grad[row])
-                weight_grad += grad.T @ states[row]
+            row = slice(start, start + len(target))
+            logits = states[row] @ matrix.T  # (N, V)
+            probs = logits.softmax(dim=1)
+            # No smaller than the least normal number: an impossible target costs 87 nats.
+            nll = -probs.gather(1, target).to(weight.dtype).clamp_min_(1e-38).log_()
+            log_total = nll + logits.gather(1, target)
+            nll_sum += nll.masked_fill_(target == PAD, 0.0).sum()
+            log_totals += log_total.masked_fill_(target == PAD, 0.0).sum()
+            torch.mm(probs, matrix, out=states_grad[row])
+            weight_grad += probs.T @ states[row]
         # What is aimed at: taken off the gradients.
         mean = weight.mean(dim=0)
-        learnt_states = states[: learnt * n].to(weight.dtype)
+        learnt_states = states.to(weight.dtype)
         total = learnt_states.sum(dim=0)
-        repeated = targets.repeat(learnt)
-        aim = torch.lerp(weight[repeated], mean, smoothing) / learnt
-        states_grad[: learnt * n] -= aim
-        weight_grad.index_add_(0, repeated, learnt_states, alpha=(smoothing - 1) / learnt)
-        weight_grad -= smoothing / vocab_size / learnt * total
-        uniform_sum = log_totals - total @ mean / learnt
-        loss_sum = (1 - smoothing) * nll_sum + smoothing * uniform_sum + divergence
+        states_grad -= torch.lerp(weight[targets], mean, smoothing)
+        states_grad.masked_fill_((targets == PAD)[:, None], 0.0)
+        weight_grad.index_add_(0, targets, learnt_states, alpha=smoothing - 1)
+        weight_grad -= smoothing / len(weight) * total
+        uniform_sum = log_totals - total @ mean
+        loss_sum = (1 - smoothing) * nll_sum + smoothing * uniform_sum
         ctx.save_for_backward(states_grad, weight_grad)
         ctx.mark_non_differentiable(nll_sum)
         return loss_sum, nll_sum
@@ -73,44 +59,11 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     @staticmethod
     def backward(ctx, upstream, _):  # type: ignore[no-untyped-def]
         states_grad, weight_grad = ctx.saved_tensors
-        return states_grad * upstream, weight_grad * upstream, None, None, None, None
-
-
-def _consistency(
-    probs: list[Tensor], log_probs: list[Tensor], weight: float, symmetric: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """How far two predictions `p` and `q`, each `(N, V)`, are from each other.
-
-    Symmetric, as in R-Drop: half the mean of both KL divergences, beside the mean of both
-    cross-entropies. Else `KL(p || q)`, beside the cross-entropy of p. Gradients flow to both.
-
-    Returns:
-        The divergence times `weight`, and the gradients of it plus the cross-entropies (without
-        the aim) with respect to the logits.
-    """
-    p, q = (prob.to(log_probs[0].dtype) for prob in probs)
-    ratio = log_probs[0] - log_probs[1]
-    forward = (p * ratio).sum(dim=1, keepdim=True)  # KL(p || q)
-    p_grad, q_grad = p * (ratio - forward), q - p
-    if not symmetric:
-        grads = [p + weight * p_grad, weight * q_grad]
-        return weight * forward.sum(), [g.to(probs[0].dtype) for g in grads]
-    backward = -(q * ratio).sum(dim=1, keepdim=True)  # KL(q || p)
-    share = weight / 4
-    grads = [
-        p / 2 + share * (p_grad - q_grad),
-        q / 2 + share * (q_grad - q * (ratio + backward)),
-    ]
-    return share * (forward + backward).sum(), [g.to(probs[0].dtype) for g in grads]
+        return states_grad * upstream, weight_grad * upstream, None, None
 
 
 def projected_cross_entropy(
-    states: Tensor,
-    weight: Tensor,
-    targets: Tensor,
-    smoothing: float = 0.0,
-    consistency: float = 0.0,
-    symmetric: bool = False,
+    states: Tensor, weight: Tensor, targets: Tensor, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
     """Sums over N positions of the loss to minimise and of the plain `-log p(target)`.
 
@@ -118,22 +71,38 @@ def projected_cross_entropy(
     `1 - smoothing` on the target plus `smoothing / V` on every piece. Equal to
     `F.cross_entropy(states @ weight.T, targets, reduction="sum", label_smoothing=smoothing)`.
 
-    With twice as many states as targets these are two views of the same positions, first all of
-    one, then all of the other, and a consistency term is added, see `Objective`.
-
     Args:
-        states: `(N, D)` or `(2N, D)`, decoder states of the real target positions. The products
-            are computed in their precision, sums in that of `weight`.
+        states: `(N, D)`, decoder states. The products are computed in their precision, sums in
+            that of `weight`.
         weight: `(V, D)`, the output embedding.
-        targets: `(N,)`, the pieces to be predicted.
+        targets: `(N,)`, the pieces to be predicted. Where one is PAD, the position counts nothing,
+            and its state must be zero.
         smoothing: the mass that is spread over the vocabulary.
-        consistency: the weight of the divergence between two views.
-        symmetric: both views are learnt from, and the divergence is taken both ways.
 
     Returns:
         `loss_sum`, which has gradients, and `nll_sum`, which has none.
     """
-    return _ProjectedCrossEntropy.apply(states, weight, targets, smoothing, consistency, symmetric)
+    return _ProjectedCrossEntropy.apply(states, weight, targets, smoothing)
+
+
+def consistent_cross_entropy(
+    states: Tensor, weight: Tensor, targets: Tensor, config: TrainConfig
+) -> tuple[Tensor, Tensor]:
+    """As `projected_cross_entropy`, of two views `(2N, D)` of the same positions, one after the
+    other, plus how far their predictions are from each other (see `Objective`)."""
+    log_probs = (states @ weight.to(states.dtype).T).to(weight.dtype).log_softmax(dim=1)  # (2N, V)
+    log_probs = log_probs.masked_fill((targets.repeat(2) == PAD)[:, None], 0.0)
+    views = log_probs.chunk(2)
+    learnt = views if config.r_drop > 0 else views[:1]
+    nlls = [F.nll_loss(v, targets, reduction="sum", ignore_index=PAD) for v in learnt]
+    nll = torch.stack(nlls).mean()
+    uniform = torch.stack([-view.mean(dim=1).sum() for view in learnt]).mean()
+    loss_sum, nll_sum = torch.lerp(nll, uniform, config.label_smoothing), nll.detach()
+    forward = F.kl_div(views[1], views[0], log_target=True, reduction="sum")  # KL(1 || 2)
+    if config.simcut > 0:
+        return loss_sum + config.simcut * forward, nll_sum
+    backward = F.kl_div(views[0], views[1], log_target=True, reduction="sum")
+    return loss_sum + config.r_drop / 4 * (forward + backward), nll_sum
 
 
 def drop_tokens(ids: Tensor, rate: float) -> Tensor:
@@ -164,33 +133,30 @@ class Objective(nn.Module):
         self.model = model
         self.config = config
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def forward(self, batch: Batch | PackedBatch) -> tuple[Tensor, Tensor]:
         c = self.config
-        src, tgt_in = batch.src, batch.tgt_in
-        src_mask = (src != PAD)[:, None, None, :]
+        weight = self.model.embedding.weight
+        two_views = self.training and max(c.r_drop, c.simcut) > 0
+        inputs = batch.twice() if two_views else batch
+        src, tgt_in = inputs.src, inputs.tgt_in
         if c.word_dropout > 0 and self.training:
             src, tgt_in = drop_tokens(src, c.word_dropout), drop_tokens(tgt_in, c.word_dropout)
-        consistency = max(c.r_drop, c.simcut) if self.training else 0.0
-        if consistency > 0:
-            rate = c.simcut_rate if c.simcut > 0 else 0.0
-            src = torch.cat([src, drop_tokens(src, rate)])
-            tgt_in = torch.cat([tgt_in, drop_tokens(tgt_in, rate)])
-            src_mask = torch.cat([src_mask, src_mask])
-        device = src.device.type
-        memory, _ = self.model.encode(src, src_mask)
-        states, _ = self.model.decode_states(tgt_in, memory, src_mask)  # (B, T, D)
-        # (views, B * T, D) -> (views * N, D), the real target positions.
-        views = states.flatten(0, 1).unflatten(0, (-1, batch.tgt_out.numel()))
-        flat = views.index_select(1, batch.positions).flatten(0, 1)
-        with torch.autocast(device, enabled=False):
-            return projected_cross_entropy(
-                flat,
-                self.model.embedding.weight,
-                batch.tgt_out.flatten()[batch.positions],
-                c.label_smoothing,
-                consistency,
-                symmetric=c.r_drop > 0,
+        if two_views and c.simcut > 0:
+            src, tgt_in = (
+                torch.cat([ids[: len(ids) // 2], drop_tokens(ids[len(ids) // 2 :], c.simcut_rate)])
+                for ids in (src, tgt_in)
             )
+        # Masks are added to scores in the precision of the products.
+        src_mask, tgt_mask, cross_mask = inputs.masks(for_products(weight[:0]).dtype)
+        memory, _ = self.model.encode(src, src_mask, inputs.src_positions)
+        states, _ = self.model.decode_states(
+            tgt_in, memory, cross_mask, tgt_mask=tgt_mask, positions=inputs.tgt_positions
+        )  # (B, T, D)
+        states, targets = batch.learnt(states)  # (N, D) or (2N, D), (N,)
+        with torch.autocast(src.device.type, enabled=False):
+            if two_views:
+                return consistent_cross_entropy(states, weight, targets, c)
+            return projected_cross_entropy(states, weight, targets, c.label_smoothing)
 
 
 @torch.inference_mode()

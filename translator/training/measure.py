@@ -10,6 +10,7 @@ import torch
 from data_prep.cleaning.corpus_checks import Finding
 from translator.config.schema import Config, ModelConfig
 from translator.model.batch import Batch
+from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer
 from translator.system.machine import MemoryPeak, available_memory, process_status
 from translator.training.loader import Batches, BatchSampler
@@ -65,13 +66,18 @@ def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -
     return batches[int(cost.argmax())]
 
 
-def _part(batch: Batch, max_tokens: int) -> Batch:
-    """The first rows of a batch, at least one, with at most so many padded tokens."""
+def _part(batch: Batch | PackedBatch, max_tokens: int) -> Batch | PackedBatch:
+    """The first rows of a batch, at least one, with at most so many padded tokens.
+
+    A packed batch stays whole: all of a run have its shape.
+    """
+    if isinstance(batch, PackedBatch):
+        return batch
     longest = max(batch.src.shape[1], batch.tgt_in.shape[1])
     return batch.split(-(-len(batch.src) // max(max_tokens // longest, 1)))[0]
 
 
-def probe_memory(config: Config, batch: Batch, device: torch.device) -> Memory | None:
+def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.device) -> Memory | None:
     """What updates with `batch` need, from real updates of parts of it.
 
     The memory of an update grows in a straight line with the rows of a batch. So two parts are
@@ -117,7 +123,7 @@ def _throwaway(config: Config, device: torch.device) -> Updater:
 
 
 def measure_speed(
-    config: Config, batches: Sequence[Batch], device: torch.device
+    config: Config, batches: Sequence[Batch | PackedBatch], device: torch.device
 ) -> tuple[float, Updater]:
     """Target tokens a second of some updates after a first one, and what made them.
 
@@ -126,7 +132,7 @@ def measure_speed(
     with torch.random.fork_rng():
         updater = _throwaway(config, device)
 
-        def seconds(batch: Batch) -> float:
+        def seconds(batch: Batch | PackedBatch) -> float:
             start = time.monotonic()
             updater.update([batch], 1)
             updater.results()  # waits for the device
@@ -137,7 +143,8 @@ def measure_speed(
         rate = trial.n_tokens / seconds(trial)
         speeds = []
         for batch in batches:
-            if batch.n_tokens > rate * SPEED_SECONDS / SPEED_UPDATES:
+            slow = batch.n_tokens > rate * SPEED_SECONDS / SPEED_UPDATES
+            if slow and isinstance(batch, Batch):
                 share = batch.n_tokens / (rate * SPEED_SECONDS / SPEED_UPDATES)
                 batch = batch.split(int(share) + 1)[0]
             speeds.append(batch.n_tokens / seconds(batch))

@@ -1,6 +1,8 @@
 """The optimizers, the learning rate, and their state on disk."""
 
 import math
+from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +53,72 @@ def _left(step: int, config: TrainConfig) -> float:
     return min((config.steps - step + 1) / max(config.cooldown * config.steps, 1), 1.0)
 
 
+# Of Newton-Schulz: x -> a x + b x^3 + c x^5 brings singular values near one (Jordan et al. 2024).
+_A, _B, _C = 3.4445, -4.7750, 2.0315
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """Matrices `(N, rows, columns)` of one shape -> about `U V^T` of each `U S V^T`, in bf16."""
+    x = matrices.bfloat16()
+    tall = x.shape[1] > x.shape[2]
+    if tall:
+        x = x.mT
+    x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        gram = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, gram, x, beta=_A)
+    return x.mT if tall else x
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose matrices are made orthogonal (Jordan et al. 2024), as `torch.optim.Muon`.
+
+    Matrices of one shape are handled at once: two products for all of them where that has two for
+    each. As a fused Adam, it leaves out a step where `found_inf` is 1, without a look at it.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor],
+        lr: float,
+        weight_decay: float = 0.0,
+        momentum: float = 0.95,
+    ):
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        self.found_inf: Tensor | None = None
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """One update of all matrices that have a gradient."""
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[Tensor]] = {}
+            for matrix in group["params"]:
+                if matrix.grad is not None:
+                    shapes.setdefault(matrix.shape, []).append(matrix)
+            for shape, matrices in shapes.items():
+                self._update(group, shape, matrices)
+
+    def _update(self, group: dict[str, Any], shape: torch.Size, matrices: list[Tensor]) -> None:
+        for matrix in matrices:
+            if not self.state[matrix]:
+                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+        buffers = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+        grad = torch.stack([cast(Tensor, m.grad) for m in matrices])
+        before = torch.stack(buffers)
+        momentum = before.lerp(grad, 1 - group["momentum"])
+        update = orthogonalise(grad.lerp(momentum, group["momentum"]))  # Nesterov's
+        lr = group["lr"]
+        kept = 1 - lr * group["weight_decay"]
+        weights = torch.stack(list(matrices))
+        after = weights * kept - update.float() * (lr * math.sqrt(max(1, shape[0] / shape[1])))
+        if self.found_inf is not None:
+            skip = self.found_inf > 0
+            momentum, after = torch.where(skip, before, momentum), torch.where(skip, weights, after)
+        torch._foreach_copy_(buffers, list(momentum))
+        torch._foreach_copy_(matrices, list(after))
+
+
 def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
     """Adam with the paper's betas (section 5.3) for everything, or Muon beside it.
 
@@ -62,10 +130,11 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
     """
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() < 2]
+    on_gpu = vectors[0].device.type == "cuda"
     found: list[torch.optim.Optimizer] = []
     if config.optimizer == "muon":
         embedding = model.get_parameter("embedding.weight")
-        muon = torch.optim.Muon(
+        muon = Muon(
             [p for p in matrices if p is not embedding],
             lr=config.muon_lr,
             weight_decay=config.weight_decay,
@@ -82,11 +151,14 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
         betas=(config.beta1, config.beta2),
         eps=1e-9,
         fused=True,
+        capturable=on_gpu,
     )
     found.append(adam)
     for optimizer in found:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
+            if on_gpu:  # a number would be fixed in a captured update
+                group["lr"] = torch.tensor(group["lr"], device="cuda")
     return found
 
 
@@ -94,7 +166,11 @@ def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
     """Sets each group's rate to its peak times `factor`."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
-            group["lr"] = group["peak_lr"] * factor
+            rate = group["peak_lr"] * factor
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
 
 def optimizer_tensors(

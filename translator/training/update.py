@@ -14,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from translator.config.errors import TranslatorError
 from translator.config.schema import TrainConfig
 from translator.model.batch import Batch
+from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer
 from translator.system.machine import resolve_precision
 from translator.system.processes import Ranks
@@ -77,11 +78,17 @@ class Updater:
         self.n_parts = 1  # that each micro-batch is cut into, for want of memory
         self._results: list[Tensor] = []  # of updates: nll, norm, whether it was left out
         self._counts: list[int] = []  # of their target tokens
-        if config.compile:
-            _compile_layers(model)
+        self._dropout_now = -1.0
+        # What an update adds up, on the device: the sum of -log p, and what it comes to.
+        self._nll = torch.zeros((), device=self.device)
+        self._result = torch.zeros(3, device=self.device)
         self.objective: torch.nn.Module = Objective(model, config)
         if self.ranks.world_size > 1:
             self.objective = DistributedDataParallel(self.objective)
+        on_gpu = self.device.type == "cuda"
+        if config.compile or on_gpu:
+            _compile_layers(model)
+        self._captured = _Captured(self) if on_gpu and self.ranks.world_size == 1 else None
 
     @property
     def kept(self) -> Transformer:
@@ -94,7 +101,7 @@ class Updater:
         decay = min(self.config.ema_decay, (1 + count) / (10 + count))
         get_ema_multi_avg_fn(decay)(averaged, current, n)
 
-    def update(self, batches: Sequence[Batch], step: int) -> int:
+    def update(self, batches: Sequence[Batch | PackedBatch], step: int) -> int:
         """One update from this process's share of the micro-batches; steps count from 1.
 
         Dropout depends on the seed, the step and the rank alone, so a resumed run draws the same.
@@ -107,64 +114,82 @@ class Updater:
         """
         c = self.config
         (n_tokens,) = self.ranks.sum(sum(batch.n_tokens for batch in batches))
-        batches = [batch.to(self.device) for batch in batches]
         self.model.train()
-        self.model.set_dropout(dropout_rate(step, self.dropout, c))
+        dropout = dropout_rate(step, self.dropout, c)
+        if dropout != self._dropout_now:
+            self.model.set_dropout(dropout)
+            self._dropout_now = dropout
+        set_rate(self.optimizers, rate_factor(step, c) * self.rate_scale)
+        seed = derive_seed(c.seed, "update", step, self.ranks.rank)
+        if self._captured:
+            self._captured.update(batches, int(n_tokens), seed)
+        else:
+            self._plain_update(batches, int(n_tokens), seed)
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.model)
+        self._results.append(self._result.clone())
+        self._counts.append(int(n_tokens))
+        return int(n_tokens)
+
+    def _plain_update(
+        self, batches: Sequence[Batch | PackedBatch], n_tokens: int, seed: int
+    ) -> None:
+        batches = [batch.to(self.device) for batch in batches]
         while True:
-            torch.manual_seed(derive_seed(c.seed, "update", step, self.ranks.rank))
+            torch.manual_seed(seed)
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
+            self._nll.zero_()
             try:
-                nll = self._backward(batches, int(n_tokens))
+                self._backward(batches, n_tokens)
                 break
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not _is_out_of_memory(error):
                     raise
-                self._divide(max(len(batch.src) for batch in batches))
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), c.clip_norm)
+                self._divide(batches)
+        self._apply()
+
+    def _apply(self) -> None:
+        """Changes the weights by the gradients that were added up; waits for nothing."""
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
         left_out = ~norm.isfinite()
-        if c.skip_norm > 0:
+        if self.config.skip_norm > 0:
             total, count = self.norms
-            left_out |= (count >= _NORM_MINIMUM) & (norm * count > c.skip_norm * total)
-        set_rate(self.optimizers, rate_factor(step, c) * self.rate_scale)
+            left_out |= (count >= _NORM_MINIMUM) & (norm * count > self.config.skip_norm * total)
         for optimizer in self.optimizers:
-            if optimizer.defaults.get("fused"):
-                optimizer.found_inf = left_out.float()  # type: ignore[attr-defined]
-                optimizer.step()
-            elif not left_out:
-                optimizer.step()
+            optimizer.found_inf = left_out.float()  # type: ignore[attr-defined]
+            optimizer.step()
         kept_norm = torch.where(left_out, 0.0, norm)
         decay = torch.where(left_out, 1.0, _NORM_DECAY)
         self.norms.mul_(decay).add_(torch.stack([kept_norm, (~left_out).float()]))
-        if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
-        self._results.append(torch.stack([nll, norm, left_out.float()]))
-        self._counts.append(int(n_tokens))
-        return int(n_tokens)
+        self._result.copy_(torch.stack([self._nll, norm, left_out.float()]))
 
-    def _backward(self, batches: Sequence[Batch], n_tokens: int) -> Tensor:
-        """Adds up the gradients of all micro-batches; returns the sum of `-log p`."""
-        parts = [part for batch in batches for part in batch.split(self.n_parts)]
-        nll_total = torch.zeros((), device=self.device)
+    def _accumulate(self, batch: Batch | PackedBatch, scale: float | Tensor) -> None:
+        """Adds the gradients of a micro-batch, times `scale`, to those that are there."""
         bf16 = self.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
+            loss_sum, nll_sum = self.objective(batch)
+        (loss_sum * scale).backward()
+        self._nll += nll_sum
+
+    def _backward(self, batches: Sequence[Batch | PackedBatch], n_tokens: int) -> None:
+        """Adds up the gradients of all micro-batches."""
+        parts = list(batches)
+        if self.n_parts > 1:
+            parts = [part for batch in batches for part in cast(Batch, batch).split(self.n_parts)]
         for i, part in enumerate(parts):
             wait = i + 1 < len(parts) and isinstance(self.objective, DistributedDataParallel)
             # Gradients travel between processes once an update, with the last micro-batch.
             with cast(Any, self.objective).no_sync() if wait else contextlib.nullcontext():
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
-                    loss_sum, nll_sum = self.objective(part)
                 # DistributedDataParallel takes the mean over the processes; the sum is wanted.
-                (loss_sum * (self.ranks.world_size / n_tokens)).backward()
-            nll_total += nll_sum
-        return nll_total
+                self._accumulate(part, self.ranks.world_size / n_tokens)
 
-    def _divide(self, n_rows: int) -> None:
+    def _divide(self, batches: Sequence[Batch | PackedBatch]) -> None:
         """Makes micro-batches smaller after one did not fit; updates stay as they are."""
-        if self.ranks.world_size > 1 or self.n_parts >= n_rows:
-            raise TranslatorError(
-                "Out of memory: use smaller batches (--set train.max_tokens=...) and as many more "
-                "of them for an update (--set train.accum_steps=...)."
-            )
+        n_rows = max(len(batch.src) for batch in batches)
+        packed = isinstance(batches[0], PackedBatch)
+        if packed or self.ranks.world_size > 1 or self.n_parts >= n_rows:
+            raise TranslatorError(OUT_OF_MEMORY)
         self.n_parts *= 2
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
@@ -212,12 +237,84 @@ class Updater:
         restore_optimizers(self.model, self.optimizers, tensors)
 
 
+OUT_OF_MEMORY = (
+    "Out of memory: use smaller batches (--set train.max_tokens=...) and as many more of them for "
+    "an update (--set train.accum_steps=...)."
+)
+
+
+class _Captured:
+    """An update on a GPU as two CUDA graphs, which the GPU goes through without the processor.
+
+    One adds the gradients of a packed batch to those that are there, one changes the weights by
+    them. They are captured with the first batch, which all later ones have the shape of; what
+    differs between updates lies in tensors.
+    """
+
+    def __init__(self, updater: "Updater"):
+        self.updater = updater
+        self.graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
+        self.scale = torch.zeros((), device=updater.device)
+
+    def update(self, batches: Sequence[Batch | PackedBatch], n_tokens: int, seed: int) -> None:
+        """As `Updater._plain_update`."""
+        if self.graphs is None:
+            try:
+                self.graphs = self._capture(cast(PackedBatch, batches[0]))
+            except torch.OutOfMemoryError:
+                raise TranslatorError(OUT_OF_MEMORY) from None
+        accumulate, apply = self.graphs
+        torch.manual_seed(seed)
+        self.scale.fill_(1 / n_tokens)
+        for batch in batches:
+            self.table.copy_(cast(PackedBatch, batch).table, non_blocking=True)
+            accumulate.replay()
+        apply.replay()
+
+    def _capture(self, batch: PackedBatch) -> tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph]:
+        updater = self.updater
+        self.table = batch.table.to(updater.device)
+        static = PackedBatch(self.table, 0)
+        weights = list(updater.model.parameters())
+        for weight in weights:
+            weight.grad = torch.zeros_like(weight)
+        gradients = [cast(Tensor, weight.grad) for weight in weights]
+
+        def accumulate() -> None:
+            updater._accumulate(static, self.scale)
+
+        def apply() -> None:
+            updater._apply()
+            torch._foreach_zero_(gradients)
+            updater._nll.zero_()
+
+        def nothing() -> None:
+            """Makes the optimizers' state; a gradient that is not finite changes no weight."""
+            gradients[0].fill_(float("inf"))
+            apply()
+
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        norms = updater.norms.clone()
+        with torch.cuda.stream(side):  # compiles, and lets the libraries take what they need
+            for _ in range(2):
+                accumulate()
+            nothing()
+            updater.norms.copy_(norms)
+        torch.cuda.current_stream().wait_stream(side)
+        graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
+        for graph, work in zip(graphs, (accumulate, apply), strict=True):
+            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                work()
+        return graphs
+
+
 def _is_out_of_memory(error: RuntimeError) -> bool:
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _compile_layers(model: Transformer) -> None:
-    """Compiles one layer of each kind, for each of the few shapes that batches have."""
-    torch._dynamo.config.recompile_limit = 64
+    """Compiles the embedding and one layer of each kind, for the one shape that batches have."""
+    model._embed = torch.compile(model._embed, dynamic=False)  # type: ignore[method-assign]
     for layer in [*model.encoder, *model.decoder]:
         layer.compile(dynamic=False)

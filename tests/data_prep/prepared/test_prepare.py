@@ -251,7 +251,7 @@ def test_training_data_are_the_kept_pairs(change: Change, corpus_folder: Path, w
     splits = load_corpus(str(corpus_folder), "en", "de").splits
     assert data.splits == {name: splits[name] for name in ("valid", "test")}
     assert data.valid == encode_pairs(splits["valid"], data.tokenizer, config.data)[0]
-    batches = batch_sampler(data, config.train).epoch(0)
+    batches = batch_sampler(data, config).epoch(0)
     assert sorted(i for batch in batches for i in batch) == list(range(len(data.train)))
 
 

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from translator.config.errors import TranslatorError
 from translator.model.batch import Batch, collate, pad_right, token_batches
+from translator.model.packing import PackedBatch, pack, place, row_length
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
-from translator.training.loader import SHAPES, BatchSampler, Loader, pair_lengths
+from translator.training.loader import BatchSampler, Loader, pair_lengths
 
 MAX_TOKENS = 60
 
@@ -176,10 +177,30 @@ def test_workers_load_what_one_process_loads(pairs: list[IdPair]) -> None:
         assert after == other_after and same(batch, other)
 
 
+def sentences(batch: Batch | PackedBatch) -> list[tuple[list[int], list[int], list[int]]]:
+    """`src`, `tgt_in` and `tgt_out` of each pair, sorted."""
+    found = []
+    if isinstance(batch, Batch):
+        for ids in zip(batch.src, batch.tgt_in, batch.tgt_out, strict=True):
+            found.append(tuple([i for i in row.tolist() if i != PAD] for row in ids))
+        return sorted(pair for pair in found if pair[2])
+    src, tgt_in, tgt_out, src_pair, tgt_pair, *_ = batch.table
+    for row in range(len(src)):
+        for pair in range(1, int(src_pair[row].max()) + 1):
+            source, target = src_pair[row] == pair, tgt_pair[row] == pair
+            found.append(
+                tuple(
+                    ids[row][where].tolist()
+                    for ids, where in ((src, source), (tgt_in, target), (tgt_out, target))
+                )
+            )
+    return sorted(found)
+
+
 @pytest.mark.parametrize("world_size", [2, 3])
-@pytest.mark.parametrize("fixed_shapes", [False, True])
-def test_ranks_share_each_batch(pairs: list[IdPair], world_size: int, fixed_shapes: bool) -> None:
-    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, fixed_shapes=fixed_shapes)
+@pytest.mark.parametrize("length", [0, 24])
+def test_ranks_share_each_batch(pairs: list[IdPair], world_size: int, length: int) -> None:
+    sampler = BatchSampler(pair_lengths(pairs), 4 * MAX_TOKENS, 1, row_length=length)
     n = len(sampler.epoch(0))
     whole = itertools.islice(Loader(pairs, sampler).batches(0, 0), n)
     shares = [
@@ -188,20 +209,48 @@ def test_ranks_share_each_batch(pairs: list[IdPair], world_size: int, fixed_shap
     ]
     for (batch, after), *parts in zip(whole, *shares, strict=True):
         assert {position for _, position in parts} == {after}
-        found = [row for part, _ in parts for row in part.src[:, 0].tolist() if row != EOS]
-        assert sorted(found) == sorted(row for row in batch.src[:, 0].tolist() if row != EOS)
+        assert sorted(sum((sentences(part) for part, _ in parts), [])) == sentences(batch)
         assert sum(part.n_tokens for part, _ in parts) == batch.n_tokens
 
 
-def test_fixed_shapes_are_few_and_hold_everything(pairs: list[IdPair]) -> None:
-    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, fixed_shapes=True)
+def test_packed_batches_hold_the_pairs_of_padded_ones() -> None:
+    rng = random.Random(3)
+    many = [
+        ([rng.randint(4, 99) for _ in range(rng.randint(1, 40))], [7] * rng.randint(1, 40))
+        for _ in range(3000)
+    ]
+    sampler = BatchSampler(pair_lengths(many), 4096, seed=1, row_length=row_length(40))
     n = len(sampler.epoch(0))
-    batches = [b for b, _ in itertools.islice(Loader(pairs, sampler).batches(0, 0), n)]
-    shapes = {tuple(batch.src.shape) for batch in batches}
-    assert shapes == {tuple(batch.tgt_in.shape) for batch in batches}
-    assert {length for _, length in shapes} <= set(SHAPES)
-    assert all(rows == max(MAX_TOKENS // length, 1) for rows, length in shapes)
-    assert sum(batch.n_tokens for batch in batches) == sum(len(tgt) + 1 for _, tgt in pairs)
+    batches = [b for b, _ in itertools.islice(Loader(many, sampler).batches(0, 0), n)]
+    assert {batch.table.shape for batch in batches} == {(7, 64, 64)}
+    found = sorted(sum((sentences(batch) for batch in batches), []))
+    every = sentences(collate(many))
+    assert all(pair in every for pair in found)
+    assert len(found) > 0.998 * len(every)  # hardly any is left out
+    assert [b.n_tokens for b in batches] == [sum(len(t) for *_, t in sentences(b)) for b in batches]
+    filled = sum(batch.n_tokens for batch in batches[:-1]) / (4096 * (n - 1))
+    assert filled > 0.8
+    for batch in batches:
+        assert not batch.table[:, :, -1].any()  # PAD, of no pair
+        starts = batch.tgt_positions == 0
+        assert set(batch.tgt_in[starts].tolist()) == {BOS, PAD}
+
+
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=30), st.integers(1, 5))
+def test_pairs_are_placed_within_their_rows(lengths: list[tuple[int, int]], n_rows: int) -> None:
+    rows = place(lengths, n_rows, 10)
+    assert len(rows) == n_rows
+    placed = sum(rows, [])
+    assert len(set(placed)) == len(placed)
+    for side in (0, 1):
+        assert all(sum(lengths[i][side] for i in row) < 10 for row in rows)
+    for i in set(range(len(lengths))) - set(placed):  # what was left out fits nowhere
+        for row in rows:
+            assert any(sum(lengths[k][s] for k in row) + lengths[i][s] >= 10 for s in (0, 1))
+
+
+def test_an_empty_share_is_a_whole_shape() -> None:
+    assert pack([], 4, 8, slice(1, None, 2)).table.shape == (7, 2, 8)
 
 
 def test_weights_are_how_often_a_pair_comes(pairs: list[IdPair]) -> None:

@@ -5,11 +5,19 @@ from itertools import pairwise
 
 import pytest
 import torch
+from torch.testing import assert_close
 
 from translator.config.schema import TrainConfig
 from translator.model.batch import collate
 from translator.training.losses import Objective
-from translator.training.optim import build_optimizers, dropout_rate, learning_rate, set_rate
+from translator.training.optim import (
+    Muon,
+    build_optimizers,
+    dropout_rate,
+    learning_rate,
+    orthogonalise,
+    set_rate,
+)
 
 CONFIG = TrainConfig(steps=1_000_000, peak_lr=2e-3, warmup_steps=400, cooldown=0.0)
 
@@ -137,3 +145,51 @@ def test_stable_then_decay() -> None:
     rates = [learning_rate(step, config) for step in range(1, 1001)]
     assert rates[400:801] == [CONFIG.peak_lr] * 401
     assert rates[-1] == pytest.approx(CONFIG.peak_lr / 200)
+
+
+def matrices(seed: int = 1) -> list[torch.nn.Parameter]:
+    torch.manual_seed(seed)
+    shapes = [(8, 8), (16, 8), (8, 24), (8, 8), (16, 8)]
+    return [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_muon_by_shapes_equals_torchs_one_by_one(weight_decay: float) -> None:
+    ours, theirs = matrices(), matrices()
+    settings = {"lr": 0.02, "weight_decay": weight_decay}
+    optimizers = Muon(ours, **settings), torch.optim.Muon(theirs, **settings)
+    for step in range(4):
+        for one, other in zip(ours, theirs, strict=True):
+            one.grad = other.grad = torch.randn(one.shape) * 10.0**step
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other, first in zip(ours, theirs, matrices(), strict=True):
+        assert (one - other).norm() < 0.02 * (other - first).norm()  # products are in bf16
+        assert_close(
+            optimizers[0].state[one]["momentum_buffer"],
+            optimizers[1].state[other]["momentum_buffer"],
+        )
+
+
+def test_orthogonalise_gives_singular_values_near_one() -> None:
+    torch.manual_seed(1)
+    for shape in ((3, 20, 8), (3, 8, 20), (2, 12, 12)):
+        found = torch.linalg.svdvals(orthogonalise(torch.randn(shape)).float())
+        assert ((found > 0.6) & (found < 1.3)).all()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1.0])
+def test_muon_leaves_out_a_step_without_a_trace(value: float) -> None:
+    found = matrices()
+    optimizer = Muon(found, lr=0.02, weight_decay=0.1)
+    for matrix in found:
+        matrix.grad = torch.randn_like(matrix)
+    optimizer.step()
+    before = [(m.detach().clone(), optimizer.state[m]["momentum_buffer"].clone()) for m in found]
+    for matrix in found:
+        matrix.grad = torch.full_like(matrix, value)
+    optimizer.found_inf = torch.ones(())
+    optimizer.step()
+    for matrix, (weight, momentum) in zip(found, before, strict=True):
+        assert torch.equal(matrix, weight)
+        assert torch.equal(optimizer.state[matrix]["momentum_buffer"], momentum)

@@ -14,6 +14,7 @@ from torch.testing import assert_close
 from translator.config.errors import TranslatorError
 from translator.config.schema import TrainConfig
 from translator.model.batch import collate
+from translator.model.packing import pack
 from translator.model.transformer import Transformer
 from translator.training.update import Updater
 
@@ -227,6 +228,6 @@ def test_compiled_layers_give_the_same(make_model: Make) -> None:
     for compiled in (False, True):
         made = updater(make_model, compile=compiled)
         for step, rows in enumerate((PAIRS, PAIRS[:2], PAIRS), start=1):
-            made.update([collate(rows, n_rows=4, length=8)], step)
+            made.update([pack(rows, 4, 8, slice(None))], step)
         results.append([(r.nll_sum, r.norm) for r in made.results()])
     assert_close(torch.tensor(results[1]), torch.tensor(results[0]), atol=0, rtol=1e-5)

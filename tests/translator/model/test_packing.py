@@ -1,0 +1,66 @@
+"""A packed batch teaches what a padded one does."""
+
+import random
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+from torch.testing import assert_close
+
+from translator.config.schema import ModelConfig, TrainConfig
+from translator.model.batch import collate
+from translator.model.packing import pack
+from translator.model.transformer import Transformer
+from translator.text.tokenizer import IdPair
+from translator.training.losses import Objective
+
+MODEL = ModelConfig(32, 64, 4, 2, 2, dropout=0.0, norm="pre", vocab_size=50)
+
+
+def pairs(n: int, longest: int = 12) -> list[IdPair]:
+    rng = random.Random(n)
+    return [
+        tuple([rng.randint(40, 49) for _ in range(rng.randint(1, longest))] for _ in range(2))
+        for _ in range(n)
+    ]
+
+
+def gradients(model: Transformer, objective: Objective, batch) -> tuple[Tensor, ...]:
+    loss_sum, nll_sum = objective(batch)
+    found = torch.autograd.grad(loss_sum, list(model.parameters()))
+    return loss_sum.detach(), nll_sum, *found
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("changes", [{}, {"r_drop": 2.0}, {"simcut": 2.0, "simcut_rate": 0.0}])
+def test_loss_and_gradients_equal_those_of_a_padded_batch(norm: str, changes: dict) -> None:
+    torch.manual_seed(1)
+    model = Transformer(replace(MODEL, norm=norm)).double()
+    model.positions = model.positions.double()
+    objective = Objective(model, TrainConfig(**changes)).train()
+    some = pairs(20)
+    packed = pack(some, 12, 32, slice(None))
+    assert packed.n_tokens == collate(some).n_tokens
+    assert_close(gradients(model, objective, packed), gradients(model, objective, collate(some)))
+
+
+def test_a_pair_does_not_see_its_neighbours() -> None:
+    torch.manual_seed(1)
+    model = Transformer(MODEL).eval()
+    objective = Objective(model, TrainConfig(label_smoothing=0.0))
+    some = pairs(6, longest=4)
+    together = objective(pack(some, 1, 64, slice(None)))[1]
+    alone = sum(objective(pack([pair], 1, 16, slice(None)))[1] for pair in some)
+    assert_close(together, alone)
+
+
+def test_ids_of_the_padding_do_not_matter() -> None:
+    torch.manual_seed(1)
+    model = Transformer(MODEL).eval()
+    objective = Objective(model, TrainConfig())
+    batch = pack(pairs(5), 4, 32, slice(None))
+    before = gradients(model, objective, batch)
+    padding = batch.table[3] == 0
+    batch.table[0][padding] = 45
+    assert_close(gradients(model, objective, batch), before)
