@@ -17,21 +17,21 @@ from peers import search_config
 
 from translator.model import incremental
 from translator.model.batch import pad_right
-from translator.search import beam
+from translator.search import beam as search
 from translator.system.machine import set_up_cpu
 
 PARTS: list[tuple[Any, str, str]] = [  # inner ones last
-    (beam, "beam_search", "everything"),
+    (search, "beam_search", "everything"),
     (incremental.IncrementalDecoder, "start", "- encoder, keys and values of the sources"),
-    (beam.Search, "scores", "- scores of all continuations"),
+    (search.Search, "scores", "- scores of all continuations"),
     (incremental.IncrementalDecoder, "step", "  - decoder, with the vocabulary"),
     (incremental.Layer, "__call__", "    - decoder layers"),
     (incremental.Layer, "_attend_past", "      - self-attention"),
     (incremental.Layer, "_attend_source", "      - cross-attention"),
     (incremental._SelfAndFeedForward, "feed_forward", "      - feed-forward (encoder's too)"),
-    (beam, "best_continuations", "- the best continuations"),
-    (beam.Search, "advance", "- hypotheses change places"),
-    (beam.Search, "leave", "- finished sentences leave"),
+    (search, "best_continuations", "- the best continuations"),
+    (search.Search, "advance", "- hypotheses change places"),
+    (search.Search, "leave", "- finished sentences leave"),
     (incremental.Linear, "__call__", "all matrix products with weights"),
 ]
 
@@ -62,7 +62,7 @@ def main() -> None:
     for _ in range(9):  # the first warms up
         seconds.clear()
         for src in batches:
-            beam.beam_search(decoder, src, config)
+            search.beam_search(decoder, src, config)
         rounds.append(dict(seconds))
     fastest = min(rounds[1:], key=lambda found: found["everything"])
     print(f"{preset}, {precision}, batch {batch}, beam {beam}: ms a step\n")

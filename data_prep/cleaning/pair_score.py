@@ -1,8 +1,7 @@
 """How well two lines fit each other, by what the corpus itself shows of its words.
 
-A lexicon (`data_prep.alignment`) is learnt once from a sample of the corpus. Then any chunk of
-pairs is scored: how much better the words of each side explain those of the other than chance
-would, in nats. It is `Lexicon.score` in both directions, for words that need no learning any more.
+A lexicon (ibm_model1.py) is learnt once from a sample of the corpus. Then any chunk of pairs is
+scored: how much better the words of each side explain those of the other than chance would, in nats. It is `Lexicon.score` in both directions, for words that need no learning any more.
 """
 
 import re

@@ -149,7 +149,7 @@ class CleanConfig:
     max_ratio: float = 1.65  # of the characters of long lines; short lines may differ more
     numbers: int = 1  # from so many numbers on, on each side, that the other side lacks
     duplicates: str = "near"  # "exact": only those that are equal
-    alignment: float = 0.3  # nats that each word (but five) must say for a pair; affinity.py
+    alignment: float = 0.3  # nats that each word (but five) must say for a pair; pair_score.py
     contamination: bool = True  # pairs that are, or nearly are, in a validation or test split:
     overlap_ngram: int = 3  # n-grams of so many words ...
     overlap_share: float = 0.8  # ... cover such a share of a line there ...
