@@ -13,7 +13,7 @@ from translator.config.errors import TranslatorError
 if TYPE_CHECKING:
     from translator.translation.translator import Translator
 
-
+OWN = "the model's own"
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the best there is.")]
 Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = one per core, for TEXT one.")]
 Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
@@ -48,7 +48,7 @@ BeamSize = Annotated[
     int | None,
     typer.Option(
         min=1,
-        show_default="5",
+        show_default=OWN,
         rich_help_panel="Search",
         help="Hypotheses per sentence; 1 = greedy.",
     ),
@@ -56,7 +56,7 @@ BeamSize = Annotated[
 LengthPenalty = Annotated[
     float | None,
     typer.Option(
-        show_default="1.0",
+        show_default=OWN,
         rich_help_panel="Search",
         help="Alpha in score = (log-probability + reward * length) / length ^ alpha.",
     ),
@@ -64,7 +64,7 @@ LengthPenalty = Annotated[
 LengthReward = Annotated[
     float | None,
     typer.Option(
-        show_default="0",
+        show_default=OWN,
         rich_help_panel="Search",
         help="The reward of each piece there; for longer translations, with --length-penalty 0.",
     ),
@@ -72,13 +72,13 @@ LengthReward = Annotated[
 LengthRule = Annotated[
     str | None,
     typer.Option(
-        show_default="plain",
+        show_default=OWN,
         rich_help_panel="Search",
         help="plain: length ^ alpha; gnmt: ((5 + length) / 6) ^ alpha.",
     ),
 ]
 BatchTokens = Annotated[
-    int | None, typer.Option(min=1, show_default="2048", help="Source pieces in a batch.")
+    int | None, typer.Option(min=1, show_default=OWN, help="Source pieces in a batch.")
 ]
 Precision = Annotated[
     str, typer.Option(help="fp32, or bf16: matrix products in bfloat16, faster and less exact.")

@@ -18,6 +18,7 @@ import typer
 from translator.cli import train as train_command
 from translator.cli.app import app, one_line_errors, wants_bar
 from translator.cli.options import (
+    OWN,
     BatchTokens,
     BeamSize,
     Debug,
@@ -75,16 +76,16 @@ HeldOut = Annotated[
     ),
 ]
 Temperature = Annotated[
-    float | None, typer.Option(show_default="1.0", help="Of sampling: below 1 is more careful.")
+    float | None, typer.Option(show_default=OWN, help="Of sampling: below 1 is more careful.")
 ]
 TopK = Annotated[
     int | None,
-    typer.Option(min=0, show_default="0 = all", help="Sample from the likeliest K pieces."),
+    typer.Option(min=0, show_default=OWN, help="Sample from the likeliest K pieces."),
 ]
 TopP = Annotated[
     float | None,
     typer.Option(
-        show_default="1.0", help="Sample from the likeliest pieces that reach this together."
+        show_default=OWN, help="Sample from the likeliest pieces that reach this together."
     ),
 ]
 Settings = Annotated[
@@ -94,7 +95,7 @@ Settings = Annotated[
     ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(show_default="1", help="Of samples and noise, with each line.")
+    int | None, typer.Option(show_default=OWN, help="Of samples and noise, with each line.")
 ]
 
 

@@ -12,6 +12,7 @@ import typer
 
 from translator.cli.app import command, wants_bar
 from translator.cli.options import (
+    OWN,
     BatchTokens,
     BeamSize,
     Debug,
@@ -77,21 +78,23 @@ def translate(
         ),
     ] = False,
     decode: Annotated[
-        str,
+        str | None,
         typer.Option(
+            show_default=OWN,
             rich_help_panel=_SEARCH,
             help="beam; sample: at random; mbr: the candidate that is most like the others.",
         ),
-    ] = "beam",
+    ] = None,
     beam_size: BeamSize = None,
     n_best: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
+            show_default=OWN,
             rich_help_panel=_SEARCH,
             help="Translations per line, one a line; fewer where there are no more.",
         ),
-    ] = 1,
+    ] = None,
     length_penalty: LengthPenalty = None,
     length_reward: LengthReward = None,
     length_rule: LengthRule = None,
@@ -99,7 +102,7 @@ def translate(
         float | None,
         typer.Option(
             min=0,
-            show_default="0",
+            show_default=OWN,
             rich_help_panel=_SEARCH,
             help="Beta of GNMT's penalty for source pieces that were not attended to.",
         ),
@@ -107,7 +110,7 @@ def translate(
     stopping: Annotated[
         str | None,
         typer.Option(
-            show_default="fast",
+            show_default=OWN,
             rich_help_panel=_SEARCH,
             help="exact: search until no hypothesis can still win; fast: until the best one, "
             "ended now, would not be among the best.",
@@ -117,7 +120,7 @@ def translate(
         float | None,
         typer.Option(
             min=0,
-            show_default="0",
+            show_default=OWN,
             rich_help_panel=_SEARCH,
             help="What each further continuation of one hypothesis pays: a more varied n-best.",
         ),
@@ -126,7 +129,7 @@ def translate(
         int | None,
         typer.Option(
             min=0,
-            show_default="0 = off",
+            show_default=OWN,
             rich_help_panel=_SEARCH,
             help="No sequence of so many pieces twice in a translation.",
         ),
@@ -142,7 +145,7 @@ def translate(
     temperature: Annotated[
         float | None,
         typer.Option(
-            show_default="1.0",
+            show_default=OWN,
             rich_help_panel=_SAMPLE,
             help="Below 1 is more careful, above bolder.",
         ),
@@ -151,7 +154,7 @@ def translate(
         int | None,
         typer.Option(
             min=0,
-            show_default="0 = all",
+            show_default=OWN,
             rich_help_panel=_SAMPLE,
             help="Draw from the likeliest K pieces.",
         ),
@@ -159,7 +162,7 @@ def translate(
     top_p: Annotated[
         float | None,
         typer.Option(
-            show_default="1.0",
+            show_default=OWN,
             rich_help_panel=_SAMPLE,
             help="Draw from the likeliest pieces that reach this probability together.",
         ),
@@ -167,7 +170,7 @@ def translate(
     seed: Annotated[
         int | None,
         typer.Option(
-            show_default="1",
+            show_default=OWN,
             rich_help_panel=_SAMPLE,
             help="The same seed and sentence give the same sample.",
         ),
@@ -175,13 +178,13 @@ def translate(
     candidates: Annotated[
         int | None,
         typer.Option(
-            min=1, show_default="32", rich_help_panel=_MBR, help="Among how many mbr chooses."
+            min=1, show_default=OWN, rich_help_panel=_MBR, help="Among how many mbr chooses."
         ),
     ] = None,
     candidates_from: Annotated[
         str | None,
         typer.Option(
-            show_default="beam",
+            show_default=OWN,
             rich_help_panel=_MBR,
             help="beam: the n-best of a beam that wide; or sample.",
         ),
@@ -189,7 +192,7 @@ def translate(
     utility: Annotated[
         str | None,
         typer.Option(
-            show_default="chrf", rich_help_panel=_MBR, help="chrf or bleu: what being alike means."
+            show_default=OWN, rich_help_panel=_MBR, help="chrf or bleu: what being alike means."
         ),
     ] = None,
     scores: Annotated[
@@ -252,7 +255,7 @@ def translate(
         raise typer.BadParameter("give TEXT or --input, not both")
     if attention and attention.suffix != ".png":
         raise typer.BadParameter(f"--attention writes a .png file, not {attention.name}")
-    if alignments and n_best > 1 and not json_:
+    if alignments and (n_best or 1) > 1 and not json_:
         raise typer.BadParameter("--alignments goes with one translation per line, or with --json")
     if not 0 <= min_confidence <= 1:
         raise typer.BadParameter(f"--min-confidence lies between 0 and 1, not {min_confidence:g}")
@@ -297,7 +300,9 @@ def translate(
     def render(found: "Translation") -> str:
         nonlocal n_withheld
         n_withheld += any(text is not None for text in found.withheld)
-        return render_json(found, n_best) if json_ else render_text(found, scores, confidence)
+        return (
+            render_json(found, search.n_best) if json_ else render_text(found, scores, confidence)
+        )
 
     lines = _Lines(text or None, input_)
     bar = wants_bar(quiet, progress)

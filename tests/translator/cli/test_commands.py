@@ -273,6 +273,44 @@ def test_bfloat16(run: Run) -> None:
     assert rough["score"] == pytest.approx(exact["score"], rel=0.05)
 
 
+@pytest.fixture
+def own_search(run: Run, random_model: Model, tmp_path: Path, monkeypatch) -> SearchConfig:
+    """A model that comes with a search of its own becomes the default."""
+    search = SearchConfig(decode="sample", n_best=2, seed=3, top_k=50, length_penalty=0.3)
+    config = replace(random_model.config, search=search)
+    folder = tmp_path / "own"
+    save_model(folder, random_model.transformer.state_dict(), random_model.tokenizer, config, {})
+    monkeypatch.setenv("TRANSLATOR_MODEL", str(folder))
+    return search
+
+
+def test_options_that_are_not_given_leave_the_model_its_own_search(
+    run: Run, own_search: SearchConfig
+) -> None:
+    def spell(search: SearchConfig, names: list[str]) -> list[str]:
+        return [f"--{name.replace('_', '-')}={getattr(search, name)}" for name in names]
+
+    names = ["decode", "n_best", "seed", "top_k", "length_penalty"]
+    texts = ["translate", "The dog runs here.", "The man eats now.", "--scores"]
+    own = run(*texts)
+    assert own.stdout.count("\n") == 2 * own_search.n_best
+    assert own.stdout == run(*texts, *spell(own_search, names)).stdout
+    assert own.stdout != run(*texts, *spell(SearchConfig(), names)).stdout
+    assert run(*texts, "--seed", "9").stdout == run(*texts, "--seed=9", "--decode=sample").stdout
+    assert len(objects(run(*texts, "--json"))[0]["n_best"]) == own_search.n_best
+
+
+@pytest.mark.parametrize("command", ["translate", "score", "evaluate"])
+def test_help_promises_no_default_that_a_model_may_have_otherwise(run: Run, command: str) -> None:
+    import typer.main
+
+    options = typer.main.get_command(app).commands[command].params  # type: ignore[attr-defined]
+    searching = [p for p in options if p.name in SearchConfig.__dataclass_fields__]
+    assert searching
+    assert [p.default for p in searching] == [None] * len(searching)
+    assert "the model's own" in " ".join(run(command, "--help").stdout.split())
+
+
 def test_several_models_are_an_ensemble(run: Run, model_folder: Path, tmp_path: Path) -> None:
     once = run("translate", "The dog runs.", "--scores")
     twice = run(
