@@ -281,25 +281,25 @@ def start_child(request: dict[str, Any], stages: Stages) -> None:
     import torch
 
     from translator.system.machine import set_up_cpu
-    from translator.training import run as train
+    from translator.training import setup
     from translator.training.loader import BatchSampler
 
     stages.mark("import")
-    stages.timed(train, "prepare_data", "open")
-    stages.timed(train, "build_augmentation", "augmentation")
+    stages.timed(setup, "prepare_data", "open")
+    stages.timed(setup, "build_augmentation", "augmentation")
     stages.timed(BatchSampler, "epoch", "order")
     set_up_cpu(torch.get_num_threads())
     with tempfile.TemporaryDirectory() as folder:
         config = configuration(request, Path(request["prepared"]))
-        run = train.Run(config, Path(folder), torch.device("cpu"))
+        run = setup.open_run(config, Path(folder), torch.device("cpu"))
         stages.mark("data and model")
         if request["late"]:
             spent = stages.figures.get("order", 0.0)
-            n_batches = len(run.sampler.epoch(0))
+            n_batches = len(run.batches.sampler.epoch(0))
             run.state.epoch, run.state.batch = 3, n_batches * 9 // 10
             stages.figures["order"] = spent
             stages.mark("not counted")
-        run._step(run._batches())
+        run.step(run.training_batches())
         stages.mark("step")
 
 

@@ -42,10 +42,9 @@ def train(corpus_folder: Path, tiny_options: list[str]) -> Train:
 @pytest.fixture(scope="module", autouse=True)
 def without_by_work() -> Iterator[None]:
     """A second of matplotlib at the end of each run, and a probe of the memory at its start."""
-    trainer = importlib.import_module("translator.training.run")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(validation, "plot_run", lambda run, output: None)
-        patch.setattr(trainer, "probe_memory", lambda *arguments: None)
+        patch.setattr("translator.training.setup.probe_memory", lambda *arguments: None)
         yield
 
 
@@ -154,7 +153,7 @@ def test_a_disk_that_fails_is_one_line_and_the_last_checkpoint_stays_whole(
     left: list[int],
 ) -> None:
     fail(place, path, number)
-    assert_one_line(train(run), os.strerror(number), run, "See to the disk; the same command")
+    assert_one_line(train(run), os.strerror(number), run, "Check the disk; the same command")
     assert whole_steps(run) == left
     monkeypatch.undo()
     assert train(run).exit_code == 0

@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 CLOCKS = {"seconds", "cpu_seconds", "tokens_per_second", "sentences_per_second"}
 MAY_DIFFER = CLOCKS | {"workers"}
 STEPS = 8
-trainer: Any = importlib.import_module("translator.training.run")
+setup: Any = importlib.import_module("translator.training.setup")
 STEP_FILES = (
     *("model.safetensors", "tokenizer.model", "config.json"),
     *("training.safetensors", "training.json"),
@@ -132,7 +132,7 @@ def _session(config: Config, run: Path, moment: Moment | None) -> None:
     log.handlers = [logging.StreamHandler(sys.stderr)]
     log.setLevel(logging.INFO)
     validation.plot_run = lambda run, output: None  # a second of matplotlib
-    trainer.probe_memory = lambda *arguments: None  # updates that do not count
+    setup.probe_memory = lambda *arguments: None  # updates that do not count
     if moment is not None:
         _arm(moment, run)
     try:

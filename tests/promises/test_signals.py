@@ -184,7 +184,7 @@ main()
 @pytest.mark.parametrize(
     "place",
     [
-        ("translator.training.run", "Run", "_step"),
+        ("translator.training.run", "Run", "step"),
         ("translator.training.validation", "Judge", "validate"),
         ("translator.storage.run_log", "MetricsLog", "sync"),  # the beginning of a checkpoint
     ],

@@ -9,19 +9,17 @@ from typing import Any
 
 import torch
 
-from data_prep.augmentation.augment import build_augmentation
 from data_prep.cleaning.corpus_checks import ALIGNMENT, Finding, sniff
-from data_prep.prepared.prepare import TrainingData, prepare_data
+from data_prep.prepared.prepare import TrainingData
 from data_prep.prepared.report import describe_pieces
 from data_prep.sources.corpus import open_corpus, split_mixture
 from translator.config.errors import TranslatorError
 from translator.config.schema import Config, ModelConfig
 from translator.model.transformer import Transformer, count_parameters
-from translator.storage.model_folder import load_model, step_folders
-from translator.storage.run_folder import check_same_run, read_run
+from translator.storage.model_folder import step_folders
+from translator.storage.run_folder import check_same_run
 from translator.storage.run_log import duration
-from translator.text.tokenizer import Tokenizer
-from translator.training.loader import Batches, BatchSampler, Loader, batch_sampler
+from translator.training.loader import Batches, BatchSampler, Loader
 from translator.training.measure import (
     Memory,
     largest_batch,
@@ -29,6 +27,7 @@ from translator.training.measure import (
     probe_memory,
     size_text,
 )
+from translator.training.setup import build_batches, find_start, load_data
 
 LOOKED_AT = 100_000  # pairs of a corpus; what is wrong with it shows in these
 
@@ -129,24 +128,17 @@ def examine(
         TranslatorError: the data cannot be read at all.
     """
     report = Report()
-    earlier = None if fresh else read_run(folder)
-    tokenizer = None
-    if config.train.init_from:
-        tokenizer = load_model(Path(config.train.init_from)).tokenizer
-    if earlier:
-        tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    start = find_start(config, folder, fresh)
     findings = look_at(config)
+    wanted = config.data.vocab_size
     try:
-        data = prepare_data(config, tokenizer)
+        config, data = load_data(config, start.tokenizer)
     except TranslatorError as error:
         broken = [finding.text for finding in findings if finding.severity == "broken"]
         raise TranslatorError(" ".join([*broken[:1], str(error)])) from None
-    assert data is not None  # all of it is made here
-    wanted = config.data.vocab_size
-    config = replace(config, model=replace(config.model, vocab_size=data.tokenizer.vocab_size))
-    if earlier:
+    if start.earlier:
         try:
-            check_same_run(folder, earlier, config, data.fingerprint)
+            check_same_run(folder, start.earlier, config, data.fingerprint)
         except TranslatorError as error:
             report.findings.append(Finding("run", "warning", str(error)))
 
@@ -154,24 +146,22 @@ def examine(
     report.findings += findings
     report.data["aligned"] = not {finding.name for finding in findings} & ALIGNMENT
     c = config.train
-    # Placeholders hardly change lengths, and where they go takes long to find out.
-    changes = build_augmentation(
-        replace(config.data, copy_rate=0.0), data.train, data.tokenizer, config.noise
-    )
-    sampler = batch_sampler(data, config, changes.stretch if changes else None, device)
-    batches = sampler.epoch(0)
-    done = [int(path.name) for path in step_folders(folder)] if earlier else []
+    source = build_batches(config, data, device, copies=False)
+    batches = source.sampler.epoch(0)
+    done = [int(path.name) for path in step_folders(folder)] if start.earlier else []
     report.run = {
         "folder": str(folder),
         "step": max(done, default=0),
         "preset": config.preset,
         "device": str(device),
         "threads": torch.get_num_threads(),
-        **describe_batches(sampler, batches, config),
+        **describe_batches(source.sampler, batches, config),
         "disk": disk_need(config, folder),
     }
     if measure:
-        report.run |= _measure(config, Loader(data.train, sampler, changes), batches, device)
+        report.run |= _measure(
+            config, Loader(data.train, source.sampler, source.augmentation), batches, device
+        )
         left = max(c.steps - report.run["step"], 0) * report.run["tokens_per_update"]
         report.run["seconds"] = round(left / report.run["tokens_per_second"])
     else:

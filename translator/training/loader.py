@@ -171,6 +171,14 @@ def _full_edges(lengths: Tensor, room: int) -> list[int]:
     return edges
 
 
+@dataclass(frozen=True)
+class BatchSource:
+    """Where batches come from: which pairs stand together, and what is done to each."""
+
+    sampler: BatchSampler
+    augmentation: Augment | None = None
+
+
 def batch_sampler(
     data: TrainingData,
     config: Config,

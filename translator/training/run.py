@@ -7,28 +7,23 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from data_prep.augmentation.augment import build_augmentation
-from data_prep.prepared.prepare import prepare_data
+from data_prep.prepared.prepare import TrainingData
 from translator.config.errors import Interrupted, TranslatorError
-from translator.config.loading import to_dict
 from translator.config.schema import Config
 from translator.model.batch import Batch
 from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer, count_parameters
-from translator.storage.model_folder import FORMAT_VERSION, load_model
+from translator.storage.model_folder import load_model
 from translator.storage.run_folder import (
-    check_same_run,
-    read_run,
     resume_candidates,
     rotate,
     set_aside,
-    write_run,
 )
 from translator.storage.run_log import MetricsLog
 from translator.storage.training_state import TrainingState, load_checkpoint, save_checkpoint
@@ -36,10 +31,8 @@ from translator.system.machine import resolve_precision
 from translator.system.processes import Ranks
 from translator.system.seeds import derive_seed
 from translator.system.signals import stop_signals
-from translator.text.tokenizer import Tokenizer
-from translator.training.loader import Loader, Position, batch_sampler
-from translator.training.measure import largest_batch, probe_memory
-from translator.training.progress import Progress, stage_bars
+from translator.training.loader import BatchSource, Loader, Position
+from translator.training.progress import Progress
 from translator.training.update import Updater
 from translator.training.validation import Judge
 
@@ -50,85 +43,48 @@ FALLBACKS = 3  # falls back before it gives up
 
 
 class Run:
-    """A training run in a folder."""
+    """A training run: its model, its position in the data, and what it writes into its folder.
+
+    `translator.training.setup.open_run` makes one, takes up what the folder holds, and `loop` goes
+    on from there.
+
+    Args:
+        config: all settings, the size of the vocabulary included.
+        data: the corpus, ready for training.
+        batches: which pairs stand together, and what is done to them.
+        folder: exists already.
+        device: of this process.
+        ranks: which process this is.
+        start: weights to start from, if not random ones.
+        show_bar: a progress bar instead of log lines.
+    """
 
     def __init__(
         self,
         config: Config,
+        data: TrainingData,
+        batches: BatchSource,
         folder: Path,
         device: torch.device,
-        show_bar: bool = False,
+        *,
         ranks: Ranks | None = None,
+        start: dict[str, Tensor] | None = None,
+        show_bar: bool = False,
     ):
-        self.folder = folder
+        self.config, self.data, self.batches, self.folder = config, data, batches, folder
+        self.device, self.start = device, start
         self.ranks = ranks or Ranks()
-        self.device = self.ranks.device(device)
         self.show_bar = show_bar and self.ranks.first
         self.state = TrainingState()
-        if not self.ranks.first:
-            self.ranks.wait()  # until the first has made the folder
-        earlier = read_run(folder)
-        base = load_model(Path(config.train.init_from)) if config.train.init_from else None
-        tokenizer = base.tokenizer if base else None
-        if earlier:
-            tokenizer = Tokenizer.load(folder / "tokenizer.model")
-            # At once, for preparing another corpus may take long.
-            model = replace(config.model, vocab_size=tokenizer.vocab_size)
-            same = earlier["data"]["fingerprint"]
-            check_same_run(folder, earlier, replace(config, model=model), same)
-        with stage_bars(self.show_bar) as progress:
-            data = prepare_data(config, tokenizer, progress=progress)
-        assert data is not None  # all of it is made here
-        self.data = data
-        model = replace(config.model, vocab_size=self.data.tokenizer.vocab_size)
-        self.config = replace(config, model=model)
-        if base:
-            check_sizes(base.config, self.config)
-        self.start = base.transformer.state_dict() if base else None
-        if earlier:
-            check_same_run(folder, earlier, self.config, self.data.fingerprint)
         tensorboard = folder / "tensorboard" if config.train.tensorboard else None
         self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
-        self.judge = Judge(self.data, self.config, self.device)
-        self.augmentation = build_augmentation(
-            self.config.data, data.train, data.tokenizer, self.config.noise
-        )
-        stretch = self.augmentation.stretch if self.augmentation else None
-        self.sampler = batch_sampler(data, self.config, stretch, self.device)
-        if not earlier:
-            self._probe()
-            self._begin()
-        elif self.ranks.first and (
-            changes := _changes(earlier.get("environment", {}), self.environment)
-        ):
-            log.warning(
-                "This run goes on in other surroundings (%s): it will not be bit for bit what it "
-                "would have been.",
-                "; ".join(changes),
-            )
-        if self.ranks.first:
-            self.ranks.wait()
-        self.model, self.updater = self._new()  # only now: processes meet in it
-        if earlier:
-            self._resume()
-        (step,) = self.ranks.from_first(self.state.step)
-        if step != self.state.step:
-            raise TranslatorError(
-                f"The processes do not see the same checkpoints in {folder}: it has to be on a "
-                "disk that all of them share."
-            )
+        self.judge = Judge(data, config, device)
+        self.model, self.updater = self._new()  # processes meet in it
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What a run's numbers depend on beside its settings, in the last bit."""
-        return {
-            "torch": torch.__version__,
-            "device": str(self.device),
-            "processor": platform.processor() or platform.machine(),
-            "threads": torch.get_num_threads(),
-            "processes": self.ranks.world_size,
-            "precision": resolve_precision(self.config.train.precision, self.device),
-        }
+        """See `describe_environment`."""
+        return describe_environment(self.config, self.device, self.ranks)
 
     def _new(self) -> tuple[Transformer, Updater]:
         """Model and optimizers as they are before the first step."""
@@ -139,40 +95,7 @@ class Run:
         model.to(self.device)
         return model, Updater(model, self.config.train, self.ranks)
 
-    def _probe(self) -> None:
-        """Warns if the largest batch may not fit in the memory: there the system kills."""
-        if self.device.type != "cpu":
-            return  # a GPU says so itself, and then batches are split
-        sampler = self.sampler
-        indices = largest_batch(sampler, sampler.epoch(0), self.config.model)
-        batch = Loader(self.data.train, sampler, self.augmentation).load(indices)
-        memory = probe_memory(self.config, batch, self.device)
-        if memory and (finding := memory.warning()):
-            log.warning(finding.text)
-
-    def _begin(self) -> None:
-        description = {
-            "format_version": FORMAT_VERSION,
-            "data": {"fingerprint": self.data.fingerprint},
-            "environment": self.environment,
-            "config": to_dict(self.config),
-        }
-        with self._writing():
-            write_run(self.folder, self.data.tokenizer, description)
-            self.metrics.rewind(-1)
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Says in one line why the run folder cannot be written."""
-        try:
-            yield
-        except OSError as error:
-            raise TranslatorError(
-                f"{error.filename or self.folder} cannot be written: {error.strerror}. See to the "
-                "disk; the same command then goes on from the last checkpoint."
-            ) from None
-
-    def _resume(self, among_failures: bool = True) -> None:
+    def resume(self, among_failures: bool = True) -> None:
         """Takes up the newest whole checkpoint; without one, the start.
 
         Not one that was written while updates failed, unless `among_failures`.
@@ -195,7 +118,7 @@ class Run:
         else:
             log.warning("There is no whole checkpoint: the run begins anew.")
         if self.ranks.first:
-            with self._writing():
+            with writing(self.folder):
                 set_aside(self.folder, self.state.step)
                 self.metrics.rewind(self.state.step)
 
@@ -211,14 +134,14 @@ class Run:
             f"{torch.get_num_threads()} threads; run folder {self.folder}"
         )
 
-    def _batches(self) -> Iterator[tuple[Batch | PackedBatch, Position]]:
+    def training_batches(self) -> Iterator[tuple[Batch | PackedBatch, Position]]:
         """This process's share of the batches, from the run's position on."""
         c, data = self.config.train, self.data
         gpu = self.device.type == "cuda"
         loader = Loader(
             data.train,
-            self.sampler,
-            self.augmentation,
+            self.batches.sampler,
+            self.batches.augmentation,
             self.ranks.rank,
             self.ranks.world_size,
             workers=c.workers if c.workers >= 0 else (_free_processors() if gpu else 0),
@@ -226,7 +149,7 @@ class Run:
         )
         return loader.batches(self.state.epoch, self.state.batch)
 
-    def _step(self, batches: Iterator[tuple[Batch | PackedBatch, Position]]) -> int:
+    def step(self, batches: Iterator[tuple[Batch | PackedBatch, Position]]) -> int:
         """One update; returns its target tokens."""
         c, state = self.config.train, self.state
         micro_batches = []
@@ -263,7 +186,7 @@ class Run:
             )
         failed = self.state.step
         self.model, self.updater = self._new()
-        self._resume(among_failures=False)
+        self.resume(among_failures=False)
         self.state.fallbacks, self.state.rate_scale = fallbacks, scale
         self.updater.rate_scale = scale
         if self.ranks.first:
@@ -281,17 +204,17 @@ class Run:
             TranslatorError: the updates fail again and again.
         """
         c, state = self.config.train, self.state
-        batches = self._batches()
+        batches = self.training_batches()
         clock = time.monotonic() - state.seconds
         cpu_clock = time.process_time() - state.cpu_seconds
         end = math.inf if minutes is None else time.monotonic() + minutes * 60
         progress = Progress(c, self.metrics, state.step, self.show_bar)
         with stop_signals() as received, progress.bar:
             while state.step < c.steps and state.bad_validations < c.patience:
-                n_tokens = self._step(batches)
+                n_tokens = self.step(batches)
                 if state.failures >= FAILURES:
                     self._fall_back()
-                    state, batches = self.state, self._batches()
+                    state, batches = self.state, self.training_batches()
                     progress.go_back(state.step)
                     continue
                 state.seconds = time.monotonic() - clock
@@ -324,7 +247,7 @@ class Run:
         """Tells of the updates since the last time."""
         state = self.state
         if self.ranks.first:
-            with self._writing():
+            with writing(self.folder):
                 progress.updates(state)
         state.window_nll = state.window_norm = 0.0
         state.window_tokens = state.window_updates = 0
@@ -340,7 +263,7 @@ class Run:
         if improved:
             state.best_bleu, state.best_step = bleu, state.step
         if found:
-            with self._writing():
+            with writing(self.folder):
                 progress.validation(state, found)
         return improved
 
@@ -351,7 +274,7 @@ class Run:
         if not self.ranks.first:
             return
         info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
-        with self._writing():
+        with writing(self.folder):
             self.metrics.sync()
             save_checkpoint(
                 self.folder,
@@ -385,7 +308,7 @@ class Run:
         """The finished MODEL, see `Judge.finish`; made by the first process."""
         if not self.ranks.first:
             return {}
-        with self._writing(), torch.compiler.set_stance("force_eager"):
+        with writing(self.folder), torch.compiler.set_stance("force_eager"):
             return self.judge.finish(self.model, self.folder, self.state, self.environment)
 
 
@@ -394,16 +317,25 @@ def _free_processors() -> int:
     return max(min((os.cpu_count() or 2) - 1, 12), 1)
 
 
-def check_sizes(base: Config, config: Config) -> None:
-    """Raises TranslatorError if a model to start from has another architecture."""
-    ours, theirs = (replace(c.model, dropout=0.0) for c in (config, base))
-    changes = _changes(vars(theirs), vars(ours))
-    if changes:
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Says in one line why a run folder cannot be written."""
+    try:
+        yield
+    except OSError as error:
         raise TranslatorError(
-            f"{config.train.init_from} has another architecture ({'; '.join(changes)}): leave "
-            "--preset and model.* out, then its own is taken."
-        )
+            f"{error.filename or folder} cannot be written: {error.strerror}. Check the disk; the "
+            "same command then continues from the last checkpoint."
+        ) from None
 
 
-def _changes(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    return [f"{k}: {v} -> {new[k]}" for k, v in old.items() if k in new and new[k] != v]
+def describe_environment(config: Config, device: torch.device, ranks: Ranks) -> dict[str, Any]:
+    """What a run's numbers depend on beside its settings, in the last bit."""
+    return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "processor": platform.processor() or platform.machine(),
+        "threads": torch.get_num_threads(),
+        "processes": ranks.world_size,
+        "precision": resolve_precision(config.train.precision, device),
+    }

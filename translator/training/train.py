@@ -11,6 +11,7 @@ from translator.storage.run_folder import move_aside, run_folder
 from translator.system.machine import pick_device
 from translator.system.processes import process_group
 from translator.training.run import Run
+from translator.training.setup import open_run
 
 log = logging.getLogger("translator")
 
@@ -52,7 +53,7 @@ def train(
     with process_group(chosen) as ranks:
         if fresh and ranks.first and (aside := move_aside(folder)):
             log.info("The old run is now %s.", aside)
-        return _train(Run(config, folder, chosen, show_bar, ranks), minutes)
+        return _train(open_run(config, folder, chosen, ranks, show_bar), minutes)
 
 
 def _train(run: Run, minutes: float | None) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Training: micro-batches, resume bit for bit, signals, and a task that must be learnt."""
 
-import importlib
 import json
 import math
 import random
@@ -37,13 +36,12 @@ from translator.system.processes import Ranks
 from translator.training import measure
 from translator.training.losses import validation_loss
 from translator.training.optim import learning_rate
-from translator.training.run import Run
+from translator.training.setup import open_run
 from translator.training.train import train
 from translator.training.update import Updater
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
 
-module = importlib.import_module("translator.training.run")
 TIMINGS = {"seconds", "tokens_per_second"}
 PAIRS = [([5, 6, 7, 8], [9, 10]), ([11], [12, 13, 14]), ([15, 16], [17]), ([18], [19, 20])]
 
@@ -82,7 +80,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def arrange(n: int, number: int = signal.SIGTERM) -> None:
         calls = iter(range(1, 1000))
         update = Updater.update
-        monkeypatch.setattr(module, "probe_memory", lambda *arguments: None)
+        monkeypatch.setattr("translator.training.setup.probe_memory", lambda *arguments: None)
 
         def update_and_signal(*arguments: Any) -> Any:
             if next(calls) == n:
@@ -257,7 +255,9 @@ def test_fresh_moves_the_old_run_aside(settings, tmp_path: Path) -> None:
 def test_other_settings_are_named_before_a_corpus_is_prepared(
     six_steps: Path, settings, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(module, "prepare_data", lambda *_, **__: pytest.fail("was prepared"))
+    monkeypatch.setattr(
+        "translator.training.setup.prepare_data", lambda *_, **__: pytest.fail("was prepared")
+    )
     with pytest.raises(TranslatorError, match=r"train\.seed: 1 -> 2"):
         train(settings(seed=2), six_steps, device="cpu")
 
@@ -288,7 +288,7 @@ class ElsewhereRanks(Ranks):
 
 def test_processes_that_see_other_checkpoints_are_named(settings, tmp_path: Path) -> None:
     with pytest.raises(TranslatorError, match="disk that all of them share"):
-        Run(settings(), tmp_path / "run", torch.device("cpu"), ranks=ElsewhereRanks())
+        open_run(settings(), tmp_path / "run", torch.device("cpu"), ElsewhereRanks())
 
 
 def test_no_progress_ends_a_run(settings, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Updater, int],
 
     def arrange(bad: Callable[[Updater, int], bool]) -> None:
         update = Updater.update
-        monkeypatch.setattr(module, "probe_memory", lambda *arguments: None)
+        monkeypatch.setattr("translator.training.setup.probe_memory", lambda *arguments: None)
 
         def spoilt(self: Updater, batches: Any, step: int) -> int:
             if not bad(self, step):
@@ -473,7 +473,7 @@ def test_a_resumed_fall_back_is_the_same(settings, tmp_path: Path, spoil, stop_a
     train(settings(steps=12), tmp_path / "whole", device="cpu")
     with pytest.MonkeyPatch.context() as patch:
         update, calls = Updater.update, iter(range(1, 1000))
-        patch.setattr(module, "probe_memory", lambda *arguments: None)
+        patch.setattr("translator.training.setup.probe_memory", lambda *arguments: None)
 
         def stop(*arguments: Any) -> Any:
             if next(calls) == 6:

@@ -1,0 +1,176 @@
+"""Everything before a run's first update, in steps that each return a thing.
+
+`open_run` takes them in order; `doctor` takes the same ones to look at a run before it begins.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from data_prep.augmentation.augment import Augmentation, build_augmentation
+from data_prep.prepared.prepare import TrainingData, prepare_data
+from translator.config.errors import TranslatorError
+from translator.config.loading import to_dict
+from translator.config.schema import Config
+from translator.storage.model_folder import FORMAT_VERSION, Model, load_model
+from translator.storage.run_folder import check_same_run, read_run, write_run
+from translator.storage.run_log import MetricsLog
+from translator.system.processes import Ranks
+from translator.text.tokenizer import Tokenizer
+from translator.training.loader import BatchSource, Loader, batch_sampler
+from translator.training.measure import largest_batch, probe_memory
+from translator.training.progress import stage_bars
+from translator.training.run import Run, describe_environment, writing
+
+log = logging.getLogger("translator")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a run begins with: its own folder, another model, or nothing."""
+
+    earlier: dict[str, Any] | None = None  # the description of the run that the folder holds
+    base: Model | None = None  # what `train.init_from` names
+    tokenizer: Tokenizer | None = None  # of either
+
+
+def find_start(config: Config, folder: Path, fresh: bool = False) -> Start:
+    """What is there to begin with; with `fresh`, whatever the folder holds is ignored.
+
+    Raises:
+        TranslatorError: the run in the folder or the model to start from is damaged.
+    """
+    earlier = None if fresh else read_run(folder)
+    base = load_model(Path(config.train.init_from)) if config.train.init_from else None
+    if earlier:
+        return Start(earlier, base, Tokenizer.load(folder / "tokenizer.model"))
+    return Start(None, base, base.tokenizer if base else None)
+
+
+def load_data(
+    config: Config, tokenizer: Tokenizer | None, show_bar: bool = False
+) -> tuple[Config, TrainingData]:
+    """The corpus, ready for training, and the settings with the size of its vocabulary."""
+    with stage_bars(show_bar) as progress:
+        data = prepare_data(config, tokenizer, progress=progress)
+    assert data is not None  # all of it is made here
+    return with_vocabulary(config, data.tokenizer), data
+
+
+def with_vocabulary(config: Config, tokenizer: Tokenizer) -> Config:
+    """The settings with the size of the vocabulary that the model will have."""
+    return replace(config, model=replace(config.model, vocab_size=tokenizer.vocab_size))
+
+
+def build_batches(
+    config: Config, data: TrainingData, device: torch.device, copies: bool = True
+) -> BatchSource:
+    """What is done to the pairs in each epoch, and which of them stand together in a batch.
+
+    Without `copies` no placeholders are inserted: learning where they go takes long, and they
+    hardly change any length.
+    """
+    settings = config.data if copies else replace(config.data, copy_rate=0.0)
+    augmentation: Augmentation | None = build_augmentation(
+        settings, data.train, data.tokenizer, config.noise
+    )
+    stretch = augmentation.stretch if augmentation else None
+    return BatchSource(batch_sampler(data, config, stretch, device), augmentation)
+
+
+def warn_of_memory(
+    config: Config, data: TrainingData, batches: BatchSource, device: torch.device
+) -> None:
+    """Warns if the largest batch may not fit in memory, where the system kills the process."""
+    if device.type != "cpu":
+        return  # a GPU reports it itself
+    indices = largest_batch(batches.sampler, batches.sampler.epoch(0), config.model)
+    batch = Loader(data.train, batches.sampler, batches.augmentation).load(indices)
+    memory = probe_memory(config, batch, device)
+    if memory and (finding := memory.warning()):
+        log.warning(finding.text)
+
+
+def begin_run(folder: Path, data: TrainingData, config: Config, environment: Any) -> None:
+    """Writes into the folder what makes it a run."""
+    description = {
+        "format_version": FORMAT_VERSION,
+        "data": {"fingerprint": data.fingerprint},
+        "environment": environment,
+        "config": to_dict(config),
+    }
+    with writing(folder):
+        write_run(folder, data.tokenizer, description)
+        MetricsLog(folder / "metrics.jsonl").rewind(-1)
+
+
+def open_run(
+    config: Config,
+    folder: Path,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    show_bar: bool = False,
+) -> Run:
+    """The run of a folder, a new one or the one that is there, ready for its next update.
+
+    Raises:
+        TranslatorError: broken data, or the folder holds a run with other settings.
+    """
+    ranks = ranks or Ranks()
+    device = ranks.device(device)
+    if not ranks.first:
+        ranks.wait()  # until the first process has made the folder
+    start = find_start(config, folder)
+    if start.earlier and start.tokenizer:
+        # Before anything else, because preparing another corpus may take long.
+        same = start.earlier["data"]["fingerprint"]
+        check_same_run(folder, start.earlier, with_vocabulary(config, start.tokenizer), same)
+    config, data = load_data(config, start.tokenizer, show_bar and ranks.first)
+    if start.base:
+        check_sizes(start.base.config, config)
+    batches = build_batches(config, data, device)
+    environment = describe_environment(config, device, ranks)
+    if start.earlier:
+        check_same_run(folder, start.earlier, config, data.fingerprint)
+        changes = _changes(start.earlier.get("environment", {}), environment)
+        if changes and ranks.first:
+            log.warning(
+                "This run continues in another environment (%s): it will not be bit for bit what "
+                "it would have been.",
+                "; ".join(changes),
+            )
+    else:
+        warn_of_memory(config, data, batches, device)
+        begin_run(folder, data, config, environment)
+    if ranks.first:
+        ranks.wait()
+    weights = start.base.transformer.state_dict() if start.base else None
+    run = Run(config, data, batches, folder, device, ranks=ranks, start=weights, show_bar=show_bar)
+    if start.earlier:
+        run.resume()
+    (step,) = ranks.from_first(run.state.step)
+    if step != run.state.step:
+        raise TranslatorError(
+            f"The processes do not see the same checkpoints in {folder}: it must be on a disk that "
+            "all of them share."
+        )
+    return run
+
+
+def check_sizes(base: Config, config: Config) -> None:
+    """Raises TranslatorError if a model to start from has another architecture."""
+    ours, theirs = (replace(c.model, dropout=0.0) for c in (config, base))
+    changes = _changes(vars(theirs), vars(ours))
+    if changes:
+        raise TranslatorError(
+            f"{config.train.init_from} has another architecture ({'; '.join(changes)}): leave "
+            "--preset and model.* out, then its own is taken."
+        )
+
+
+def _changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    return [f"{k}: {v} -> {new[k]}" for k, v in old.items() if k in new and new[k] != v]
