@@ -34,7 +34,7 @@ from translator.cli.options import (
     load,
 )
 from translator.cli.output import check_writable, print_json, render_json, render_text
-from translator.config.errors import TranslatorError
+from translator.config.errors import SettingError
 
 if TYPE_CHECKING:
     from translator.config.schema import SearchConfig
@@ -334,8 +334,8 @@ def translate(
 def _search_config(translator: "Translator", **given: Any) -> "SearchConfig":
     try:
         return translator.search_config(**given)
-    except TranslatorError as error:
-        raise typer.BadParameter(str(error)) from None
+    except SettingError as error:
+        raise typer.BadParameter(f"--{error.key.replace('_', '-')} {error.problem}") from None
 
 
 class _Lines:

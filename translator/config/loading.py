@@ -1,12 +1,13 @@
 """Settings from presets, TOML files and `section.key=value`, and to and from plain data."""
 
 import dataclasses
+import math
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from translator.config.errors import TranslatorError
+from translator.config.errors import TranslatorError, did_you_mean
 from translator.config.presets import PRESETS
 from translator.config.schema import Config
 
@@ -49,7 +50,8 @@ def _merge(section: Any, values: Mapping[str, Any], path: str) -> Any:
     for key, value in values.items():
         name = f"{path}{key}"
         if key not in types:
-            raise TranslatorError(f"Unknown setting {name}; known here: {', '.join(types)}.")
+            hint = did_you_mean(name, _setting_names() if path else types)
+            raise TranslatorError(f"Unknown setting {name}.{hint} Known here: {', '.join(types)}.")
         if dataclasses.is_dataclass(types[key]):
             if not isinstance(value, Mapping):
                 raise TranslatorError(f"{name} is a section: set {name}.KEY.")
@@ -59,11 +61,19 @@ def _merge(section: Any, values: Mapping[str, Any], path: str) -> Any:
     return dataclasses.replace(section, **changes)
 
 
+def _setting_names() -> list[str]:
+    sections = to_dict(Config())
+    return [f"{name}.{key}" for name in sections if name != "preset" for key in sections[name]]
+
+
+_KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
 def _typed(name: str, value: Any, kind: type) -> Any:
     if kind is float and type(value) is int:
-        return float(value)
+        return float(value) if abs(value) < 1e300 else math.inf
     if type(value) is not kind:
-        raise TranslatorError(f"{name} takes a {kind.__name__}, not {value!r}.")
+        raise TranslatorError(f"{name} takes {_KINDS[kind]}, not {value!r}.")
     return value
 
 
@@ -75,13 +85,16 @@ def load_config(
 ) -> Config:
     """A preset, then a TOML file over it, then `section.key=value` overrides over both.
 
-    `base` stands in place of the preset if it is given.
+    `base` replaces the preset if it is given.
 
     Raises:
         TranslatorError: unknown preset or key, wrong type, unreadable file.
     """
     if preset not in PRESETS:
-        raise TranslatorError(f'Unknown preset "{preset}"; there are: {", ".join(PRESETS)}.')
+        raise TranslatorError(
+            f'Unknown preset "{preset}".{did_you_mean(preset, PRESETS)} There are: '
+            f"{', '.join(PRESETS)}."
+        )
     config = base or PRESETS[preset]
     if file is not None:
         try:

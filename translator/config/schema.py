@@ -1,76 +1,66 @@
-"""Every setting of a run: frozen dataclasses, presets, files, overrides; and the error class.
+"""Every setting of a run, in frozen dataclasses: its default, meaning and limits.
 
 A `Config` is plain data. What a run used is saved beside its weights as `config.json`, so a model
 can always say how it was made.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from translator.config.errors import TranslatorError
+from translator.config.errors import SettingError, TranslatorError
+from translator.config.fields import check, setting
 
-
-def _one_of(name: str, value: str, known: Iterable[str]) -> None:
-    if value not in known:
-        raise TranslatorError(f'{name} must be one of {", ".join(known)}, not "{value}".')
+PRECISIONS = ("fp32", "bf16")  # of translating
+METRICS = ("bleu", "chrf", "ter", "multi30k_bleu")
+_COUNT, _AMOUNT, _SHARE = "[1, 1e9]", "[0, 1e9]", "[0, 1)"
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """The architecture (Vaswani et al. 2017, table 3). `dropout` is a probability."""
+    """The architecture (Vaswani et al. 2017, table 3)."""
 
-    d_model: int = 128
-    d_ff: int = 256
-    n_heads: int = 4
-    n_encoder_layers: int = 4
-    n_decoder_layers: int = 4
-    dropout: float = 0.3
-    norm: str = "post"  # "post" as in the paper, "pre" for deep stacks
-    vocab_size: int = 0  # 0 until the tokenizer is known
+    d_model: int = setting(128, "width of the embeddings and layers", "[2, 65536]")
+    d_ff: int = setting(256, "width of the feed-forward layers", "[1, 262144]")
+    n_heads: int = setting(4, "attention heads; d_model is a multiple of this", "[1, 1024]")
+    n_encoder_layers: int = setting(4, "layers of the encoder", "[1, 1000]")
+    n_decoder_layers: int = setting(4, "layers of the decoder", "[1, 1000]")
+    dropout: float = setting(0.3, "probability of dropping an activation", _SHARE)
+    norm: str = setting("post", "post as in the paper, or pre for deep stacks", ("post", "pre"))
+    vocab_size: int = setting(0, "0 until the tokenizer is known", "[0, 1e7]")
 
     def __post_init__(self) -> None:
-        if self.n_heads < 1 or self.d_model % self.n_heads or self.d_model % 2:
-            raise TranslatorError(
-                f"model.d_model ({self.d_model}) must be even and a multiple of "
-                f"model.n_heads ({self.n_heads})."
+        check("model", self)
+        if self.d_model % self.n_heads or self.d_model % 2:
+            raise SettingError(
+                *("model", "d_model"),
+                f"({self.d_model}) must be even and a multiple of model.n_heads ({self.n_heads})",
             )
-        if self.norm not in ("post", "pre"):
-            raise TranslatorError(f'model.norm must be "post" or "pre", not "{self.norm}".')
-        if not 0 <= self.dropout < 1:
-            raise TranslatorError(f"model.dropout must be in [0, 1), not {self.dropout}.")
 
 
 @dataclass(frozen=True)
 class DataConfig:
     """What is read, and what is made of it. Lengths count pieces."""
 
-    corpus: str = "multi30k"
-    src: str = "en"
-    tgt: str = "de"
-    vocab_size: int = 0  # pieces; 0: by the size of the corpus, see data_prep/prepared/prepare.py
-    vocab_from: str = ""  # a MODEL whose vocabulary is taken, so that both can be one ensemble
-    max_length: int = 128  # longer pairs are dropped
-    max_ratio: float = 4.0  # pairs whose lengths differ by more than this factor are dropped
-    copy_rate: float = (
-        0.1  # share of the pairs that get copy placeholders, see data_prep/augmentation/augment.py
+    corpus: str = setting("multi30k", "the training data: a name, a folder, or hf:OWNER/NAME")
+    src: str = setting("en", "source language")
+    tgt: str = setting("de", "target language")
+    vocab_size: int = setting(0, "pieces; 0 = chosen by the size of the corpus", "[0, 1e7]")
+    vocab_from: str = setting("", "a MODEL whose vocabulary is used, so that both can be ensembled")
+    max_length: int = setting(128, "longer pairs are dropped", _COUNT)
+    max_ratio: float = setting(4.0, "pairs that differ in length by more are dropped", "[1, 1e9]")
+    copy_rate: float = setting(0.1, "share of the pairs with copy placeholders", "[0, 1]")
+    bidirectional: bool = setting(False, "learn both directions; a tag leads each source")
+    vocab_type: str = setting("unigram", "kind of vocabulary", ("unigram", "bpe"))
+    unigram_alpha: float = setting(
+        0.0, "smoothing of sampled segmentations, 0.1 to 0.5; 0 = off", "[0, 100]"
     )
-    bidirectional: bool = False  # learn both directions, each source led by a tag: <2de> or <2en>
-    vocab_type: str = "unigram"  # or "bpe"
-    unigram_alpha: float = 0.0  # of sampled segmentations; 0 = off, else 0.1-0.5
-    bpe_dropout: float = 0.0  # the same for "bpe": the share of merges left out; 0 = off, else 0.1
+    bpe_dropout: float = setting(0.0, "share of BPE merges skipped, such as 0.1; 0 = off", _SHARE)
 
     def __post_init__(self) -> None:
-        _one_of("data.vocab_type", self.vocab_type, ("unigram", "bpe"))
+        check("data", self)
         if self.unigram_alpha and self.vocab_type != "unigram":
             raise TranslatorError('data.unigram_alpha needs data.vocab_type="unigram".')
         if self.bpe_dropout and self.vocab_type != "bpe":
             raise TranslatorError('data.bpe_dropout needs data.vocab_type="bpe".')
-        if not (self.unigram_alpha >= 0 and 0 <= self.bpe_dropout < 1):
-            raise TranslatorError(
-                "data.unigram_alpha must not be negative, data.bpe_dropout be in [0, 1)."
-            )
-        if self.vocab_size < 0:
-            raise TranslatorError(f"data.vocab_size must not be negative, not {self.vocab_size}.")
 
 
 # Shares of the training pairs at `noise.scale=1`: those with which Firefox Translations trains its
@@ -91,29 +81,26 @@ USUAL_NOISE = {
 class NoiseConfig:
     """How often training pairs get noise in their text; 0 = never.
 
-    The kinds are in data_prep/augmentation/noise.py.
-
-    A rate that is -1 is `scale` times the usual one: `noise.scale=1` turns all on, and single rates
-    replace their own.
+    The kinds are in data_prep/augmentation/noise.py. A rate of -1 is `scale` times the usual one:
+    `noise.scale=1` turns all on, and single rates replace their own.
     """
 
-    scale: float = 0.0
-    capitals: float = -1.0  # both sides in capitals
-    title_case: float = -1.0  # a capital at each word of both sides
-    lower_case: float = -1.0  # no capitals in the source
-    no_final_stop: float = -1.0  # both sides without the mark at their end
-    final_stop: float = -1.0  # a full stop behind both sides, where there is no mark
-    typos: float = -1.0  # in the source
-    inline: float = -1.0  # an emoji, a number or an address, the same on both sides
-    join: float = -1.0  # with one or two other pairs
+    scale: float = setting(0.0, "times the usual rate, for all kinds; 0 = off", "[0, 1000]")
+    capitals: float = setting(-1.0, "both sides in capitals")
+    title_case: float = setting(-1.0, "each word of both sides capitalised")
+    lower_case: float = setting(-1.0, "the source in lower case")
+    no_final_stop: float = setting(-1.0, "both sides without their final punctuation")
+    final_stop: float = setting(-1.0, "a full stop added to both sides where there is none")
+    typos: float = setting(-1.0, "typing errors in the source")
+    inline: float = setting(-1.0, "an emoji, number or address inserted on both sides")
+    join: float = setting(-1.0, "joined with one or two other pairs")
 
     def __post_init__(self) -> None:
-        if not 0 <= self.scale < float("inf"):
-            raise TranslatorError(f"noise.scale must be at least 0, not {self.scale}.")
+        check("noise", self)
         for name in USUAL_NOISE:
             if not 0 <= self.rate(name) <= 1:
-                rate = self.rate(name)
-                raise TranslatorError(f"noise.{name} must be in [0, 1], or -1, not {rate:g}.")
+                problem = f"must be at least 0 and at most 1, or -1, not {self.rate(name):g}"
+                raise SettingError("noise", name, problem)
         for row in (("capitals", "title_case", "lower_case"), ("no_final_stop", "final_stop")):
             if sum(map(self.rate, row)) > 1:
                 names = ", ".join(f"noise.{name}" for name in row)
@@ -127,52 +114,59 @@ class NoiseConfig:
 
 @dataclass(frozen=True)
 class CleanConfig:
-    """Which training pairs are dropped (data_prep/cleaning/rules.py says what each rule looks at).
+    """Which training pairs are dropped (data_prep/cleaning/rules.py has the rules).
 
-    A threshold of 0 (or false, or "off") turns its rule off; `contamination` does it for what
-    begins with overlap.
+    A threshold of 0 (or false, or "off") turns its rule off; `contamination` does so for the
+    settings that begin with overlap.
     """
 
-    enabled: bool = True  # false turns all of it off
-    repair: bool = True  # mend what is certain: entities, invisible characters, encodings
-    empty: bool = True
-    max_words: int = 200  # of a side
-    max_characters: int = 2000
-    control: int = 1  # from so many control characters on
-    garbled: bool = True  # text in a broken encoding
-    min_letters: float = 0.4  # share of what is printed on a side
-    copied_words: int = 4  # copies of the other side, of so many words or more
-    repeated_words: int = 2  # the same twice on one side only, so many words or more each time
-    markup: int = 1  # from so many tags or brackets on that stand alone
-    urls: int = 1  # from so many web or mail addresses on that stand on one side only
-    language_words: int = 4  # sides of another language, of so many words or more
-    max_ratio: float = 1.65  # of the characters of long lines; short lines may differ more
-    numbers: int = 1  # from so many numbers on, on each side, that the other side lacks
-    duplicates: str = "near"  # "exact": only those that are equal
-    alignment: float = 0.3  # nats that each word (but five) must say for a pair; pair_score.py
-    contamination: bool = True  # pairs that are, or nearly are, in a validation or test split:
-    overlap_ngram: int = 3  # n-grams of so many words ...
-    overlap_share: float = 0.8  # ... cover such a share of a line there ...
-    overlap_words: int = 8  # ... that has so many words or more; shorter ones must be equal, and
-    overlap_equal_words: int = 3  # have so many; what is shorter still is everybody's
+    enabled: bool = setting(True, "false turns all cleaning off")
+    repair: bool = setting(True, "repair entities, invisible characters and encodings")
+    empty: bool = setting(True, "drop pairs with an empty side")
+    max_words: int = setting(200, "most words of a side", _AMOUNT)
+    max_characters: int = setting(2000, "most characters of a side", _AMOUNT)
+    control: int = setting(1, "drop from this many control characters on", _AMOUNT)
+    garbled: bool = setting(True, "drop text in a broken encoding")
+    min_letters: float = setting(0.4, "smallest share of letters in a side's characters", "[0, 1]")
+    copied_words: int = setting(4, "drop copies of the other side of this many words on", _AMOUNT)
+    repeated_words: int = setting(
+        2, "drop sides that repeat this many words or more, where the other does not", _AMOUNT
+    )
+    markup: int = setting(1, "drop from this many unmatched tags or brackets on", _AMOUNT)
+    urls: int = setting(1, "drop from this many addresses on one side only", _AMOUNT)
+    language_words: int = setting(
+        4, "drop sides in another language of this many words on", _AMOUNT
+    )
+    max_ratio: float = setting(
+        1.65, "greatest ratio of characters in long lines; short lines may differ more", _AMOUNT
+    )
+    numbers: int = setting(
+        1, "drop when each side has this many numbers that the other lacks", _AMOUNT
+    )
+    duplicates: str = setting(
+        "near", "drop near duplicates, or only exact ones", ("near", "exact", "off")
+    )
+    alignment: float = setting(
+        0.3, "nats by which each word, on average, must support a pair", _AMOUNT
+    )
+    contamination: bool = setting(True, "drop pairs that overlap with a validation or test split")
+    overlap_ngram: int = setting(3, "n-grams of this many words count as overlap", _COUNT)
+    overlap_share: float = setting(0.8, "drop when they cover this share of a held-out line")
+    overlap_words: int = setting(8, "held-out lines shorter than this must be equal", _COUNT)
+    overlap_equal_words: int = setting(3, "held-out lines shorter than this are ignored", _AMOUNT)
 
     def __post_init__(self) -> None:
-        _one_of("clean.duplicates", self.duplicates, ("near", "exact", "off"))
-        for name, value in vars(self).items():
-            if not isinstance(value, str) and not value >= 0:
-                raise TranslatorError(f"clean.{name} must not be negative, not {value}.")
+        check("clean", self)
         if 0 < self.max_ratio <= 1:
-            raise TranslatorError(f"clean.max_ratio must be above 1, not {self.max_ratio}.")
+            raise SettingError("clean", "max_ratio", f"must be above 1, not {self.max_ratio}")
         if not 0 < self.overlap_share <= 1:
-            raise TranslatorError(
-                f"clean.overlap_share must be in (0, 1], not {self.overlap_share}; "
-                "clean.contamination=false turns it off."
+            problem = f"must be above 0 and at most 1, not {self.overlap_share}; "
+            raise SettingError(
+                "clean", "overlap_share", problem + "clean.contamination=false turns it off"
             )
-        if not 1 <= self.overlap_ngram <= self.overlap_words:
-            raise TranslatorError(
-                "clean.overlap_ngram must lie between 1 and clean.overlap_words "
-                f"({self.overlap_words}), not be {self.overlap_ngram}."
-            )
+        if self.overlap_ngram > self.overlap_words:
+            problem = f"({self.overlap_ngram}) must not exceed clean.overlap_words "
+            raise SettingError("clean", "overlap_ngram", problem + f"({self.overlap_words})")
 
     def resolve(self) -> "CleanConfig":
         """The same rules; all of them off if they are not enabled."""
@@ -183,74 +177,78 @@ class CleanConfig:
         return CleanConfig(**{**off, **overlap, "duplicates": "off"})
 
 
-METRICS = ("bleu", "chrf", "ter", "multi30k_bleu")
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """How the weights are found. A step is one update of the weights."""
 
-    steps: int = 12000
-    max_tokens: int = 2048  # padded tokens of the longer side in a micro-batch, all ranks together
-    accum_steps: int = 1  # micro-batches in an update
-    precision: str = "auto"  # "fp32", "bf16" in products, or "auto": bf16 where it is fast
-    compile: bool = False  # compile the model (torch.compile); batches then have few fixed shapes
-    workers: int = -1  # processes that make batches ahead; -1 is 0 on a CPU and 2 beside a GPU
-    optimizer: str = "adam"  # "adamw", or "muon" for the matrices of the layers beside it
-    peak_lr: float = 2e-3
-    schedule: str = "inverse-sqrt"  # after the warm-up; or "cosine", "constant"
-    warmup_steps: int = 1000
-    cooldown: float = 0.4  # share of the steps, at the end, in which the rate falls to zero
-    cooldown_dropout: float = 0.1  # where dropout falls to meanwhile, if it is higher
-    beta1: float = 0.9
-    beta2: float = 0.98
-    weight_decay: float = 0.0  # decoupled, for "adamw" and "muon"
-    muon_lr: float = 0.02  # its own peak rate
-    ema_decay: float = 0.0  # of a moving average of the weights, which is what is kept; 0 = off
-    label_smoothing: float = 0.1
-    word_dropout: float = 0.0  # share of the tokens that the model does not see
-    r_drop: float = 0.0  # weight of the divergence between two passes; 0 = off, the paper has 5
-    simcut: float = 0.0  # weight of the divergence from a cut input; 0 = off, the paper has 3
-    simcut_rate: float = 0.05  # share of the tokens that are cut there
-    clip_norm: float = 1.0
-    skip_norm: float = 20.0  # an update with a gradient so many times as long as usual is left out
-    seed: int = 1
-    init_from: str = ""  # a MODEL to start from
-    log_every: int = 50
-    validate_every: int = 500
-    checkpoint_every: int = 500
-    keep_checkpoints: int = 8  # the last ones, which are averaged at the end
-    metrics: str = "bleu,chrf"  # at the end; also ter, and multi30k_bleu as papers score it
-    score_tests: bool = True  # at the end; false while recipes are compared, so that valid decides
-    patience: int = 12  # validations without a better BLEU before the run ends
-    tensorboard: bool = False  # write event files too
+    steps: int = setting(12000, "updates in all", _COUNT)
+    max_tokens: int = setting(
+        2048, "padded tokens of the longer side in a micro-batch, over all processes", _COUNT
+    )
+    accum_steps: int = setting(1, "micro-batches in an update", "[1, 1e6]")
+    precision: str = setting(
+        "auto", "fp32, bf16 in matrix products, or auto: bf16 where fast", ("auto", "fp32", "bf16")
+    )
+    compile: bool = setting(False, "torch.compile the model; batches then have few fixed shapes")
+    workers: int = setting(
+        -1, "processes that prepare batches; -1 = none on a CPU, 2 beside a GPU", "[-1, 1024]"
+    )
+    optimizer: str = setting(
+        "adam", "muon is for the matrices of the layers, with adamw", ("adam", "adamw", "muon")
+    )
+    peak_lr: float = setting(2e-3, "highest learning rate", "(0, 100]")
+    schedule: str = setting(
+        "inverse-sqrt", "after the warm-up", ("inverse-sqrt", "cosine", "constant")
+    )
+    warmup_steps: int = setting(1000, "steps in which the learning rate rises", _AMOUNT)
+    cooldown: float = setting(
+        0.4, "share of the steps, at the end, in which the rate falls to zero", "[0, 1]"
+    )
+    cooldown_dropout: float = setting(
+        0.1, "where dropout falls to meanwhile, if it is higher", "[0, 1]"
+    )
+    beta1: float = setting(0.9, "Adam's decay of the mean gradient", _SHARE)
+    beta2: float = setting(0.98, "Adam's decay of the squared gradient", _SHARE)
+    weight_decay: float = setting(0.0, "decoupled, for adamw and muon", "[0, 100]")
+    muon_lr: float = setting(0.02, "Muon's highest learning rate", "(0, 100]")
+    ema_decay: float = setting(0.0, "decay of an average of the weights; 0 = off", _SHARE)
+    label_smoothing: float = setting(0.1, "probability spread over all pieces", _SHARE)
+    word_dropout: float = setting(0.0, "share of the tokens that the model does not see", _SHARE)
+    r_drop: float = setting(0.0, "weight of R-Drop; 0 = off, 5 in the paper", "[0, 1e6]")
+    simcut: float = setting(0.0, "weight of SimCut; 0 = off, 3 in the paper", "[0, 1e6]")
+    simcut_rate: float = setting(0.05, "share of the tokens that SimCut cuts", _SHARE)
+    clip_norm: float = setting(1.0, "gradients are shortened to this length", "(0, 1e9]")
+    skip_norm: float = setting(
+        20.0,
+        "skip an update whose gradient is this many times longer than usual; 0 = never",
+        _AMOUNT,
+    )
+    seed: int = setting(1, "of all randomness in the run")
+    init_from: str = setting("", "a MODEL to start from")
+    log_every: int = setting(50, "steps between log lines", _COUNT)
+    validate_every: int = setting(500, "steps between validations", _COUNT)
+    checkpoint_every: int = setting(500, "steps between checkpoints", _COUNT)
+    keep_checkpoints: int = setting(
+        8, "how many of the last checkpoints are kept, and averaged at the end", "[1, 1e6]"
+    )
+    metrics: str = setting("bleu,chrf", "at the end: some of bleu, chrf, ter, multi30k_bleu")
+    score_tests: bool = setting(True, "score the test splits at the end")
+    patience: int = setting(12, "validations without a better BLEU before the run ends", _COUNT)
+    tensorboard: bool = setting(False, "write TensorBoard event files too")
 
     def __post_init__(self) -> None:
-        _one_of("train.precision", self.precision, ("auto", "fp32", "bf16"))
-        _one_of("train.optimizer", self.optimizer, ("adam", "adamw", "muon"))
-        for metric in self.metrics.split(","):
-            _one_of("train.metrics", metric, METRICS)
-        if "bleu" not in self.metrics.split(","):
+        check("train", self)
+        metrics = self.metrics.split(",")
+        for metric in metrics:
+            if metric not in METRICS:
+                known = ", ".join(METRICS)
+                raise SettingError("train", "metrics", f'must be some of {known}, not "{metric}"')
+        if "bleu" not in metrics:
             raise TranslatorError("train.metrics needs bleu, by which the weights are chosen.")
-        _one_of("train.schedule", self.schedule, ("inverse-sqrt", "cosine", "constant"))
         if self.weight_decay and self.optimizer == "adam":
             raise TranslatorError('train.weight_decay needs train.optimizer="adamw" or "muon".')
         if self.r_drop and self.simcut:
             raise TranslatorError("train.r_drop and train.simcut exclude each other: choose one.")
-        for name in ("max_tokens", "accum_steps", "log_every", "validate_every", "patience"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("steps", "checkpoint_every", "keep_checkpoints"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("peak_lr", "muon_lr", "clip_norm"):
-            self._require(name, getattr(self, name) > 0, "above 0")
-        for name in ("warmup_steps", "weight_decay", "r_drop", "simcut", "skip_norm"):
-            self._require(name, getattr(self, name) >= 0, "at least 0")
-        for name in ("ema_decay", "word_dropout", "simcut_rate", "label_smoothing"):
-            self._require(name, 0 <= getattr(self, name) < 1, "in [0, 1)")
-
-    def _require(self, name: str, right: bool, what: str) -> None:
-        if not right:
-            raise TranslatorError(f"train.{name} must be {what}, not {getattr(self, name)}.")
 
 
 @dataclass(frozen=True)
@@ -260,16 +258,12 @@ class ConfidenceConfig:
     See translator/evaluation/calibration.py. None of it changes the weights.
     """
 
-    enabled: bool = True  # false: `translate --confidence` then wants `translator calibrate` first
-    corpora: str = ""  # besides the run's own: names as for data.corpus, with commas between them
-    sentences: int = 1000  # of each corpus at most, and as many spoilt ones
+    enabled: bool = setting(True, "false: --confidence then needs `translator calibrate` first")
+    corpora: str = setting("", "corpora besides the run's own, separated by commas")
+    sentences: int = setting(1000, "at most, of each corpus, and as many spoilt ones", _COUNT)
 
     def __post_init__(self) -> None:
-        if self.sentences < 1:
-            raise TranslatorError(
-                f"confidence.sentences must be at least 1, not {self.sentences}; "
-                "confidence.enabled=false turns it off."
-            )
+        check("confidence", self)
 
     @property
     def names(self) -> list[str]:
@@ -279,64 +273,49 @@ class ConfidenceConfig:
 
 @dataclass(frozen=True)
 class SearchConfig:
-    """How translations are searched for; lengths count pieces. See translator/search/beam.py."""
+    """How translations are searched for; lengths count pieces. See translator/search/beam.py.
 
-    decode: str = "beam"  # "beam", "sample", or "mbr": the one that is most like the others
-    beam_size: int = 5
-    n_best: int = 1
-    length_penalty: float = 1.0  # alpha: a log-probability is divided by ...
-    length_rule: str = "plain"  # ... length ** alpha; "gnmt": ((5 + length) / 6) ** alpha
-    length_reward: float = 0.0  # what each piece adds to a log-probability before that
-    coverage_penalty: float = 0.0  # beta of Wu et al. 2016, equation 14
-    stopping: str = "fast"  # "exact": only when no live hypothesis can still win
-    diversity: float = 0.0  # what each further child of a hypothesis pays in rank (Li et al. 2016)
-    no_repeat_ngram: int = 0  # no n-gram of so many pieces stands twice in a translation; 0 = off
-    min_length: int = 0
-    max_ratio: float = 2.0  # an output has at most max_ratio * source pieces + max_extra pieces
-    max_extra: int = 20
-    temperature: float = 1.0  # of sampling; below 1 is more careful
-    top_k: int = 0  # samples are drawn from the likeliest k pieces; 0 = all
-    top_p: float = 1.0  # ... and from the likeliest that reach this probability together
-    candidates: int = 32  # among which "mbr" chooses
-    candidates_from: str = "beam"  # or "sample"
-    utility: str = "chrf"  # by which "mbr" compares them; or "bleu"
-    seed: int = 1
-    batch_tokens: int = 2048  # padded source pieces in a batch
-    max_pieces: int = 64  # longer texts are translated in parts
+    Scores are (log-probability + length_reward * length) / length ** length_penalty. The coverage
+    penalty is equation 14 of Wu et al. 2016, diversity is that of Li et al. 2016.
+    """
+
+    decode: str = setting(
+        "beam", "mbr: the candidate most like the others", ("beam", "sample", "mbr")
+    )
+    beam_size: int = setting(5, "hypotheses per sentence; 1 = greedy", "[1, 100000]")
+    n_best: int = setting(1, "translations per line, each on its own line", "[1, 100000]")
+    length_penalty: float = setting(1.0, "divide a score by length ^ X", "[-10, 10]")
+    length_rule: str = setting("plain", "gnmt: by ((5 + length) / 6) ^ X", ("plain", "gnmt"))
+    length_reward: float = setting(0.0, "add this per piece before that", "[-10, 10]")
+    coverage_penalty: float = setting(0.0, "penalise unattended source pieces", "[0, 10]")
+    stopping: str = setting("fast", "exact: until no better one is possible", ("fast", "exact"))
+    diversity: float = setting(0.0, "penalise similar hypotheses", "[0, 1e6]")
+    no_repeat_ngram: int = setting(0, "forbid repeated sequences of N pieces", "[0, 100000]")
+    min_length: int = setting(0, "fewest pieces of a translation", "[0, 100000]")
+    max_ratio: float = setting(
+        2.0, "a translation has at most max_ratio * source pieces + max_extra pieces", "[0, 1000]"
+    )
+    max_extra: int = setting(20, "see max_ratio", "[0, 100000]")
+    temperature: float = setting(1.0, "sample: below 1 is more careful", "(0, 100]")
+    top_k: int = setting(0, "sample: from the N likeliest; 0 = all", "[0, 1e9]")
+    top_p: float = setting(1.0, "sample: from the likeliest with sum X", "(0, 1]")
+    seed: int = setting(1, "sample: same seed, same result")
+    candidates: int = setting(32, "mbr: number of candidates", "[1, 100000]")
+    candidates_from: str = setting("beam", "mbr: how they are found", ("beam", "sample"))
+    utility: str = setting("chrf", "mbr: how they are compared", ("chrf", "bleu"))
+    batch_tokens: int = setting(2048, "padded source pieces in a batch", _COUNT)
+    max_pieces: int = setting(64, "longer texts are translated in parts", "[1, 1e6]")
 
     def __post_init__(self) -> None:
-        for name, known in _CHOICES.items():
-            _one_of(name, getattr(self, name), known)
-        if self.n_best < 1 or (self.decode == "beam" and self.n_best > self.beam_size):
-            raise TranslatorError(
-                f"n-best ({self.n_best}) must lie between 1 and the beam size ({self.beam_size})."
-            )
-        if not (0 < self.temperature <= 100 and 0 < self.top_p <= 1):
-            raise TranslatorError("temperature must be in (0, 100], and top-p in (0, 1].")
-        if not (abs(self.length_penalty) <= 10 and abs(self.length_reward) <= 10):
-            raise TranslatorError("length_penalty and length_reward must be in [-10, 10].")
-        if not self.coverage_penalty <= 10:
-            raise TranslatorError("coverage_penalty must be in [0, 10].")
-        for name in ("beam_size", "batch_tokens", "max_pieces", "candidates"):
-            if getattr(self, name) < 1:
-                raise TranslatorError(f"{name} must be at least 1.")
-        for name in ("no_repeat_ngram", "top_k", "min_length", "diversity", "coverage_penalty"):
-            if not getattr(self, name) >= 0:
-                raise TranslatorError(f"{name} must not be negative.")
+        check("search", self)
+        if self.decode == "beam" and self.n_best > self.beam_size:
+            problem = f"({self.n_best}) must not exceed the beam size ({self.beam_size})"
+            raise SettingError("search", "n_best", problem)
 
     def reported(self) -> dict[str, float]:
         """What is stated beside a score."""
         names = ("beam_size", "length_penalty", "length_reward", "no_repeat_ngram")
         return {name: getattr(self, name) for name in names}
-
-
-_CHOICES = {
-    "decode": ("beam", "sample", "mbr"),
-    "length_rule": ("plain", "gnmt"),
-    "stopping": ("fast", "exact"),
-    "candidates_from": ("beam", "sample"),
-    "utility": ("chrf", "bleu"),
-}
 
 
 @dataclass(frozen=True)

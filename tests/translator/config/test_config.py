@@ -2,11 +2,13 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 
 from translator.config import loading
 from translator.config.errors import TranslatorError
+from translator.config.fields import Interval
 from translator.config.loading import differences, from_dict, from_saved, load_config, to_dict
 from translator.config.presets import PRESETS
 from translator.config.schema import Config, ModelConfig, SearchConfig
@@ -87,6 +89,73 @@ def test_unknown_key_is_an_error_that_names_it(section: str) -> None:
 def test_bad_override_is_an_error(override: str) -> None:
     with pytest.raises(TranslatorError):
         load_config(overrides=[override])
+
+
+def all_settings() -> list[tuple[str, dataclasses.Field]]:
+    sections = [f for f in dataclasses.fields(Config) if f.name != "preset"]
+    return [
+        (section.name, setting)
+        for section in sections
+        for setting in dataclasses.fields(getattr(Config(), section.name))
+    ]
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert [name for _, name in all_settings() if not name.metadata.get("help")] == []
+
+
+@pytest.mark.parametrize(
+    "value", ["inf", "-inf", "nan", "1e30", "-1e30", f"{10**30}", f"-{10**400}"]
+)
+def test_no_number_is_absurd(value: str) -> None:
+    accepted = []
+    for section, setting in all_settings():
+        if type(setting.default) not in (int, float):
+            continue
+        try:
+            load_config(overrides=[f"{section}.{setting.name}={value}"])
+        except TranslatorError as error:
+            assert f"{section}.{setting.name}" in str(error) and "\n" not in str(error)
+        else:
+            accepted.append(f"{section}.{setting.name}")
+    assert accepted == []
+
+
+def test_every_choice_is_checked() -> None:
+    choices = [(s, f) for s, f in all_settings() if isinstance(f.metadata["allowed"], tuple)]
+    assert len(choices) > 8
+    for section, setting in choices:
+        assert setting.default in setting.metadata["allowed"]
+        with pytest.raises(TranslatorError, match=f"{section}.{setting.name} must be one of"):
+            load_config(overrides=[f"{section}.{setting.name}=other"])
+
+
+@pytest.mark.parametrize(
+    ("text", "inside", "outside"),
+    [
+        ("[0, 1)", [0, 0.5], [-0.1, 1, math.nan, math.inf]),
+        ("(0, 1]", [0.1, 1], [0, 1.1]),
+        ("[1, 1e9]", [1, 10**9], [0, 10**9 + 1]),
+    ],
+)
+def test_intervals_are_read_as_in_mathematics(text: str, inside: list, outside: list) -> None:
+    interval = Interval.parse(text)
+    assert all(value in interval for value in inside)
+    assert not any(value in interval for value in outside)
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("train.paek_lr", "train.peak_lr"), ("trian.steps", "train"), ("data.steps", "train.steps")],
+)
+def test_a_slip_in_a_setting_gets_a_hint(typed: str, meant: str) -> None:
+    with pytest.raises(TranslatorError, match=f'Did you mean "{meant}"'):
+        load_config(overrides=[f"{typed}=1"])
+    with pytest.raises(TranslatorError, match='Did you mean "small"'):
+        load_config("smal")
+    with pytest.raises(TranslatorError) as error:
+        load_config(overrides=["train.xyzzy=1"])
+    assert "mean" not in str(error.value)
 
 
 def test_overrides_are_judged_together() -> None:
