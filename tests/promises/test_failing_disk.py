@@ -192,7 +192,7 @@ def test_a_write_to_a_full_device(
         return open("/dev/full" if path.name == name and mode != "rb" else path, mode)
 
     monkeypatch.setattr(module, "open", full, raising=False)
-    assert_one_line(train(run), run, "No space left on device", "See to the disk")
+    assert_one_line(train(run), run, "No space left on device", "Check the disk")
     monkeypatch.undo()
     assert whole_steps(run) == [2]
     assert train(run).exit_code == 0
@@ -208,7 +208,7 @@ def test_a_folder_without_permission(train: Train, run: Path, whole: list[Any], 
         result = train(run)
     finally:
         (run / name).chmod(0o755)
-    assert_one_line(result, run, "Permission denied", "See to the disk")
+    assert_one_line(result, run, "Permission denied", "Check the disk")
     assert whole_steps(run) == [2]
     assert train(run).exit_code == 0
     assert outcome(run) == whole
@@ -237,7 +237,7 @@ def test_a_disk_that_fails_before_the_first_checkpoint(
 ) -> None:
     run = tmp_path / "run"
     fail(place, path, errno.ENOSPC)
-    assert_one_line(train(run), run, "No space left on device. See to the disk")
+    assert_one_line(train(run), run, "No space left on device. Check the disk")
     monkeypatch.undo()
     assert train(run).exit_code == 0
     assert outcome(run) == whole

@@ -100,7 +100,7 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
         raise TranslatorError(
-            f"{final} cannot be saved: {reason}. See to the disk; the same command then goes on "
+            f"{final} cannot be saved: {reason}. Check the disk; the same command then goes on "
             "from the last checkpoint."
         ) from None
     for folder in (steps, run):

@@ -91,6 +91,6 @@ def writing(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise TranslatorError(
-            f"{error.filename or folder} cannot be written: {error.strerror}. See to the disk; the "
+            f"{error.filename or folder} cannot be written: {error.strerror}. Check the disk; the "
             "same command goes on where it stopped."
         ) from None

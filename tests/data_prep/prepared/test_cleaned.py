@@ -280,7 +280,7 @@ def test_an_interrupted_call_goes_on(
     with pytest.raises(TranslatorError if isinstance(error, OSError) else KeyboardInterrupt) as e:
         prepare(corpus, folder)
     if isinstance(error, OSError):
-        assert "No space left. See to the disk; the same command goes on" in str(e.value)
+        assert "No space left. Check the disk; the same command goes on" in str(e.value)
     assert not is_prepared(folder)
     calls.clear()
     monkeypatch.undo()
@@ -600,7 +600,7 @@ def test_interrupted_encoding_goes_on(
         return original(*arguments)
 
     monkeypatch.setattr(encoded, point, call)
-    with pytest.raises(TranslatorError, match="No space left. See to the disk"):
+    with pytest.raises(TranslatorError, match="No space left. Check the disk"):
         encode(made, tokenizer)
     assert not list(made.folder.glob(f"ids-*/{MANIFEST}"))
     assert content(encode(made, tokenizer).folder) == whole

@@ -229,7 +229,7 @@ def test_a_full_disk_leaves_no_half_of_it(parts, change: Change, monkeypatch) ->
         raise OSError(errno.ENOSPC, "No space left")
 
     monkeypatch.setattr(cleaned.os, "replace", full)
-    with pytest.raises(TranslatorError, match="No space left. See to the disk"):
+    with pytest.raises(TranslatorError, match="No space left. Check the disk"):
         learn_tokenizer(parts, change())
     monkeypatch.undo()
     assert not list(parts[0].folder.glob("tokenizer-*"))

@@ -97,5 +97,5 @@ def test_a_full_disk_is_one_line(tmp_path: Path) -> None:
     def fail(chunk: list[str], folder: Path) -> dict[str, Any]:
         raise OSError(28, "No space left on device", str(folder))
 
-    with pytest.raises(TranslatorError, match="No space left on device. See to the disk"):
+    with pytest.raises(TranslatorError, match="No space left on device. Check the disk"):
         make(tmp_path, fail)
