@@ -1,7 +1,8 @@
 """How well two lines fit each other, by what the corpus itself shows of its words.
 
 A lexicon (ibm_model1.py) is learnt once from a sample of the corpus. Then any chunk of pairs is
-scored: how much better the words of each side explain those of the other than chance would, in nats. It is `Lexicon.score` in both directions, for words that need no learning any more.
+scored: how much better the words of each side explain those of the other than chance would, in
+nats. It is `Lexicon.score` in both directions, for words that need no learning any more.
 """
 
 import re
