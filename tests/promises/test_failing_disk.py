@@ -172,7 +172,9 @@ def test_a_write_that_the_system_cuts_short(
         result = train(run)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert_one_line(result, run / "steps" / "4", "cannot be saved: File too large", "Check the disk")
+    assert_one_line(
+        result, run / "steps" / "4", "cannot be saved: File too large", "Check the disk"
+    )
     assert whole_steps(run) == [2]
     assert train(run).exit_code == 0
     assert outcome(run) == whole
