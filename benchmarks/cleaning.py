@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 
 from data_prep.cleaning.clean import Cleaner, find_repeats, pair_keys, repaired, smallest
-from data_prep.cleaning.pair_score import Affinity
+from data_prep.cleaning.pair_score import PairScorer
 from data_prep.sources.corpus import load_corpus
 from translator.config.schema import CleanConfig
 
@@ -52,9 +52,9 @@ def main() -> None:
             mended = repaired(pairs, config)
             keys = pair_keys(mended, config)
             sample = smallest(zip(keys, mended, strict=True))
-            affinity = Affinity([pair for _, pair in sample], [key for key, _ in sample])
+            scorer = PairScorer([pair for _, pair in sample], [key for key, _ in sample])
             start = time.process_time()
-            cleaner = Cleaner(config, ("en", "de"), affinity)
+            cleaner = Cleaner(config, ("en", "de"), scorer)
             faults = cleaner.judge(repaired(pairs, config), find_repeats(keys))
             seconds, judged = seconds + time.process_time() - start, judged + len(pairs)
             chosen = set(places)

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from data_prep.cleaning.ibm_model1 import Links, Words, learn
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import N_COPY, IdPair, Tokenizer
 
@@ -32,8 +34,7 @@ def word_spans(ids: Sequence[int], tokenizer: Tokenizer) -> list[Span]:
 
 
 class WordLexicon:
-    """Which words translate each other: IBM Model 1, by expectation-maximisation over all word
-    links of a sample of the corpus at once.
+    """Which words translate each other, learnt by IBM Model 1 from a sample of the corpus.
 
     Args:
         pairs: the corpus, without tags.
@@ -45,30 +46,23 @@ class WordLexicon:
         self._tokenizer = tokenizer
         # Words as numbers by side, the same number for the same pieces.
         self._numbers: tuple[dict[Word, int], dict[Word, int]] = ({}, {})
-        # One row per possible link: where its target word stands (numbered over the corpus), and
-        # which words it links.
-        places, sources, targets = [], [], []
-        total = 0
+        rows: tuple[list[list[int]], list[list[int]]] = ([], [])
         for pair in pairs:
-            src, tgt = (
-                torch.tensor([known.setdefault(word, len(known)) for word in self._words(ids)])
-                for ids, known in zip(pair, self._numbers, strict=True)
-            )
-            places.append((total + torch.arange(len(tgt))).repeat(len(src)))
-            sources.append(src.repeat_interleave(len(tgt)))
-            targets.append(tgt.repeat(len(src)))
-            total += len(tgt)
+            for ids, known, side in zip(pair, self._numbers, rows, strict=True):
+                side.append([known.setdefault(word, len(known)) for word in self._words(ids)])
+        src, tgt = map(Words.from_rows, rows)
         n_src, self._n_tgt = map(len, self._numbers)
-        place, source = torch.cat(places), torch.cat(sources)
-        kinds, link = torch.unique(source * self._n_tgt + torch.cat(targets), return_inverse=True)
+        links = Links(src, tgt)
+        link_words = src.flat[links.s] * self._n_tgt + tgt.flat[links.t]
+        kinds, key = torch.unique(link_words, return_inverse=True)
         source_of_kind = kinds // max(self._n_tgt, 1)
-        probability = torch.ones(len(kinds))  # t(target word | source word)
-        for _ in range(rounds):
-            weight = probability[link]
-            posterior = weight / torch.zeros(total).index_add_(0, place, weight)[place]
-            counts = torch.zeros(len(kinds)).index_add_(0, link, posterior)
+
+        def normalise(counts: Tensor) -> Tensor:
             totals = torch.zeros(n_src).index_add_(0, source_of_kind, counts)
-            probability = counts / totals[source_of_kind]
+            return counts / totals[source_of_kind]
+
+        every_link = [(links, key, torch.zeros(len(tgt.flat)))]
+        _, _, probability = learn(lambda: every_link, torch.ones(len(kinds)), normalise, rounds)
         likely = probability > RARE
         self._probability = dict(
             zip(kinds[likely].tolist(), probability[likely].tolist(), strict=True)

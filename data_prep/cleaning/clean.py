@@ -4,7 +4,7 @@ In memory `clean` does it all. For a corpus that is bigger than memory the same 
 on any number of processes:
 
 1. `pair_keys` of each chunk; `find_repeats` says from all of them which pairs stand there again.
-2. `smallest` keeps a sample of the pairs, from which an `Affinity` is learnt.
+2. `smallest` keeps a sample of the pairs, from which an `PairScorer` is learnt.
 3. A `Cleaner` judges chunk after chunk; the reports are merged.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from data_prep.cleaning.contamination import HeldOut
-from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, Affinity
+from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, PairScorer
 from data_prep.cleaning.rules import RULES, Languages, find_fault, pair_key, repair
 from translator.config.schema import CleanConfig
 from translator.text.lines import TextPair
@@ -144,7 +144,7 @@ class Cleaner:
     Args:
         config: the thresholds.
         languages: of source and target.
-        affinity: without one, alignment is not judged.
+        scorer: without one, alignment is not judged.
         held_out: without it, contamination is not judged.
         seed: of the samples in the report.
     """
@@ -153,12 +153,12 @@ class Cleaner:
         self,
         config: CleanConfig,
         languages: Languages,
-        affinity: Affinity | None = None,
+        scorer: PairScorer | None = None,
         held_out: HeldOut | None = None,
         seed: int = 1,
     ):
         self.config, self.languages, self.seed = config, languages, seed
-        self.affinity = affinity if config.alignment else None
+        self.scorer = scorer if config.alignment else None
         self.held_out = held_out if config.contamination else None
 
     def judge(self, pairs: Sequence[TextPair], again: Sequence[bool] = ()) -> list[str | None]:
@@ -176,10 +176,10 @@ class Cleaner:
             for row, pair in enumerate(pairs):
                 if not faults[row] and self.held_out.holds(pair):
                     faults[row] = CONTAMINATED
-        if self.affinity:
+        if self.scorer:
             near = self.config.duplicates == "near"
             keys = [pair_key(src, tgt, near) for src, tgt in pairs]
-            bad = self.affinity.misaligned(pairs, keys, self.config.alignment)
+            bad = self.scorer.misaligned(pairs, keys, self.config.alignment)
             for row, is_bad in enumerate(bad):
                 if is_bad:
                     faults[row] = faults[row] or MISALIGNED
@@ -225,12 +225,12 @@ def clean(
     mended = repaired(pairs, config)
     keys = pair_keys(mended, config)
     sample = smallest(zip(keys, mended, strict=True)) if config.alignment else []
-    affinity = None
+    scorer = None
     notes = []
     if len(sample) >= ENOUGH:
-        affinity = Affinity([pair for _, pair in sample], [key for key, _ in sample])
+        scorer = PairScorer([pair for _, pair in sample], [key for key, _ in sample])
     elif config.alignment:
         notes = [f"{len(sample):,} pairs are too few to see whether the lines belong together."]
-    kept, report = Cleaner(config, (src, tgt), affinity, held_out, seed)(pairs, find_repeats(keys))
+    kept, report = Cleaner(config, (src, tgt), scorer, held_out, seed)(pairs, find_repeats(keys))
     report.notes = notes
     return kept, report

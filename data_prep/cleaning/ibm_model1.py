@@ -1,202 +1,270 @@
-"""A small translation lexicon, learnt from pairs of lines by IBM model 1."""
+"""Which words translate each other, learnt from parallel lines by IBM Model 1 (Brown et al. 1993).
+
+`learn` is the model itself; copy placeholders (data_prep/augmentation) use it on words of pieces.
+`Lexicon` is a small dictionary of the most frequent words, which scores how well two lines fit.
+A counts the words of all source lines, B those of all target lines, N the pairs of lines.
+"""
 
 import itertools
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from translator.text.lines import TextPair
 
-PER_LINE = 16  # words of a line that are looked at, the rarest
-STEM = 5  # letters of a word that count: inflection would scatter what little there is
-MAX_WORDS = 4000  # the most frequent words of a side, whose links are learnt
+PER_LINE = 16  # words used of each line, the rarest ones
+STEM = 5  # letters used of each word: inflection would scatter the little evidence there is
+MAX_WORDS = 4000  # the most frequent words of a side, whose translations are learnt
+NEW_WORDS = 4  # numbers for words that a pair has on both sides and the lexicon does not know
 CHUNK = 2_000_000  # word links in memory at a time
 
-# Of the score. A word that nothing explains costs log(FLOOR), no more, so that free translations
-# are not punished; equal words (names, numbers) speak for a pair even when they were never seen.
+# A target word that nothing explains costs log(FLOOR) and no more, so that free translations are
+# not punished; equal words (names, numbers) support a pair even if they were never seen.
 FLOOR, PRIOR, SAME = 0.4, 1.0, 0.05
 
-WORD = re.compile(r"\w+")
+WORD = re.compile(rf"(\w{{1,{STEM}}})\w*")
 
 
+@dataclass(frozen=True)
 class Words:
-    """The words of the lines of one side, as numbers, all in one row.
+    """The words of N lines as numbers, line after line."""
 
-    `flat[starts[i] : starts[i] + counts[i]]` are the words of line i, each once.
-    """
-
-    def __init__(self, rows: Sequence[Sequence[int]]):
-        self.counts = torch.tensor([len(row) for row in rows])
-        self.starts = self.counts.cumsum(0) - self.counts
-        self.flat = torch.tensor([number for row in rows for number in row], dtype=torch.long)
+    flat: Tensor  # (A,)
+    counts: Tensor  # (N,), words of each line
 
     @classmethod
-    def of_sides(
-        cls, pairs: Sequence[TextPair], numbers: dict[str, int] | None = None
-    ) -> tuple["Words", "Words", int]:
-        """Both sides, equal words with equal numbers, and how many numbers there are.
-
-        Left out is what cannot tell anything: words that stand but once in all, and of long lines
-        the most frequent words.
-
-        Args:
-            pairs: their lines.
-            numbers: gets the number of every word.
-        """
-        numbers = {} if numbers is None else numbers
-        sides = [
-            [
-                {numbers.setdefault(w[:STEM], len(numbers)) for w in WORD.findall(line.casefold())}
-                for line in lines
-            ]
-            for lines in zip(*pairs, strict=True)
-        ]
-        in_lines = [Counter(number for row in side for number in row) for side in sides]
-        total = in_lines[0] + in_lines[1]
-        src, tgt = (
-            cls(
-                [
-                    sorted((n for n in row if total[n] > 1), key=lambda n: (count[n], n))[:PER_LINE]
-                    for row in side
-                ]
-            )
-            for side, count in zip(sides, in_lines, strict=True)
-        )
-        return src, tgt, max(len(numbers), 1)
+    def from_rows(cls, rows: Sequence[Sequence[int]]) -> "Words":
+        flat = torch.tensor(list(itertools.chain.from_iterable(rows)), dtype=torch.long)
+        return cls(flat, torch.tensor(list(map(len, rows)), dtype=torch.long))
 
     def __len__(self) -> int:
         return len(self.counts)
 
-    def rank(self, n_words: int) -> Tensor:
-        """`(n_words,)`: 1, 2, ... for the most frequent words of this side, 0 for all others."""
-        counts = torch.bincount(self.flat, minlength=n_words)
-        order = counts.argsort(descending=True, stable=True)[:MAX_WORDS]
-        order = order[counts[order] > 1]
-        rank = torch.zeros(n_words, dtype=torch.long)
-        rank[order] = torch.arange(1, len(order) + 1)
-        return rank
+    @cached_property
+    def starts(self) -> Tensor:
+        """`(N,)`, where each line begins in `flat`."""
+        return self.counts.cumsum(0) - self.counts
 
-    def of(self, lines: Tensor) -> tuple[Tensor, Tensor]:
-        """The words of some lines, one behind the other, and the place in `lines` of each."""
+    @cached_property
+    def line(self) -> Tensor:
+        """`(A,)`, the line of each word."""
+        return torch.repeat_interleave(torch.arange(len(self)), self.counts)
+
+    def select(self, lines: Tensor) -> "Words":
+        """Some of the lines, in the given order."""
         counts = self.counts[lines]
-        row = torch.repeat_interleave(torch.arange(len(lines)), counts)
-        first = self.starts[lines] - (counts.cumsum(0) - counts)
-        return self.flat[first[row] + torch.arange(len(row))], row
-
-    def bags(self, lines: Tensor) -> tuple[Tensor, Tensor]:
-        """Lines as rows of zeros and ones `(lines, words)`, and the words `(words,)`."""
-        words, row = self.of(lines)
-        words, column = torch.unique(words, return_inverse=True)
-        bags = torch.zeros(len(lines), len(words))
-        bags[row, column] = 1
-        return bags, words
+        shift = self.starts[lines] - (counts.cumsum(0) - counts)
+        places = torch.arange(int(counts.sum())) + torch.repeat_interleave(shift, counts)
+        return Words(self.flat[places], counts)
 
 
-@dataclass(frozen=True)
-class _Links:
-    """All word links of some pairs. A and B count the words of all source and target lines."""
+def number_words(pairs: Sequence[TextPair]) -> tuple[Words, Words, dict[str, int]]:
+    """The words of both sides, the same word with the same number, and the numbers of the words.
 
-    src: Tensor  # (A,), words
-    tgt: Tensor  # (B,), words
-    src_pair: Tensor  # (A,), the pair that each word belongs to
-    tgt_pair: Tensor  # (B,)
-    s: Tensor  # (links,), places in `src`
-    t: Tensor  # (links,), places in `tgt`
-    key: Tensor  # (links,), places in the lexicon's table
+    Words that occur once in all are left out, and the most frequent words of long lines.
+    """
+    numbers: dict[str, int] = {}
+    sides = [
+        [
+            list({numbers.setdefault(w, len(numbers)): 0 for w in WORD.findall(line.casefold())})
+            for line in lines
+        ]
+        for lines in zip(*pairs, strict=True)
+    ]
+    frequencies = [Counter(itertools.chain.from_iterable(side)) for side in sides]
+    total = frequencies[0] + frequencies[1]
+    src, tgt = (
+        Words.from_rows(
+            [
+                sorted((n for n in row if total[n] > 1), key=lambda n: (frequency[n], n))[:PER_LINE]
+                for row in side
+            ]
+        )
+        for side, frequency in zip(sides, frequencies, strict=True)
+    )
+    return src, tgt, numbers
+
+
+class Links:
+    """All links between a source word and a target word of the same pair of lines.
+
+    Attributes:
+        s: `(links,)`, places in `src.flat`.
+        t: `(links,)`, places in `tgt.flat`.
+    """
+
+    def __init__(self, src: Words, tgt: Words):
+        width = tgt.counts[src.line]  # links of each source word
+        self.s = torch.repeat_interleave(torch.arange(len(src.flat)), width)
+        first = tgt.starts[src.line] - (width.cumsum(0) - width)
+        self.t = first[self.s] + torch.arange(len(self.s))
+
+    def posterior(self, weight: Tensor, background: Tensor) -> Tensor:
+        """Shares each target word among the words of its source line, and none of them.
+
+        Args:
+            weight: `(links,)`, t(target word | source word).
+            background: `(B,)`, the weight of no source word.
+        """
+        return weight / background.index_add(0, self.t, weight)[self.t]
+
+
+# Some links, their places in the table, and the background of their target words.
+Part = tuple[Links, Tensor, Tensor]
+
+
+def learn(
+    parts: Callable[[], Iterable[Part]],
+    table: Tensor,
+    normalise: Callable[[Tensor], Tensor],
+    rounds: int,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Expectation-maximisation over all links.
+
+    Args:
+        parts: gives all links, part by part.
+        table: `(K,)`, t(target word | source word) to start from.
+        normalise: `(K,)` expected counts -> the next table.
+        rounds: of expectation and maximisation.
+
+    Returns:
+        The table before the last round, the counts of the last round, and their table.
+    """
+    for _ in range(rounds):
+        previous, counts = table, torch.zeros_like(table)
+        for links, key, background in parts():
+            counts.index_add_(0, key, links.posterior(table[key], background))
+        table = normalise(counts)
+    return previous, counts, table
+
+
+def _parts(src: Words, tgt: Words) -> list[Tensor]:
+    """The numbers of all lines, in parts with about CHUNK links each."""
+    part = (src.counts * tgt.counts).cumsum(0) // CHUNK
+    edges = (1 + part.diff().nonzero().flatten()).tolist()
+    return [torch.arange(a, b) for a, b in itertools.pairwise([0, *edges, len(src)])]
 
 
 class Lexicon:
-    """IBM Model 1 from the pairs (source line `i[n]`, target line `j[n]`)."""
+    """What the frequent words of a corpus mean, and how well lines fit each other.
+
+    Args:
+        src, tgt: the words of all lines, see `number_words`.
+        n_words: how many numbers they have; `NEW_WORDS` more are reserved.
+        i, j: the pairs to learn from: source line `i[n]`, target line `j[n]`.
+        rounds: of expectation-maximisation.
+    """
 
     def __init__(self, src: Words, tgt: Words, n_words: int, i: Tensor, j: Tensor, rounds: int = 4):
-        self.src, self.tgt = src, tgt
-        self.rows, self.columns = src.rank(n_words), tgt.rank(n_words)  # of the table below
+        n_numbers = n_words + NEW_WORDS
+        self.seen = [torch.bincount(side.flat, minlength=n_numbers) for side in (src, tgt)]
+        self.rows, self.columns = map(_rank, self.seen)  # of the table
         self.width = int(self.columns.max()) + 1
-        seen = torch.bincount(tgt.flat, minlength=n_words)
-        self.share = (seen / seen.sum().clamp(min=1)).float().clamp(min=1e-9)  # p(target word)
-        in_src = torch.bincount(src.flat, minlength=n_words) > 0
-        self.telling = ((seen > 2) | in_src).float()  # a word this rare explains nothing
-        size = (int(self.rows.max()) + 1) * self.width
-        self.counts = torch.ones(size)
-        for _ in range(rounds):
-            # t(target word | source word), from which the posteriors are that make the counts:
-            # `score` needs the very same ones, so the last counts make no further table.
-            counts = self.counts.view(-1, self.width)
-            self.table = (counts / counts.sum(1, keepdim=True).clamp(min=1e-9)).flatten()
-            self.counts = torch.zeros(size)
-            for part in self._parts(i, j):
-                links = self._links(i[part], j[part])
-                self.counts.index_add_(0, links.key, self._posterior(links))
-            counts = self.counts.view(-1, self.width)
-            counts[0], counts[:, 0] = 0, 0  # the rare words
-        self.totals = counts.sum(1)
+        n_tgt = max(len(tgt.flat), 1)
+        self.share = self.seen[1].clamp(min=1) / n_tgt  # p(target word)
+        # A word this rare, and not even a name, says nothing.
+        in_src, in_tgt = (seen > 0 for seen in self.seen)
+        self.telling = [(self.seen[0] > 2) | in_tgt, (self.seen[1] > 2) | in_src]
+        for telling in self.telling:
+            telling[n_words:] = True
+        n_rows = int(self.rows.max()) + 1
+        pairs = src.select(i), tgt.select(j)
+        self.table, self.counts, _ = learn(
+            lambda: (self._part(*(side.select(part) for side in pairs)) for part in _parts(*pairs)),
+            torch.full((n_rows * self.width,), 1 / self.width),
+            self._normalise,
+            rounds,
+        )
+        self.totals = self.counts.view(-1, self.width).sum(1)
 
-    def _parts(self, i: Tensor, j: Tensor) -> list[slice]:
-        """Pairs in parts with about CHUNK word links each."""
-        number = (self.src.counts[i] * self.tgt.counts[j]).cumsum(0) // CHUNK
-        edges = (1 + number.diff().nonzero().flatten()).tolist()
-        return [slice(a, b) for a, b in itertools.pairwise([0, *edges, len(i)])]
+    def _key(self, src: Words, tgt: Words, links: Links) -> Tensor:
+        return (self.rows[src.flat] * self.width)[links.s] + self.columns[tgt.flat][links.t]
 
-    def _links(self, i: Tensor, j: Tensor) -> _Links:
-        (src, src_pair), (tgt, tgt_pair) = self.src.of(i), self.tgt.of(j)
-        counts = self.tgt.counts[j]
-        width = counts[src_pair]  # links of each source word
-        s = torch.repeat_interleave(torch.arange(len(src)), width)
-        first = (counts.cumsum(0) - counts)[src_pair] - (width.cumsum(0) - width)
-        t = first[s] + torch.arange(len(s))
-        key = (self.rows[src] * self.width)[s] + self.columns[tgt][t]
-        return _Links(src, tgt, src_pair, tgt_pair, s, t, key)
+    def _part(self, src: Words, tgt: Words) -> Part:
+        links = Links(src, tgt)
+        return links, self._key(src, tgt, links), self.share[tgt.flat]
 
-    def _posterior(self, links: _Links) -> Tensor:
-        """Each target word shared out among the words of its source line and none of them."""
-        weight = self.table[links.key]
-        total = self.share[links.tgt].index_add(0, links.t, weight)
-        return weight / total[links.t]
+    def _normalise(self, counts: Tensor) -> Tensor:
+        table = counts.view(-1, self.width)
+        table[0], table[:, 0] = 0, 0  # the rare words
+        return (table / table.sum(1, keepdim=True).clamp(min=1e-9)).flatten()
 
-    def score(self, i: Tensor, j: Tensor, own: bool = False) -> Tensor:
-        """`(N,)`, in nats; `own`: the lexicon was learnt from these very pairs."""
-        parts = self._parts(i, j)
-        return torch.cat([self._score(i[part], j[part], own) for part in parts])
+    def score(self, src: Words, tgt: Words, own: bool = False) -> Tensor:
+        """How much better than chance lines explain each other: line n of `src` that of `tgt`.
 
-    def _score(self, i: Tensor, j: Tensor, own: bool) -> Tensor:
-        links = self._links(i, j)
+        Args:
+            src, tgt: words by their numbers here.
+            own: whether these very pairs were learnt from; then what each says for itself is
+                taken out again.
+
+        Returns:
+            `(2, N)`, nats of the target words given the source words, and the other way round.
+        """
+        parts = _parts(src, tgt)
+        return torch.cat([self._score(src.select(p), tgt.select(p), own) for p in parts], 1)
+
+    def _score(self, src: Words, tgt: Words, own: bool) -> Tensor:
+        links, key, share = self._part(src, tgt)
         s, t = links.s, links.t
-        counts, totals = self.counts[links.key], self.totals[self.rows[links.src]]
+        counts, totals = self.counts[key].float(), self.totals[self.rows[src.flat]]
         if own:
-            known = (self.rows[links.src] > 0)[s] & (self.columns[links.tgt] > 0)[t]
-            posterior = self._posterior(links) * known
+            known = (self.rows[src.flat] > 0)[s] & (self.columns[tgt.flat] > 0)[t]
+            posterior = links.posterior(self.table[key], share) * known
             counts = (counts - posterior).clamp(min=0)
             totals = totals.index_add(0, s, posterior, alpha=-1).clamp(min=0)
-        same = links.src[s] == links.tgt[t]
-        ratio = self._ratio(counts, totals[s], same, self.share[links.tgt][t])
-        mean = torch.zeros(len(links.tgt)).index_add(0, t, ratio)
-        gain = self._gain(mean / self.src.counts[i].clamp(min=1)[links.tgt_pair])
-        gain = gain * (self.telling[links.tgt] * (self.src.counts[i] > 0)[links.tgt_pair])
-        return torch.zeros(len(i)).index_add(0, links.tgt_pair, gain)
+        ratio = _ratio(counts, totals[s], src.flat[s] == tgt.flat[t], share[t])
+        scores = []
+        for side, other, place, telling in (
+            (tgt, src, t, self.telling[1]),
+            (src, tgt, s, self.telling[0]),
+        ):
+            mean = torch.zeros(len(side.flat)).index_add(0, place, ratio)
+            mean = mean / other.counts.clamp(min=1)[side.line]
+            gain = _gain(mean) * (telling[side.flat] & (other.counts > 0)[side.line])
+            scores.append(torch.zeros(len(side)).index_add(0, side.line, gain))
+        return torch.stack(scores)
 
-    @staticmethod
-    def _ratio(counts: Tensor, totals: Tensor, same: Tensor, share: Tensor) -> Tensor:
-        """t(target word | source word) / p(target word), smoothed."""
-        prior = PRIOR * (1 - SAME + SAME * same / share)
-        return (counts / share + prior) / (totals + PRIOR)
-
-    @staticmethod
-    def _gain(mean: Tensor) -> Tensor:
-        return torch.log(FLOOR + (1 - FLOOR) * mean)
-
-    def score_all(self, i: Tensor, j: Tensor) -> Tensor:
-        """Every source line of `i` with every target line of `j`: `(len(i), len(j))`."""
-        (src_bags, src_words), (tgt_bags, tgt_words) = self.src.bags(i), self.tgt.bags(j)
+    def score_all(self, src: Words, tgt: Words) -> Tensor:
+        """Every source line with every target line: `(len(src), len(tgt))`, as `score(...)[0]`."""
+        (src_bags, src_words), (tgt_bags, tgt_words) = map(_bags, (src, tgt))
         row, column = self.rows[src_words], self.columns[tgt_words]
-        ratio = self._ratio(
+        ratio = _ratio(
             self.counts.view(-1, self.width)[row][:, column],
             self.totals[row][:, None],
             src_words[:, None] == tgt_words,
             self.share[tgt_words],
         )
         mean = src_bags @ ratio / src_bags.sum(1, keepdim=True).clamp(min=1)
-        return (self._gain(mean) * self.telling[tgt_words]) @ tgt_bags.T
+        return (_gain(mean) * self.telling[1][tgt_words]) @ tgt_bags.T
+
+
+def _rank(seen: Tensor) -> Tensor:
+    """`(n_numbers,)`: 1, 2, ... for the most frequent words of a side, 0 for all others."""
+    order = seen.argsort(descending=True, stable=True)[:MAX_WORDS]
+    order = order[seen[order] > 1]
+    rank = torch.zeros(len(seen), dtype=torch.long)
+    rank[order] = torch.arange(1, len(order) + 1)
+    return rank
+
+
+def _bags(side: Words) -> tuple[Tensor, Tensor]:
+    """Lines as rows of zeros and ones `(lines, words)`, and the words `(words,)`."""
+    words, column = torch.unique(side.flat, return_inverse=True)
+    bags = torch.zeros(len(side), len(words))
+    bags[side.line, column] = 1
+    return bags, words
+
+
+def _ratio(counts: Tensor, totals: Tensor, same: Tensor, share: Tensor) -> Tensor:
+    """t(target word | source word) / p(target word), smoothed."""
+    prior = PRIOR * (1 - SAME + SAME * same / share)
+    return (counts / share + prior) / (totals + PRIOR)
+
+
+def _gain(mean: Tensor) -> Tensor:
+    return torch.log(FLOOR + (1 - FLOOR) * mean)

@@ -7,13 +7,14 @@ without the pair's own vote, for it would always speak for itself. Pairs that be
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from data_prep.cleaning.ibm_model1 import Lexicon, Words
+from data_prep.cleaning.ibm_model1 import Lexicon, Words, number_words
 from translator.text.lines import TextPair
 
 LIMIT = 30_000  # lines that are looked at; of a larger corpus, blocks spread over all of it
@@ -36,6 +37,10 @@ NEIGHBOUR_GAIN = 14.0
 MOST_UNSEEN = 30.0  # times that a found one may stand for others: chance finds would grow as much
 # A pair that scores less has nothing in common: 0 to 4 % of clean pairs, 39 % to 92 % of shuffled.
 RELATED = 2.0
+
+
+# (source lines, target lines) -> scores
+Score = Callable[[Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,7 @@ class Alignment:
 def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
     """Which lines belong together, for a corpus of some hundred pairs or more."""
     lines = sampled_lines(len(pairs))
-    src, tgt, n_words = Words.of_sides([pairs[n] for n in lines])
+    src, tgt, numbers = number_words([pairs[n] for n in lines])
     n, every = len(lines), torch.arange(len(lines))
 
     def shifted(offset: int | Tensor, of: Tensor = every) -> tuple[Tensor, Tensor]:
@@ -76,21 +81,23 @@ def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
 
     def quality(offset: int) -> float:
         i, j = shifted(offset, some)
-        return float(Lexicon(src, tgt, n_words, i, j, 2).score(i, j, own=True).mean())
+        lexicon = Lexicon(src, tgt, len(numbers), i, j, 2)
+        return float(_score(lexicon, src, tgt, i, j, own=True).mean())
 
     # Source line n belongs to target line n + belongs[n].
     belongs = torch.full((n,), max(offsets, key=quality))
     learn = torch.arange(0, n, -(-n // LEARN))
     for attempt in (1, 2):
         i, j = shifted(belongs[learn], learn)
-        lexicon = Lexicon(src, tgt, n_words, i, j)
+        lexicon = Lexicon(src, tgt, len(numbers), i, j)
+        score_lines = partial(_score, lexicon, src, tgt)
         learnt = torch.zeros(n, dtype=torch.bool).index_fill(0, i, True)
         scores = torch.zeros(len(offsets), n)
         for k, offset in enumerate(offsets):
             i, j = shifted(offset)
             own = learnt[i] & (belongs[i] == offset)
-            scores[k, i[own]] = lexicon.score(i[own], j[own], own=True)
-            scores[k, i[~own]] = lexicon.score(i[~own], j[~own])
+            scores[k, i[own]] = score_lines(i[own], j[own], own=True)
+            scores[k, i[~own]] = score_lines(i[~own], j[~own])
         path = torch.tensor(_best_path(scores.clamp(-CAP, CAP).T.tolist()))
         belongs = torch.tensor(offsets)[path]
         if attempt == 1:
@@ -101,8 +108,10 @@ def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
             offsets = sorted(set(belongs.tolist()))
     score = scores[path, every]
     i, j = shifted(belongs)
-    neighbours = _exchanged_neighbours(lexicon, score, i, j)
-    others = _exchanged_anywhere(lexicon, score, i, j, neighbours)
+    neighbours = _exchanged_neighbours(score_lines, i, j)
+    others = _exchanged_anywhere(
+        lambda i, j: lexicon.score_all(src.select(i), tgt.select(j)), score, i, j, neighbours
+    )
     # Whose partner is in no block cannot be found, those with one stand for them.
     unseen = min(len(pairs) / n, MOST_UNSEEN)
     exchanged = neighbours | others
@@ -114,6 +123,13 @@ def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
         exchanged_share=min((len(neighbours) + len(others) * unseen) / n, 1.0),
         unrelated=[lines[a] for a in unrelated],
     )
+
+
+def _score(
+    lexicon: Lexicon, src: Words, tgt: Words, i: Tensor, j: Tensor, own: bool = False
+) -> Tensor:
+    """`(len(i),)`, how well source line `i[n]` explains target line `j[n]`."""
+    return lexicon.score(src.select(i), tgt.select(j), own)[0]
 
 
 def sampled_lines(n: int) -> list[int]:
@@ -163,12 +179,12 @@ def _stretches(offsets: list[int], lines: list[int], n: int) -> list[Stretch]:
     ]
 
 
-def _exchanged_neighbours(lexicon: Lexicon, score: Tensor, i: Tensor, j: Tensor) -> dict[int, int]:
+def _exchanged_neighbours(score: Score, i: Tensor, j: Tensor) -> dict[int, int]:
     """Neighbours that fit each other's target line much better than their own."""
     beside = (i.diff() == 1) & (j.diff() == 1)
-    across = lexicon.score(i[:-1], j[1:]) + lexicon.score(i[1:], j[:-1])
+    across = score(i[:-1], j[1:]) + score(i[1:], j[:-1])
     # All four with the votes of all pairs: neighbours that are alike have each other's.
-    straight = lexicon.score(i, j)
+    straight = score(i, j)
     gain = across - straight[:-1] - straight[1:]
     found: dict[int, int] = {}
     for k in (beside & (gain > NEIGHBOUR_GAIN) & (across > 2 * FITS)).nonzero().flatten().tolist():
@@ -177,7 +193,7 @@ def _exchanged_neighbours(lexicon: Lexicon, score: Tensor, i: Tensor, j: Tensor)
 
 
 def _exchanged_anywhere(
-    lexicon: Lexicon, score: Tensor, i: Tensor, j: Tensor, known: dict[int, int]
+    score_all: Score, score: Tensor, i: Tensor, j: Tensor, known: dict[int, int]
 ) -> dict[int, int]:
     """Of the lines that fit their own badly, those that are each other's best partner."""
     own = score[i]
@@ -186,7 +202,7 @@ def _exchanged_anywhere(
     if len(worst) < 2:
         return {}
     i, j, own = i[worst], j[worst], own[worst]
-    scores = lexicon.score_all(i, j)
+    scores = score_all(i, j)
     value, best = scores.max(1)
     here = torch.arange(len(i))
     mutual = scores.argmax(0)[best] == here

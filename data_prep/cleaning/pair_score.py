@@ -1,17 +1,15 @@
-"""How well two lines fit each other, by what the corpus itself shows of its words.
+"""How well the two lines of a pair fit each other, judged by the words of the corpus itself.
 
 A lexicon (ibm_model1.py) is learnt once from a sample of the corpus. Then any chunk of pairs is
-scored: how much better the words of each side explain those of the other than chance would, in
-nats. It is `Lexicon.score` in both directions, for words that need no learning any more.
+scored: how much better than chance the words of each side explain those of the other, in nats.
 """
 
-import re
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from data_prep.cleaning.ibm_model1 import FLOOR, PER_LINE, PRIOR, SAME, STEM, Lexicon, Words
+from data_prep.cleaning.ibm_model1 import NEW_WORDS, PER_LINE, WORD, Lexicon, Words, number_words
 from translator.text.lines import TextPair
 
 SAMPLE = 100_000  # pairs that are learnt from
@@ -19,65 +17,48 @@ ENOUGH = 500  # fewer say too little
 # What so few words of a pair say is chance; see `CleanConfig.alignment`.
 FREE_WORDS = 5
 # A side that is late by some lines: the source fits a neighbour's target by so many nats better
-# than its own, which it fits badly: less than so many times what is asked of a pair.
+# than its own, which it fits badly: less than so many times what is required of a pair.
 OFFSETS = (-1, 1, -2, 2, -3, 3)
 BETTER, BADLY = 10.0, 3.0
-PART = 500  # pairs in work at a time
-LONGEST = 2000  # characters of a line that are looked at
-
-_STEM = re.compile(rf"(\w{{1,{STEM}}})\w*")
-_NAMES = 4  # words of a pair that stand on both sides but not in the sample: mostly names
-_NOTHING = [0] * PER_LINE
+LONGEST = 2000  # characters of a line that are used
 
 
 class _Side:
-    """What is known of the words of one side, by their numbers here.
+    """The words of one side, ranked: first `NEW_WORDS` new ones, then the rarest known ones."""
 
-    0 is no word, 1 to `_NAMES` are words that the sample does not have, then come those of the
-    sample, the rarest first.
-    """
-
-    def __init__(self, stems: dict[str, int], words: Words, place: Tensor, lexicon: Lexicon):
-        seen, elsewhere = (
-            torch.bincount(side.flat, minlength=len(lexicon.share))
-            for side in (words, lexicon.tgt if words is lexicon.src else lexicon.src)
-        )
+    def __init__(self, numbers: dict[str, int], seen: Tensor):
         order = seen.argsort(stable=True)
         order = order[seen[order] > 0]
-        unknown = torch.zeros(1 + _NAMES, dtype=torch.long)
-        self.word = torch.cat([-torch.arange(1 + _NAMES), order])  # the same on the other side
-        self.place = torch.cat([unknown, place[order]])  # in the lexicon's table
-        rarest = torch.full((1 + _NAMES,), 1 / max(len(lexicon.tgt.flat), 1))
-        self.share = torch.cat([rarest, lexicon.share[order]])
-        telling = (seen > 2) | (elsewhere > 0)
-        self.telling = torch.cat([unknown > 0, telling[order]])
-        self.telling[1 : 1 + _NAMES] = True
-        number = torch.zeros(len(seen), dtype=torch.long)
-        number[order] = torch.arange(len(order)) + 1 + _NAMES
-        numbers = number.tolist()
-        self.numbers = {stem: numbers[n] for stem, n in stems.items() if numbers[n]}
+        new = torch.arange(len(numbers), len(numbers) + NEW_WORDS)
+        self.number = torch.cat([new, order])  # of each rank, in the lexicon
+        ranks = torch.full((len(seen),), -1)
+        ranks[order] = torch.arange(len(order)) + NEW_WORDS
+        rank_of = ranks.tolist()
+        self.rank = {word: rank_of[n] for word, n in numbers.items() if rank_of[n] >= 0}
+
+    def words(self, rows: Sequence[set[int]]) -> Words:
+        """The rarest words of each line, given by their ranks."""
+        ranks = Words.from_rows([sorted(row)[:PER_LINE] for row in rows])
+        return Words(self.number[ranks.flat], ranks.counts)
 
 
-class Affinity:
-    """Scores pairs.
+class PairScorer:
+    """Finds pairs that do not translate each other.
 
     Args:
         pairs: what is learnt from, a sample of the corpus.
-        keys: one of each of these pairs. What they score is kept, for none may vote about itself.
+        keys: one for each of these pairs. Their scores are stored: no pair may vote for itself.
     """
 
     def __init__(self, pairs: Sequence[TextPair], keys: Sequence[int]):
-        stems: dict[str, int] = {}
-        src, tgt, n_words = Words.of_sides(pairs, stems)
+        src, tgt, numbers = number_words(pairs)
         every = torch.arange(len(pairs))
-        lexicon = Lexicon(src, tgt, n_words, every, every)
-        self.src = _Side(stems, src, lexicon.rows, lexicon)
-        self.tgt = _Side(stems, tgt, lexicon.columns, lexicon)
-        table = lexicon.table.view(-1, lexicon.width)
-        self.counts, self.totals = lexicon.counts.view(-1, lexicon.width), lexicon.totals
-        score, _ = self._score(*self._rows(pairs), table)
-        self.known = dict(zip(keys, score.tolist(), strict=True))
-        self.counts = self.counts.bfloat16()  # half the memory of every process
+        self.lexicon = Lexicon(src, tgt, len(numbers), every, every)
+        self.src, self.tgt = (_Side(numbers, seen) for seen in self.lexicon.seen)
+        scores = self.lexicon.score(*self._words(pairs), own=True).sum(0)
+        self.known = dict(zip(keys, scores.tolist(), strict=True))
+        self.lexicon.counts = self.lexicon.counts.bfloat16()  # half the memory of every process
+        del self.lexicon.table
 
     def misaligned(
         self, pairs: Sequence[TextPair], keys: Sequence[int], least: float
@@ -86,82 +67,48 @@ class Affinity:
 
         Args:
             pairs: a chunk of the corpus; a shift is not seen in the three lines at its ends.
-            keys: as they were given for the sample.
-            least: nats that each word but `FREE_WORDS` of a sound pair is worth.
+            keys: as for the sample.
+            least: nats that each word of a sound pair is worth, but for `FREE_WORDS`.
         """
         if not pairs:
             return []
-        src, tgt = self._rows(pairs)
-        score, n_words = self._score(src, tgt)
+        src, tgt = self._words(pairs)
+        score = self.lexicon.score(src, tgt).sum(0)
         for row, key in enumerate(keys):
             if key in self.known:
                 score[row] = self.known[key]
-        asked = least * (n_words - FREE_WORDS).clamp(min=0)
-        bad = score < asked
-        doubtful = ((score < BADLY * asked) & ~bad).nonzero().flatten()
+        required = least * (src.counts + tgt.counts - FREE_WORDS).clamp(min=0)
+        bad = score < required
+        doubtful = ((score < BADLY * required) & ~bad).nonzero().flatten()
+        # New words are numbered within their own pair, so they say nothing about another one.
+        known = src.flat < len(self.lexicon.rows) - NEW_WORDS
+        counts = torch.zeros_like(src.counts).index_add(0, src.line, known.long())
+        src = Words(src.flat[known], counts)
         for offset in OFFSETS:
             there = doubtful[(doubtful + offset >= 0) & (doubtful + offset < len(pairs))]
-            known = src[there] * (src[there] > _NAMES)  # names are numbered within their own pair
-            other, _ = self._score(known, tgt[there + offset])
+            other = self.lexicon.score(src.select(there), tgt.select(there + offset)).sum(0)
             bad[there] |= other > score[there] + BETTER
         return [bool(value) for value in bad.tolist()]
 
-    def _rows(self, pairs: Sequence[TextPair]) -> tuple[Tensor, Tensor]:
-        """The rarest words of both sides, each once: `(N, PER_LINE)`, 0 where there is none."""
-        src_number, tgt_number = self.src.numbers.get, self.tgt.numbers.get
-        sides: tuple[list[list[int]], list[list[int]]] = ([], [])
+    def _words(self, pairs: Sequence[TextPair]) -> tuple[Words, Words]:
+        """The rarest words of both sides, each once."""
+        src_rank, tgt_rank = self.src.rank.get, self.tgt.rank.get
+        src_rows: list[set[int]] = []
+        tgt_rows: list[set[int]] = []
         for src, tgt in pairs:
-            src_stems = set(_STEM.findall(src[:LONGEST].casefold()))
-            tgt_stems = set(_STEM.findall(tgt[:LONGEST].casefold()))
-            src_row = {n for n in map(src_number, src_stems) if n}
-            tgt_row = {n for n in map(tgt_number, tgt_stems) if n}
-            names = 0
-            for stem in src_stems & tgt_stems:
-                in_src, in_tgt = src_number(stem), tgt_number(stem)
-                if (in_src is None or in_tgt is None) and names < _NAMES:
-                    names += 1
-                    src_row = (src_row - {in_src}) | {names}
-                    tgt_row = (tgt_row - {in_tgt}) | {names}
-            sides[0].append((sorted(src_row) + _NOTHING)[:PER_LINE])
-            sides[1].append((sorted(tgt_row) + _NOTHING)[:PER_LINE])
-        return torch.tensor(sides[0]), torch.tensor(sides[1])
-
-    def _score(
-        self, src: Tensor, tgt: Tensor, table: Tensor | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """Rows -> nats and number of words, `(N,)` each.
-
-        `table`: t(target word | source word), if what each pair itself has brought into the
-        lexicon is to be left out.
-        """
-        parts = [
-            self._score_part(src[k : k + PART], tgt[k : k + PART], table)
-            for k in range(0, max(len(src), 1), PART)
-        ]
-        score, n_words = zip(*parts, strict=True)
-        return torch.cat(score), torch.cat(n_words)
-
-    def _score_part(self, src: Tensor, tgt: Tensor, table: Tensor | None) -> tuple[Tensor, Tensor]:
-        is_src, is_tgt = (src > 0).float(), (tgt > 0).float()
-        places = self.src.place[src][:, :, None], self.tgt.place[tgt][:, None, :]
-        counts = self.counts[places].float()  # (N, S, T)
-        totals = self.totals[places[0]]  # (N, S, 1)
-        share = self.tgt.share[tgt][:, None, :]
-        if table is not None:
-            weight = table[places] * is_src[:, :, None]
-            own = weight / (share + weight.sum(1, keepdim=True)) * is_tgt[:, None, :]
-            own *= (places[0] > 0) & (places[1] > 0)
-            counts = (counts - own).clamp(min=0)
-            totals = (totals - own.sum(2, keepdim=True)).clamp(min=0)
-        same = self.src.word[src][:, :, None] == self.tgt.word[tgt][:, None, :]
-        ratio = (counts / share + PRIOR * (1 - SAME + SAME * same / share)) / (totals + PRIOR)
-        ratio *= is_src[:, :, None] * is_tgt[:, None, :]
-        n_src, n_tgt = is_src.sum(1, keepdim=True), is_tgt.sum(1, keepdim=True)
-        score = torch.zeros(len(src))
-        for mean, telling, n_others in (
-            (ratio.sum(1) / n_src.clamp(min=1), self.tgt.telling[tgt], n_src),
-            (ratio.sum(2) / n_tgt.clamp(min=1), self.src.telling[src], n_tgt),
-        ):
-            gain = torch.log(FLOOR + (1 - FLOOR) * mean)
-            score += (gain * telling * (n_others > 0)).sum(1)
-        return score, (n_src + n_tgt).flatten()
+            src_words = dict.fromkeys(WORD.findall(src[:LONGEST].casefold()))
+            tgt_words = dict.fromkeys(WORD.findall(tgt[:LONGEST].casefold()))
+            src_row = {n for n in map(src_rank, src_words) if n is not None}
+            tgt_row = {n for n in map(tgt_rank, tgt_words) if n is not None}
+            n_new = 0
+            for word in src_words:
+                if word not in tgt_words or n_new == NEW_WORDS:
+                    continue
+                in_src, in_tgt = src_rank(word), tgt_rank(word)
+                if in_src is None or in_tgt is None:  # most often a name
+                    src_row = (src_row - {in_src}) | {n_new}
+                    tgt_row = (tgt_row - {in_tgt}) | {n_new}
+                    n_new += 1
+            src_rows.append(src_row)
+            tgt_rows.append(tgt_row)
+        return self.src.words(src_rows), self.tgt.words(tgt_rows)

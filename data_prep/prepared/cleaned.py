@@ -36,7 +36,7 @@ import torch
 
 from data_prep.cleaning.clean import Cleaner, CleanReport, find_repeats, pair_keys, repaired
 from data_prep.cleaning.contamination import HeldOut
-from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, Affinity
+from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, PairScorer
 from data_prep.cleaning.rules import Languages
 from data_prep.prepared.shards import (
     SHARD,
@@ -330,10 +330,10 @@ def _make(
     marks = bytearray(find_repeats(keys))
     for place in places:
         marks[place] = AWAY
-    affinity = _learn(read, keys, marks, config, languages, notes)
+    scorer = _learn(read, keys, marks, config, languages, notes)
     del keys  # before processes are forked
     every = {**splits, **{f"beside {split}": pairs for split, pairs in (away or {}).items()}}
-    cleaner = Cleaner(config, languages, affinity, HeldOut(every, config), about["seed"])
+    cleaner = Cleaner(config, languages, scorer, HeldOut(every, config), about["seed"])
     pieces = (
         _Piece(shard, bytes(marks[n * SHARD : (n + 1) * SHARD])) for n, shard in enumerate(read)
     )
@@ -388,7 +388,7 @@ def _learn(
     config: CleanConfig,
     languages: Languages,
     notes: list[str],
-) -> Affinity | None:
+) -> PairScorer | None:
     """What the words of the corpus mean, from the pairs with the smallest keys, each once."""
     if not config.alignment:
         return None
@@ -399,4 +399,4 @@ def _learn(
         notes.append(f"{len(chosen):,} pairs are too few to see whether the lines belong together.")
         return None
     sample = repaired(_fetch(shards, chosen, languages), config)
-    return Affinity(sample, [keys[place] for place in chosen])
+    return PairScorer(sample, [keys[place] for place in chosen])

@@ -26,8 +26,8 @@ from data_prep.cleaning.clean import (
     smallest,
 )
 from data_prep.cleaning.contamination import HeldOut
-from data_prep.cleaning.ibm_model1 import Lexicon, Words
-from data_prep.cleaning.pair_score import ENOUGH, Affinity
+from data_prep.cleaning.ibm_model1 import Lexicon, number_words
+from data_prep.cleaning.pair_score import ENOUGH, PairScorer
 from data_prep.cleaning.rules import MENDABLE, RULES, find_fault, pair_key, repair
 from data_prep.prepared.encoded import encode_pairs
 from data_prep.sources.corpus import load_corpus
@@ -235,37 +235,34 @@ def test_the_first_of_duplicates_is_kept(pairs: Pairs) -> None:
 # --- alignment --------------------------------------------------------------------------------
 
 
-def learn(pairs: Iterable[TextPair]) -> Affinity:
+def learn(pairs: Iterable[TextPair]) -> PairScorer:
     pairs = list(pairs)
-    return Affinity(pairs, [pair_key(*pair) for pair in pairs])
+    return PairScorer(pairs, [pair_key(*pair) for pair in pairs])
 
 
 def test_scores_are_those_of_the_lexicon(text_pairs: Pairs) -> None:
-    affinity = learn(text_pairs)
-    affinity.src.telling.zero_()  # the other direction
-    src, tgt, n_words = Words.of_sides(text_pairs)
+    """What was numbered while learning is numbered the same way while scoring."""
+    scorer = learn(text_pairs)
+    src, tgt, numbers = number_words(text_pairs)
     i = torch.arange(len(text_pairs))
-    lexicon = Lexicon(src, tgt, n_words, i, i)
+    lexicon = Lexicon(src, tgt, len(numbers), i, i)
     for j in (i, i.roll(1)):
-        score, n_found = affinity._score(
-            *affinity._rows(
-                [(text_pairs[a][0], text_pairs[b][1]) for a, b in zip(i, j, strict=True)]
-            )
+        words = scorer._words(
+            [(text_pairs[a][0], text_pairs[b][1]) for a, b in zip(i, j, strict=True)]
         )
-        assert float((score - lexicon.score(i, j)).abs().max()) < 0.05
-        assert n_found.min() == n_found.max() == 8  # four words a side
+        difference = scorer.lexicon.score(*words) - lexicon.score(src.select(i), tgt.select(j))
+        assert float(difference.abs().max()) < 0.05
+        assert all(set(side.counts.tolist()) == {4} for side in words)
 
 
 def test_a_pair_has_no_vote_about_itself(pairs: Pairs) -> None:
     wrong = [(src, pairs[n - 7][1]) for n, (src, _) in enumerate(pairs) if n % 20 == 0]
     sound = [pair for n, pair in enumerate(pairs) if n % 20]
-    affinity = learn([*sound, *wrong])
-    with_vote, _ = affinity._score(*affinity._rows(wrong))
-    known = torch.tensor([affinity.known[pair_key(*pair)] for pair in wrong])
+    scorer = learn([*sound, *wrong])
+    with_vote = scorer.lexicon.score(*scorer._words(wrong)).sum(0)
+    known = torch.tensor([scorer.known[pair_key(*pair)] for pair in wrong])
     assert known.mean() < with_vote.mean() - 2
-    assert (
-        known.mean() < 5 < 20 < torch.tensor([affinity.known[pair_key(*p)] for p in sound]).mean()
-    )
+    assert known.mean() < 5 < 20 < torch.tensor([scorer.known[pair_key(*p)] for p in sound]).mean()
 
 
 def test_pairs_that_do_not_belong_together_are_found(pairs: Pairs) -> None:
@@ -398,7 +395,7 @@ def test_faults_in_real_text_are_found_and_the_rest_is_kept(news: Pairs, kind: s
     assert len(places) == len(news) // 20
     mended = repaired(changed, CONFIG)
     keys = pair_keys(mended, CONFIG)
-    cleaner = Cleaner(CONFIG, ("en", "de"), Affinity(mended, keys))
+    cleaner = Cleaner(CONFIG, ("en", "de"), PairScorer(mended, keys))
     faults = cleaner.judge(mended, find_repeats(keys))
     # What was mended is as good as found.
     sound = dict(zip(places, repaired([news[n % len(news)] for n in places], CONFIG), strict=True))

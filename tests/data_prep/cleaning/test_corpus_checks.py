@@ -18,7 +18,7 @@ from data_prep.cleaning.corpus_checks import (
     find_swapped_languages,
     sniff,
 )
-from data_prep.cleaning.ibm_model1 import Lexicon, Words
+from data_prep.cleaning.ibm_model1 import Lexicon, number_words
 from data_prep.cleaning.line_alignment import check_alignment, sampled_lines
 from data_prep.sources.corpus import load_corpus
 from translator.config.schema import CleanConfig
@@ -165,19 +165,21 @@ def test_sides_of_different_corpora_are_broken(english: Pairs) -> None:
 def test_a_pair_has_no_vote_about_itself(english: Pairs) -> None:
     """Learnt from wrong english, the lexicon thinks no better of them than of other wrong ones."""
     changed = exchange(english, list(range(0, len(english), 20)))
-    src, tgt, n_words = Words.of_sides(changed)
+    src, tgt, numbers = number_words(changed)
     every = torch.arange(len(english))
-    score = Lexicon(src, tgt, n_words, every, every).score(every, every, own=True)
+    score = Lexicon(src, tgt, len(numbers), every, every).score(src, tgt, own=True)[0]
     assert float(score[::20].mean()) < 1 < 10 < float(score[1::20].mean())
 
 
 def test_scoring_all_with_all_is_scoring_one_by_one(english: Pairs) -> None:
-    src, tgt, n_words = Words.of_sides(english)
+    src, tgt, numbers = number_words(english)
     every = torch.arange(len(english))
-    lexicon = Lexicon(src, tgt, n_words, every, every)
+    lexicon = Lexicon(src, tgt, len(numbers), every, every)
     i, j = torch.tensor([3, 7, 9]), torch.tensor([7, 3, 100, 4])
-    one_by_one = lexicon.score(i.repeat_interleave(4), j.repeat(3)).view(3, 4)
-    torch.testing.assert_close(lexicon.score_all(i, j), one_by_one, rtol=1e-4, atol=1e-4)
+    pairs = src.select(i.repeat_interleave(4)), tgt.select(j.repeat(3))
+    one_by_one = lexicon.score(*pairs)[0].view(3, 4)
+    every_pair = lexicon.score_all(src.select(i), tgt.select(j))
+    torch.testing.assert_close(every_pair, one_by_one, rtol=1e-4, atol=1e-4)
 
 
 def test_of_a_large_corpus_blocks_from_all_over_are_looked_at() -> None:

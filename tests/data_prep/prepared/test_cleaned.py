@@ -217,7 +217,7 @@ def test_what_is_held_out(
 def test_what_words_mean_is_learnt_from_pairs_that_stay(without_valid: Path, monkeypatch) -> None:
     """Each once, the held out ones not; of many, those with the smallest keys, by their places."""
     learnt: list[tuple[Pairs, list[int]]] = []
-    monkeypatch.setattr(cleaned, "Affinity", lambda *sample: learnt.append(sample))
+    monkeypatch.setattr(cleaned, "PairScorer", lambda *sample: learnt.append(sample))
     monkeypatch.setattr(cleaned, "ENOUGH", 10)
     config = replace(CONFIG, alignment=0.3)
     prepare(without_valid, config=config)
