@@ -5,7 +5,7 @@ DEMO := checkpoints/demo
 
 .DEFAULT_GOAL := help
 DATA := ../shared/data
-.PHONY: help setup demo reproduce test test-slow check format clean
+.PHONY: help setup demo reproduce test test-slow check format docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ check: setup ## format, lint and type checks
 format: setup ## put the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: setup ## write docs/settings.md again, from the settings themselves
+	$(BIN)/python docs/make_settings.py
 
 clean: ## remove the environment and caches (runs in checkpoints/ stay)
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache
