@@ -200,9 +200,7 @@ def build_augmentation(
     if kinds := Noise(noise_config or NoiseConfig()):
         noise = TextNoise(kinds, TextCodec(tokenizer), pairs, n_forward, config.max_length)
     if config.unigram_alpha > 0:
-        segments = SegmentSampler(tokenizer, alpha=config.unigram_alpha)
-    elif config.bpe_dropout > 0:
-        segments = SegmentSampler(tokenizer, bpe_dropout=config.bpe_dropout)
+        segments = SegmentSampler(tokenizer, config.unigram_alpha)
     tags = [tokenizer.tag(t) for t in (config.tgt, config.src)] if config.bidirectional else []
     if not (copies or noise or segments or tags):
         return None

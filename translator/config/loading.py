@@ -12,7 +12,7 @@ from translator.config.presets import PRESETS
 from translator.config.schema import Config
 
 # Settings that were removed, as "section.key". What was saved with them still loads.
-RETIRED: frozenset[str] = frozenset()
+RETIRED = frozenset({"data.bpe_dropout"})
 
 
 def to_dict(config: Config) -> dict[str, Any]:

@@ -53,14 +53,11 @@ class DataConfig:
     unigram_alpha: float = setting(
         0.0, "smoothing of sampled segmentations, 0.1 to 0.5; 0 = off", "[0, 100]"
     )
-    bpe_dropout: float = setting(0.0, "share of BPE merges skipped, such as 0.1; 0 = off", _SHARE)
 
     def __post_init__(self) -> None:
         check("data", self)
         if self.unigram_alpha and self.vocab_type != "unigram":
             raise TranslatorError('data.unigram_alpha needs data.vocab_type="unigram".')
-        if self.bpe_dropout and self.vocab_type != "bpe":
-            raise TranslatorError('data.bpe_dropout needs data.vocab_type="bpe".')
 
 
 # Shares of the training pairs at `noise.scale=1`: those with which Firefox Translations trains its

@@ -107,7 +107,7 @@ def _cooldown(train: TrainConfig) -> str:
 def _extras(config: Config) -> str:
     """The techniques that are on, each with its strength."""
     names = {
-        "data": ("unigram_alpha", "bpe_dropout"),
+        "data": ("unigram_alpha",),
         "train": ("weight_decay", "ema_decay", "word_dropout", "r_drop", "simcut", "init_from"),
     }
     found = [

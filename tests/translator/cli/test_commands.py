@@ -724,7 +724,7 @@ def test_debug_shows_the_traceback(run: Run, tmp_path: Path) -> None:
         (["--init-from", "no-such-model"], ["no-such-model"]),
         (["--set", "train.r_drop=5", "--set", "train.simcut=3"], ["exclude each other"]),
         (["--set", "train.ema_decay=1"], ["train.ema_decay", "below 1"]),
-        (["--set", "data.bpe_dropout=0.1"], ["data.vocab_type"]),
+        (["--set", "data.unigram_alpha=0.1", "--set", "data.vocab_type=bpe"], ["data.vocab_type"]),
         (["--set", "train.optimizer=adam", "--set", "train.weight_decay=0.1"], ["adamw"]),
         (["--bidirectional", "--data", "sample", "--tgt", "fr"], ["fr"]),
     ],
