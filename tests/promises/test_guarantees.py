@@ -26,7 +26,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def translator() -> Translator:
-    return Translator.load(device="cpu")
+    return Translator.load("multi30k-en-de", device="cpu")
 
 
 @pytest.fixture(scope="module")

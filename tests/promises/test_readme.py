@@ -77,7 +77,9 @@ def test_the_results_are_those_of_the_shipped_models() -> None:
     from translator.storage.model_folder import read_description
 
     metrics = ("bleu", "chrf", "ter", "multi30k_bleu")
-    for folder in shipped_models().values():
+    for name, folder in shipped_models().items():
+        if not name.startswith("multi30k"):
+            continue
         for split, result in read_description(folder)["scores"].items():
             scores = [result["scores"][metric] for metric in metrics]
             row = " | ".join(f"{score['score']:.2f}" for score in scores)

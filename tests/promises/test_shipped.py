@@ -8,14 +8,16 @@ from typer.testing import CliRunner
 
 from translator import Translator
 from translator.cli.main import app
-from translator.storage.find import shipped_models
+from translator.storage.find import find_model, shipped_models
 from translator.storage.model_folder import read_description
 from translator.text.codec import normalise
 from translator.text.numbers import lost_numbers
 from translator.translation.faults import is_loop
 
 REPOSITORY = Path(__file__).parents[2]
-DIRECTIONS = sorted(shipped_models())
+MODELS = sorted(shipped_models())
+CAPTION_MODELS = [name for name in MODELS if name.startswith("multi30k")]
+MOST_MIB = {"general": 36, "multi30k": 25}
 CAPTIONS = {
     "en": ["A dog runs along the beach.", "Two men are playing guitar on a stage."],
     "de": ["Ein Hund rennt am Strand entlang.", "Zwei Männer spielen auf einer Bühne Gitarre."],
@@ -37,16 +39,22 @@ OTHER_TEXT = {
 }
 
 
-@pytest.fixture(scope="module", params=DIRECTIONS, ids="-".join)
+@pytest.fixture(scope="module", params=MODELS)
 def shipped(request: pytest.FixtureRequest) -> Translator:
-    src, tgt = request.param
-    return Translator.load(src=src, tgt=tgt, device="cpu")
+    return Translator.load(request.param, device="cpu")
+
+
+@pytest.fixture(scope="module", params=CAPTION_MODELS)
+def captions(request: pytest.FixtureRequest) -> Translator:
+    """One that knows captions and little else."""
+    return Translator.load(request.param, device="cpu")
 
 
 def test_it_is_small_enough_and_has_a_card(shipped: Translator) -> None:
     folder = shipped.model.folder
     assert folder is not None
-    assert (folder / "model.safetensors").stat().st_size <= 25 * 2**20
+    most = MOST_MIB[folder.name.split("-")[0]]
+    assert (folder / "model.safetensors").stat().st_size <= most * 2**20
     card = (folder / "README.md").read_text(encoding="utf-8").replace(r"\|", "|")
     for result in read_description(folder)["scores"].values():
         for score in result["scores"].values():
@@ -59,6 +67,16 @@ def test_it_translates_well_enough_to_be_shown(shipped: Translator) -> None:
     (found,) = shipped.translate(CAPTIONS[shipped.src][:1])
     dog, beach = {"de": ("Ein Hund ", "Strand"), "en": ("A dog ", "beach")}[shipped.tgt]
     assert found.startswith(dog) and beach in found and found.endswith(".")
+
+
+def test_a_general_model_is_the_default_and_reads_long_sentences() -> None:
+    for src, tgt in (("en", "de"), ("de", "en")):
+        name = f"general-{src}-{tgt}"
+        if name not in MODELS:
+            pytest.skip(f"needs checkpoints/{name}")
+        assert find_model(None, src, tgt).name == name
+        config = read_description(shipped_models()[name])["config"]
+        assert config["search"]["max_pieces"] == config["data"]["max_length"] == 128
 
 
 @pytest.mark.parametrize(
@@ -112,10 +130,10 @@ def test_text_beyond_captions_is_sane(shipped: Translator) -> None:
             assert kept not in line or kept in found, (line, found)
 
 
-def test_it_knows_what_it_does_not_know(shipped: Translator) -> None:
-    captions = shipped.translate_lines(CAPTIONS[shipped.src], confidence=True)
-    others = shipped.translate_lines(OTHER_TEXT[shipped.src], confidence=True)
-    sure = [found.confidence for found in captions]
+def test_it_knows_what_it_does_not_know(captions: Translator) -> None:
+    known = captions.translate_lines(CAPTIONS[captions.src], confidence=True)
+    others = captions.translate_lines(OTHER_TEXT[captions.src], confidence=True)
+    sure = [found.confidence for found in known]
     unsure = [found.confidence for found in others]
     assert min(sure) > 0.5
     assert sorted(unsure)[len(unsure) // 2] < 0.1 and sum(c > 0.5 for c in unsure) <= 1

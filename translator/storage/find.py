@@ -1,4 +1,4 @@
-"""Which MODEL is meant: by name, by environment, or the shipped one."""
+"""Which MODEL is meant: by folder, by short name, by environment, or the default."""
 
 import os
 from pathlib import Path
@@ -6,39 +6,53 @@ from typing import Any
 
 from translator.config.errors import TranslatorError
 from translator.model.transformer import count_parameters
-from translator.storage.model_folder import load_model, read_description
+from translator.storage.model_folder import WEIGHTS, load_model, read_description
+
+KINDS = ("general", "multi30k")  # what is shipped, the kind that is the default first
 
 
-def shipped_models() -> dict[tuple[str, str], Path]:
-    """The models that come with the program, by (source, target) language."""
+def shipped_models() -> dict[str, Path]:
+    """The models that come with the program, by their short names `KIND-SRC-TGT`."""
     package = Path(__file__).parents[1]
-    folders: dict[tuple[str, str], Path] = {}
+    folders: dict[str, Path] = {}
     # In a wheel they lie inside the package, in a clone beside it.
     for root in (package / "checkpoints", package.parent / "checkpoints"):
-        for folder in sorted(root.glob("multi30k-??-??")):
-            src, tgt = folder.name.split("-")[1:]
-            if (folder / "model.safetensors").exists():
-                folders.setdefault((src, tgt), folder)
+        for kind in KINDS:
+            for folder in sorted(root.glob(f"{kind}-??-??")):
+                if (folder / WEIGHTS).exists():
+                    folders.setdefault(folder.name, folder)
     return folders
 
 
 def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Path:
     """The folder of a MODEL: as given, else `$TRANSLATOR_MODEL`, else the shipped one.
 
+    A name is that of a folder, or the short name of a shipped model.
+
     Raises:
-        TranslatorError: no model is shipped for the direction.
+        TranslatorError: there is no such model, or none is shipped for the direction.
     """
+    shipped = shipped_models()
     named = model or os.environ.get("TRANSLATOR_MODEL")
     if named:
-        return Path(named)
-    shipped = shipped_models()
-    if (src, tgt) not in shipped:
-        there = ", ".join("-".join(direction) for direction in shipped) or "none"
-        raise TranslatorError(
-            f"No model for {src}-{tgt} is shipped (there is: {there}). Train one with "
-            f"`translator train --src {src} --tgt {tgt}` and name it with --model."
-        )
-    return shipped[src, tgt]
+        folder = Path(named)
+        if not folder.exists():
+            folder = shipped.get(str(named), folder)
+        if not folder.exists():
+            raise TranslatorError(
+                f"There is no model folder {named}, and no shipped model of that name (they are: "
+                f"{', '.join(shipped) or 'none'})."
+            )
+        return folder
+    for kind in KINDS:
+        name = f"{kind}-{src}-{tgt}"
+        if name in shipped:
+            return shipped[name]
+    there = ", ".join(shipped) or "none"
+    raise TranslatorError(
+        f"No model for {src}-{tgt} is shipped (there is: {there}). Train one with "
+        f"`translator train --src {src} --tgt {tgt}` and name it with --model."
+    )
 
 
 def describe_model(folder: Path) -> dict[str, Any]:
@@ -46,5 +60,5 @@ def describe_model(folder: Path) -> dict[str, Any]:
     model = load_model(folder)
     assert model.folder is not None
     description = read_description(model.folder)
-    size = (model.folder / "model.safetensors").stat().st_size
+    size = (model.folder / WEIGHTS).stat().st_size
     return {"parameters": count_parameters(model.transformer), "bytes": size, **description}

@@ -27,6 +27,7 @@ from translator.translation.result import Translation
 from translator.translation.translator import Translator
 from translator.translation.units import Unit, cut_line
 
+CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 LINES = [
     "The dog runs here.",
     "",
@@ -476,8 +477,14 @@ def test_bfloat16_is_another_way_to_much_the_same(random_model: Model) -> None:
 def test_which_model_is_found(model_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRANSLATOR_MODEL", str(model_folder))
     assert find_model(None) == model_folder
-    assert find_model("other") == Path("other")
+    assert find_model("multi30k-de-en").samefile(CHECKPOINTS / "multi30k-de-en")
+    with pytest.raises(TranslatorError, match="no model folder other.* multi30k-en-de"):
+        find_model("other")
     monkeypatch.delenv("TRANSLATOR_MODEL")
+    kind = (
+        "general" if (CHECKPOINTS / "general-de-en" / "model.safetensors").exists() else "multi30k"
+    )
+    assert find_model(None, "de", "en").samefile(CHECKPOINTS / f"{kind}-de-en")
     with pytest.raises(TranslatorError, match="No model for fr-de"):
         find_model(None, "fr", "de")
 
