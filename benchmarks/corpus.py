@@ -261,12 +261,10 @@ def prepare_child(request: dict[str, Any], stages: Stages) -> None:
     found = prepare_corpus(
         str(corpus), SRC, TGT, config.clean, prepared, seed=config.train.seed, workers=workers
     )
-    assert found is not None
     stages.mark("clean")
     tokenizer = learn_tokenizer([found], config)
     stages.mark("vocabulary")
     ids = encode_corpus(found, tokenizer, config.data, workers)
-    assert ids is not None
     stages.mark("encode")
     stages.figures |= {
         "pairs": len(ids),

@@ -25,7 +25,7 @@ import os
 import re
 import shutil
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -41,14 +41,11 @@ from data_prep.cleaning.rules import Languages
 from data_prep.prepared.shards import (
     SHARD,
     Progress,
-    Share,
-    Work,
-    alone,
     chunked,
+    locked,
     make_shards,
     merge,
     no_progress,
-    present,
     read_report,
 )
 from data_prep.sources.corpus import (
@@ -179,9 +176,8 @@ def prepare_corpus(
     beside: Prepared | None = None,
     seed: int = 1,
     workers: int = 1,
-    share: Share = (0, 1),
     progress: Progress = no_progress,
-) -> Prepared | None:
+) -> Prepared:
     """Cleans a corpus into a folder; goes on where an earlier call was interrupted.
 
     Args:
@@ -194,11 +190,7 @@ def prepare_corpus(
             is held out of this one.
         seed: of what is held out, and of the samples in the report.
         workers: processes.
-        share: which shards are made here.
         progress: is told how far it is.
-
-    Returns:
-        None if shards are missing that other machines make.
 
     Raises:
         TranslatorError: the corpus is broken, or the disk; or the folder holds something else.
@@ -231,14 +223,12 @@ def prepare_corpus(
             sources = open_corpus(name, *languages)  # fails before anything is written
             away = open_prepared(beside.folder, *languages).splits if beside else None
             folder.mkdir(parents=True, exist_ok=True)
-            with alone(folder, f"{share[0]}-{share[1]}"):
+            with locked(folder):
                 _check_folder(folder, made_from, languages)  # it may have become another's
                 if not is_prepared(folder):  # nor has another process done it meanwhile
                     write_whole(folder / MAKING, as_json(made_from))
-                    work = partial(make_shards, workers=workers, share=share)
+                    work = partial(make_shards, workers=workers)
                     _make(sources, away, config, about, folder, work, progress)
-            if not is_prepared(folder):
-                return None
         shutil.rmtree(folder / "shards", ignore_errors=True)
         (folder / MAKING).unlink(missing_ok=True)
     return open_prepared(folder, src, tgt)
@@ -286,10 +276,10 @@ def _make(
     config: CleanConfig,
     about: dict[str, Any],
     folder: Path,
-    work: Callable[..., int],
+    work: Callable[..., list[Path]],
     progress: Progress,
 ) -> None:
-    """Writes it all, unless shards are missing.
+    """Writes everything.
 
     Args:
         away: what another corpus holds out.
@@ -304,14 +294,12 @@ def _make(
         raise empty
     first, second = folder / "shards" / "read", folder / "shards" / "judged"
 
-    def make(stage: str, folder: Path, chunks: Iterable[Sized], doing: Work) -> list[Path] | None:
-        n_shards = work(folder, chunks, doing, progress=partial(progress, stage))
-        found = present(folder, n_shards)
-        return found if len(found) == n_shards else None
-
-    read = make("read", first, chunked(sources["train"](), SHARD), _Read(config, languages))
-    if read is None:
-        return
+    read = work(
+        first,
+        chunked(sources["train"](), SHARD),
+        _Read(config, languages),
+        progress=partial(progress, "read"),
+    )
     keys = array("q")
     for shard in read:
         keys.frombytes((shard / "keys").read_bytes())
@@ -337,11 +325,8 @@ def _make(
     pieces = (
         _Piece(shard, bytes(marks[n * SHARD : (n + 1) * SHARD])) for n, shard in enumerate(read)
     )
-    judged = make("clean", second, pieces, _Judge(cleaner))
-    if judged is not None:
-        with alone(folder, "all"):  # machines may come here together
-            if not is_prepared(folder):  # else the shards may be gone
-                _finish(judged, splits, CleanReport(notes=notes), about, folder)
+    judged = work(second, pieces, _Judge(cleaner), progress=partial(progress, "clean"))
+    _finish(judged, splits, CleanReport(notes=notes), about, folder)
 
 
 def _finish(

@@ -15,12 +15,10 @@ from data_prep.prepared.cleaned import VERSION, Prepared
 from data_prep.prepared.shards import (
     SHARD,
     Progress,
-    Share,
-    alone,
+    locked,
     make_shards,
     merge,
     no_progress,
-    present,
     read_report,
 )
 from data_prep.sources.mapped import (
@@ -88,9 +86,8 @@ def encode_corpus(
     tokenizer: Tokenizer,
     config: DataConfig,
     workers: int = 1,
-    share: Share = (0, 1),
     progress: Progress = no_progress,
-) -> Ids | None:
+) -> Ids:
     """The training pairs as ids, made once for each tokenizer; see `prepare_corpus`."""
     if tokenizer.vocab_size > MAX_VOCAB:
         raise TranslatorError(
@@ -107,17 +104,11 @@ def encode_corpus(
     work = _Encode(prepared.folder, languages, tokenizer.model_bytes, config)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        with alone(folder, f"{share[0]}-{share[1]}"):
-            if not is_prepared(folder):  # nor has another process done it meanwhile
-                n_shards = make_shards(
-                    folder / "shards", chunks, work, workers, share, partial(progress, "encode")
-                )
-                with alone(folder, "all"):
-                    shards = present(folder / "shards", n_shards)
-                    if len(shards) == n_shards and not is_prepared(folder):
-                        _merge_ids(shards, folder, languages)
-        if not is_prepared(folder):
-            return None
+        with locked(folder):
+            if not is_prepared(folder):  # another process may have done it meanwhile
+                count = partial(progress, "encode")
+                shards = make_shards(folder / "shards", chunks, work, workers, count)
+                _merge_ids(shards, folder, languages)
         shutil.rmtree(folder / "shards", ignore_errors=True)
     return Ids(folder, prepared.languages)
 

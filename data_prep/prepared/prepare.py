@@ -18,7 +18,7 @@ from data_prep.augmentation.noise import Noise
 from data_prep.cleaning.rules import Languages
 from data_prep.prepared.cleaned import Prepared, prepare_corpus
 from data_prep.prepared.encoded import Ids, encode_corpus, encode_pairs
-from data_prep.prepared.shards import Progress, Share, no_progress
+from data_prep.prepared.shards import Progress, no_progress
 from data_prep.sources.corpus import split_mixture
 from data_prep.sources.mapped import text_pairs
 from translator.config.errors import TranslatorError
@@ -149,9 +149,8 @@ def prepare_data(
     tokenizer: Tokenizer | None = None,
     *,
     workers: int = 0,
-    share: Share = (0, 1),
     progress: Progress = no_progress,
-) -> TrainingData | None:
+) -> TrainingData:
     """Cleans the corpus, learns a vocabulary unless one is given or named, and encodes it.
 
     What was done before is found again, see cleaned.py. The sources of a synthetic part
@@ -162,11 +161,7 @@ def prepare_data(
         config: all settings.
         tokenizer: of the model to go on with.
         workers: processes; 0: as many as there are processors.
-        share: which shards are made here.
         progress: is told how far it is.
-
-    Returns:
-        None if shards are missing that other machines make.
 
     Raises:
         TranslatorError: the corpus is missing, broken, or empty.
@@ -180,11 +175,8 @@ def prepare_data(
             *(name, data.src, data.tgt, config.clean),
             beside=corpora[0] if corpora else None,
             workers=workers,
-            share=share,
             progress=progress,
         )
-        if prepared is None:
-            return None
         corpora.append(prepared)
         weights.append(weight)
     if not any(len(corpus.train) for corpus in corpora):
@@ -192,12 +184,7 @@ def prepare_data(
     if tokenizer is None and data.vocab_from:
         tokenizer = _tokenizer_of(data.vocab_from)
     tokenizer = tokenizer or learn_tokenizer(corpora, config)
-    parts = []
-    for corpus in corpora:
-        ids = encode_corpus(corpus, tokenizer, data, workers, share, progress)
-        if ids is None:
-            return None
-        parts.append(ids)
+    parts = [encode_corpus(corpus, tokenizer, data, workers, progress) for corpus in corpora]
     return _mix(config, corpora, weights, parts, tokenizer)
 
 

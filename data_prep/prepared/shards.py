@@ -40,7 +40,6 @@ REPORT = "report.json"
 
 
 Progress = Callable[[str, int], None]  # gets a stage, and how many pairs went through it just now
-Share = tuple[int, int]  # (i, n): of every n shards one is made here, by machines that share them
 
 
 def no_progress(_stage: str, _n_pairs: int) -> None:
@@ -48,8 +47,8 @@ def no_progress(_stage: str, _n_pairs: int) -> None:
 
 
 @contextmanager
-def alone(folder: Path, name: str) -> Iterator[None]:
-    """Waits until no other process does the same here; uses one thread meanwhile.
+def locked(folder: Path) -> Iterator[None]:
+    """Waits until no other process works in the folder; uses one thread meanwhile.
 
     Tensors are small here: their threads would wait for each other, which takes longer than the
     work where other processes are busy too.
@@ -57,7 +56,7 @@ def alone(folder: Path, name: str) -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with open(folder / f".{name}.lock", "w") as file:
+        with open(folder / ".prepare.lock", "w") as file:
             if fcntl:
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
@@ -72,19 +71,13 @@ def chunked(items: Iterable[Part], size: int = SHARD) -> Iterator[list[Part]]:
         yield chunk
 
 
-def shard_folder(folder: Path, number: int) -> Path:
-    """Where a shard is."""
-    return folder / f"{number:06d}"
-
-
 def make_shards(
     folder: Path,
     chunks: Iterable[Sized],
     work: Work,
     workers: int = 1,
-    share: tuple[int, int] = (0, 1),
     progress: Callable[[int], None] = lambda n_rows: None,
-) -> int:
+) -> list[Path]:
     """Calls `work` for each chunk whose shard is not there yet.
 
     Args:
@@ -92,11 +85,10 @@ def make_shards(
         chunks: all of them, always in the same order; read as they are needed.
         work: runs in a process of its own if there are several workers.
         workers: processes.
-        share: (i, n): only every n-th shard from the i-th on, the others being made elsewhere.
         progress: called with the number of rows of each chunk that is done.
 
     Returns:
-        How many shards the corpus has, made here or not.
+        The folders of all shards, made now or before.
 
     Raises:
         TranslatorError: the disk cannot be written, or a worker was killed. What is whole stays.
@@ -105,7 +97,7 @@ def make_shards(
     chunks = iter(chunks)
     begin = list(islice(chunks, 2))
     workers = workers if len(begin) > 1 else 1
-    number = -1
+    shards: list[Path] = []
     waiting: deque[tuple[int, Future[None]]] = deque()
 
     def finish_one() -> None:
@@ -115,23 +107,16 @@ def make_shards(
 
     with writing(folder), _pool(work, workers) as submit:
         for number, chunk in enumerate(chain(begin, chunks)):
-            if number % share[1] != share[0] or shard_folder(folder, number).is_dir():
+            shards.append(folder / f"{number:06d}")
+            if shards[-1].is_dir():
                 progress(len(chunk))
                 continue
             if len(waiting) >= 2 * workers:  # no more than that is read ahead
                 finish_one()
-            temporary = folder / f".{number:06d}.{share[0]}-{share[1]}.tmp"
-            future = submit(_make, chunk, temporary, shard_folder(folder, number))
-            waiting.append((len(chunk), future))
+            waiting.append((len(chunk), submit(_make, chunk, shards[-1])))
         while waiting:
             finish_one()
-    return number + 1
-
-
-def present(folder: Path, n_shards: int) -> list[Path]:
-    """Those of the shards that are there."""
-    folders = (shard_folder(folder, number) for number in range(n_shards))
-    return [path for path in folders if path.is_dir()]
+    return shards
 
 
 def read_report(shard: Path) -> dict[str, Any]:
@@ -177,7 +162,8 @@ def _begin(work: Work) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process decides what it means
 
 
-def _make(chunk: Any, temporary: Path, shard: Path) -> None:
+def _make(chunk: Any, shard: Path) -> None:
+    temporary = shard.with_name(f".{shard.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     report = _work(chunk, temporary)
@@ -185,12 +171,7 @@ def _make(chunk: Any, temporary: Path, shard: Path) -> None:
         json.dump(report, file, ensure_ascii=False)
         file.flush()
         os.fsync(file.fileno())
-    try:
-        os.replace(temporary, shard)
-    except OSError:
-        if not shard.is_dir():
-            raise
-        shutil.rmtree(temporary)  # somebody with another share has made it meanwhile
+    os.replace(temporary, shard)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ Only light imports stand at the top: `translator --help` must not wait for torch
 """
 
 import os
-import re
 import shlex
 import shutil
 from collections import Counter
@@ -120,10 +119,6 @@ def corpus(
     list_: Annotated[
         bool, typer.Option("--list", help="Show the corpora that have names, and what else is one.")
     ] = False,
-    shard: Annotated[
-        str,
-        typer.Option(metavar="I/N", help="This machine's share of the work, of N that see DIR."),
-    ] = "1/1",
     workers: Annotated[
         int | None, typer.Option(min=1, show_default="one per processor", help="Processes.")
     ] = None,
@@ -154,7 +149,6 @@ def corpus(
         else:
             print("\n".join(corpus_lines()))
         return
-    share = _share(shard)
     if report and report.suffix.lower() not in (".html", ".htm"):
         raise typer.BadParameter(f"--report writes a page: a name that ends in .html, not {report}")
     check_writable(report)
@@ -163,16 +157,7 @@ def corpus(
         {"corpus": data, "src": src, "tgt": tgt},
         {},
     )
-    found = _prepare(settings, output, share, workers, wants_bar(quiet, progress))
-    if not found:
-        if json_:
-            print_json({"complete": False, "shard": shard})
-        else:
-            print(
-                f"Share {shard} is done. When the others are too, start the same command again on "
-                "every machine: it goes on from there."
-            )
-        return
+    found = _prepare(settings, output, workers, wants_bar(quiet, progress))
     from data_prep.prepared.report import prepare_report, report_html, report_lines
 
     options = {"data": output or settings.data.corpus, "src": src, "tgt": tgt}
@@ -186,15 +171,6 @@ def corpus(
         print("\n".join(report_lines(figures, shutil.get_terminal_size((100, 24)).columns)))
 
 
-def _share(text: str) -> tuple[int, int]:
-    """`2/4` -> (1, 4)."""
-    found = re.fullmatch(r"(\d+)/(\d+)", text, re.ASCII)
-    share = (int(found[1]) - 1, int(found[2])) if found else (0, 0)
-    if not 0 <= share[0] < share[1]:
-        raise typer.BadParameter(f"--shard is one of 1/N, 2/N ... N/N, such as 1/4, not {text}")
-    return share
-
-
 def _train_command(options: dict[str, Any], settings: Sequence[str]) -> str:
     words = [word for name, value in options.items() if value for word in (f"--{name}", str(value))]
     for setting in settings:
@@ -206,11 +182,10 @@ def _train_command(options: dict[str, Any], settings: Sequence[str]) -> str:
 def _prepare(
     config: Config,
     output: Path | None,
-    share: tuple[int, int],
     workers: int | None,
     show_bar: bool,
-) -> "TrainingData | None":
-    """Prepares a corpus, in `output` or in the cache; None if parts of it are still to be made."""
+) -> "TrainingData":
+    """Prepares a corpus, in `output` or in the cache."""
     from data_prep.prepared.cleaned import prepare_corpus
     from data_prep.prepared.prepare import prepare_data
     from data_prep.sources.corpus import split_mixture
@@ -228,14 +203,12 @@ def _prepare(
                 done[stage] += n_pairs
                 count(stage, n_pairs)
 
-            work: dict[str, Any] = {"workers": workers, "share": share, "progress": progress}
+            work: dict[str, Any] = {"workers": workers, "progress": progress}
             if output:
-                found = prepare_corpus(
+                prepare_corpus(
                     *(data.corpus, data.src, data.tgt, config.clean, output),
                     **work,
                 )
-                if not found:
-                    return None
                 config = replace(config, data=replace(data, corpus=str(output)))
             return prepare_data(config, **work)
     except KeyboardInterrupt:

@@ -57,7 +57,6 @@ def load_data(
     """The corpus, ready for training, and the settings with the size of its vocabulary."""
     with stage_bars(show_bar) as progress:
         data = prepare_data(config, tokenizer, progress=progress)
-    assert data is not None  # all of it is made here
     return with_vocabulary(config, data.tokenizer), data
 
 

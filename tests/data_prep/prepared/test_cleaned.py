@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from faults import inject, near_copy
@@ -86,9 +87,7 @@ def write(folder: Path, splits: dict[str, Pairs]) -> Path:
 def prepare(
     corpus: Path, folder: Path | None = None, config: CleanConfig = CONFIG, **options: Any
 ) -> Prepared:
-    found = prepare_corpus(str(corpus), "en", "de", config, folder, **options)
-    assert found is not None
-    return found
+    return prepare_corpus(str(corpus), "en", "de", config, folder, **options)
 
 
 def turned(pairs: Any) -> Any:
@@ -155,31 +154,6 @@ def test_both_directions_are_one_folder(corpus: Path, cache: Path, monkeypatch) 
     assert back.splits == {name: turned(pairs) for name, pairs in there.splits.items()}
     assert back.n_words == there.n_words
     assert list(cache.iterdir()) == [there.folder]
-
-
-def test_shares_add_up(corpus: Path, small_shards, tmp_path: Path) -> None:
-    small_shards(30)
-    whole = prepare(corpus, tmp_path / "whole")
-    options = {"folder": tmp_path / "shared", "config": CONFIG}
-    found = []
-    for share in (0, 1, 0, 1):  # twice each: all must be read before any can be judged
-        found.append(prepare_corpus(str(corpus), "en", "de", share=(share, 2), **options))
-        if found[-1] is None:
-            assert not is_prepared(tmp_path / "shared")
-    assert [part is None for part in found] == [True, True, False, False]
-    assert content(tmp_path / "shared") == content(whole.folder)
-
-
-def test_a_shard_that_another_share_has_made_meanwhile(tmp_path: Path) -> None:
-    def work(chunk: list[int], folder: Path) -> dict[str, Any]:
-        other = shards.shard_folder(tmp_path, chunk[0])
-        other.mkdir(exist_ok=True)
-        (other / "there").touch()
-        return {}
-
-    assert shards.make_shards(tmp_path, [[0], [1]], work) == 2
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["000000", "000001"]
-    assert all((path / "there").exists() for path in tmp_path.iterdir())
 
 
 # --- validation data --------------------------------------------------------------------------
@@ -332,23 +306,23 @@ def test_processes_that_meet(corpus: Path, tmp_path: Path, tokenizer: Tokenizer)
 def test_who_waited_does_no_work(corpus: Path, tmp_path: Path, tokenizer, monkeypatch) -> None:
     """Another process ends while this one waits for its turn."""
     folder = tmp_path / "folder"
-    alone = cleaned.alone
+    locked = cleaned.locked
 
-    def wait(where: Path, name: str) -> Any:
+    def wait(where: Path) -> Any:
         for module in (cleaned, encoded):
-            monkeypatch.setattr(module, "alone", alone)
+            monkeypatch.setattr(module, "locked", locked)
         if where == folder:
             prepare(corpus, folder)
         else:
             encode_corpus(open_prepared(folder, "en", "de"), tokenizer, LIMITS)
         for module in (cleaned, encoded):
             monkeypatch.setattr(module, "make_shards", None)  # is not needed again
-        return alone(where, name)
+        return locked(where)
 
-    monkeypatch.setattr(cleaned, "alone", wait)
+    monkeypatch.setattr(cleaned, "locked", wait)
     found = prepare(corpus, folder)
     monkeypatch.undo()
-    monkeypatch.setattr(encoded, "alone", wait)
+    monkeypatch.setattr(encoded, "locked", wait)
     assert encode_corpus(found, tokenizer, LIMITS) is not None
     assert list(found.train) == in_memory(corpus)[0]
 
@@ -429,8 +403,9 @@ def test_a_folder_that_holds_something_else_is_left_alone(
 
 def test_a_folder_that_another_run_has_begun(corpus: Path, tmp_path: Path, monkeypatch) -> None:
     """By other rules it is refused; but what a killed process forgot there is no hindrance."""
-    monkeypatch.setattr(cleaned, "_make", lambda *arguments: None)
-    assert prepare_corpus(str(corpus), "en", "de", CONFIG, tmp_path / "folder") is None
+    monkeypatch.setattr(cleaned, "_make", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(corpus, tmp_path / "folder")
     monkeypatch.undo()
     with pytest.raises(TranslatorError, match="holds something else"):
         prepare(corpus, tmp_path / "folder", CleanConfig(alignment=0, max_words=7))
@@ -569,17 +544,6 @@ def test_ids_are_made_once_for_both_directions(
     longer = encode_corpus(made, tokenizer, replace(LIMITS, max_length=90))
     assert longer is not None and longer.folder != there.folder and len(longer) > len(there)
     assert isinstance(there.places, array)
-
-
-def test_shares_of_ids_add_up(corpus: Path, tokenizer: Tokenizer, small_shards) -> None:
-    small_shards(40)
-    made = prepare(corpus)
-    whole = content(encode(made, tokenizer).folder)
-    cleaned.shutil.rmtree(encode(made, tokenizer).folder)
-    assert encode_corpus(made, tokenizer, LIMITS, share=(1, 2)) is None
-    assert not list(made.folder.glob(f"ids-*/{MANIFEST}"))
-    assert content(encode(made, tokenizer, share=(0, 2)).folder) == whole
-    assert content(encode(made, tokenizer, share=(1, 2)).folder) == whole
 
 
 @pytest.mark.parametrize("point, stop_at", [("encode_pair", 100), ("merge", 2), ("write_whole", 1)])

@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_prep.prepared import cleaned, encoded
+from data_prep.prepared import cleaned
 from data_prep.prepared.cleaned import Prepared, prepare_corpus
 from data_prep.prepared.encoded import Ids, encode_pairs
 from data_prep.prepared.prepare import (
@@ -263,19 +263,6 @@ def test_the_same_again_is_no_work(change: Change, monkeypatch) -> None:
         assert list(again.train) == list(first.train)
         assert again.tokenizer.model_bytes == first.tokenizer.model_bytes
         assert again.fingerprint == first.fingerprint
-
-
-def test_shares_add_up(change: Change, monkeypatch, cache: Path) -> None:
-    whole = ready(change())
-    monkeypatch.setenv("TRANSLATOR_CACHE", str(cache / "shared"))
-    monkeypatch.setattr(cleaned, "SHARD", 40)
-    monkeypatch.setattr(encoded, "SHARD", 40)
-    for _ in range(3):  # each of the three stages must be whole before the next begins
-        found = [prepare_data(change(), share=(i, 2)) for i in range(2)]
-    assert found[0] is not None and found[1] is not None
-    for data in found:
-        assert list(data.train) == list(whole.train)
-        assert data.fingerprint == whole.fingerprint
 
 
 def test_both_directions_are_the_same_pairs(change: Change, cache: Path) -> None:

@@ -12,9 +12,7 @@ from data_prep.prepared.shards import (
     chunked,
     make_shards,
     merge,
-    present,
     read_report,
-    shard_folder,
 )
 from data_prep.sources.mapped import Writer, text_rows
 from translator.config.errors import TranslatorError
@@ -30,41 +28,34 @@ def work(chunk: list[str], folder: Path) -> dict[str, Any]:
     return {"rows": len(chunk)}
 
 
-def make(folder: Path, work: Callable[..., dict[str, Any]] = work, **options: Any) -> int:
+def make(folder: Path, work: Callable[..., dict[str, Any]] = work, **options: Any) -> list[Path]:
     return make_shards(folder, chunked(ROWS, 5), work, **options)
 
 
-def merged(folder: Path, n_shards: int) -> list[str]:
-    merge(present(folder, n_shards), "text", folder / "all")
+def merged(folder: Path, shards: list[Path]) -> list[str]:
+    merge(shards, "text", folder / "all")
     return list(text_rows(folder / "all"))
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_shards_hold_all_in_order(tmp_path: Path, workers: int) -> None:
     done: list[int] = []
-    n_shards = make(tmp_path, workers=workers, progress=done.append)
-    assert n_shards == 5 and sum(done) == len(ROWS)
-    assert merged(tmp_path, n_shards) == [row.upper() for row in ROWS]
-    assert [read_report(s)["rows"] for s in present(tmp_path, 5)] == [5, 5, 5, 5, 3]
+    shards = make(tmp_path, workers=workers, progress=done.append)
+    assert sum(done) == len(ROWS)
+    assert merged(tmp_path, shards) == [row.upper() for row in ROWS]
+    assert [read_report(shard)["rows"] for shard in shards] == [5, 5, 5, 5, 3]
 
 
 def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
-    make(tmp_path)
+    shards = make(tmp_path)
 
     def refuse(chunk: list[str], folder: Path) -> dict[str, Any]:
         raise AssertionError
 
-    assert make(tmp_path, refuse) == 5
-    os.rename(shard_folder(tmp_path, 2), tmp_path / "elsewhere")
+    assert make(tmp_path, refuse) == shards
+    os.rename(shards[2], tmp_path / "elsewhere")
     with pytest.raises(AssertionError):
         make(tmp_path, refuse)
-
-
-def test_machines_share_the_work(tmp_path: Path) -> None:
-    assert [make(tmp_path, share=(i, 3)) for i in (2, 0)] == [5, 5]
-    assert len(present(tmp_path, 5)) == 3
-    assert make(tmp_path, share=(1, 3)) == len(present(tmp_path, 5)) == 5
-    assert merged(tmp_path, 5) == [row.upper() for row in ROWS]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -77,10 +68,9 @@ def test_an_interruption_leaves_whole_shards(tmp_path: Path, workers: int) -> No
 
     with pytest.raises(KeyboardInterrupt):
         make(tmp_path, stop, workers=workers)
-    assert {p.name for p in present(tmp_path, 5)} >= {"000000", "000001"}
-    assert not shard_folder(tmp_path, 2).exists()
-    make(tmp_path)
-    assert merged(tmp_path, 5) == [row.upper() for row in ROWS]
+    assert {path.name for path in tmp_path.glob("0*")} >= {"000000", "000001"}
+    assert not (tmp_path / "000002").exists()
+    assert merged(tmp_path, make(tmp_path)) == [row.upper() for row in ROWS]
     assert not list(tmp_path.glob(".*"))
 
 

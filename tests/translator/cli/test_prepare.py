@@ -146,17 +146,6 @@ def test_a_mixture_is_prepared(run: Run, corpus_folder: Path, tiny_options: list
     assert f"translator train --data {name} " in result.stdout
 
 
-def test_machines_share_the_work(prepare: Run, tmp_path: Path) -> None:
-    """One shard has all: the second machine finds nothing to do, and the first one finishes."""
-    for more, check in (([], "Share 2/2 is done"), (["--json"], '"complete": false')):
-        waiting = prepare("--output", "out", "--shard", "2/2", *more)
-        assert waiting.exit_code == 0 and check in waiting.stdout
-        assert not is_prepared(tmp_path / "out")
-    for share in ("1/2", "2/2"):
-        done = prepare("--output", "out", "--shard", share)
-        assert done.exit_code == 0 and "200 of 200 pairs" in done.stdout
-
-
 # --- what it says -------------------------------------------------------------------------------
 
 
@@ -209,7 +198,7 @@ def test_help_names_all_options_and_both_commands(run: Run) -> None:
     assert bare.exit_code == run("prepare", "--nonsense").exit_code == 2
     for result in (bare, run("prepare", "--help")):
         text = result.stdout + result.stderr
-        for word in ("--list", "--shard", "--output", "back-translate", "forward-translate"):
+        for word in ("--list", "--output", "back-translate", "forward-translate"):
             assert word in text
     group = typer.main.get_command(app).commands["prepare"]  # type: ignore[attr-defined]
     options = [p for p in group.params if p.name != "help"]
@@ -222,10 +211,6 @@ def test_help_names_all_options_and_both_commands(run: Run) -> None:
 @pytest.mark.parametrize(
     ("args", "word"),
     [
-        *(
-            (["--shard", share], "--shard")
-            for share in ("0/4", "5/4", "1/0", "2", "a/b", "-1/4", "")
-        ),
         (["--workers", "0"], "--workers"),
         (["--report", "report.txt"], "--report"),
         (["--report", "train.en"], "--report"),
