@@ -389,8 +389,8 @@ def quality(corpus: str, precisions: Sequence[str]) -> None:
     for precision in precisions:
         translator = Translator.load(device="cpu", precision=precision)
         result, _ = evaluate_pairs(translator, pairs, metrics=["bleu"])
-        bleu = result["scores"]["bleu"]
-        row = [precision, f"{bleu['score']:.2f}", result["sentences_per_second"], bleu["signature"]]
+        bleu = result.bleu
+        row = [precision, f"{bleu.score:.2f}", result.sentences_per_second, bleu.signature]
         rows.append(row)
     print(f"\n## The shipped model on {len(pairs)} validation pairs, one thread\n")
     print_table(["precision", "BLEU", "sentences/s", "signature"], rows)

@@ -88,7 +88,6 @@ def make_results(
             "seconds": 12.5,
             "sentences_per_second": 80.0,
             "clean_part": {"sentences": sentences - 3, "scores": _scores(rng)},
-            "learning_curve": _learning_curve(rng),
             "model": {
                 "name": "invented-en-de",
                 "parameters": 2_093_568,
@@ -101,12 +100,12 @@ def make_results(
         scores = _scores(rng)
         result["compare"] = {
             "name": "other-en-de",
+            "sentences": sentences,
             "scores": scores,
             "delta": {
                 metric: _delta(result["scores"][metric]["score"] - score["score"], p)
                 for (metric, score), p in zip(scores.items(), (0.012, 0.41, 0.0004), strict=False)
             },
-            "learning_curve": None,
             "analysis": {
                 "breakdown": _breakdown(rng, sentences),
                 "guards": GUARDS,
@@ -119,7 +118,6 @@ def make_results(
                 "search": {"beam_size": 1, "length_penalty": 1.0},
                 "seconds": 4.2,
                 "sentences_per_second": 240.0,
-                "learning_curve": _learning_curve(rng),
             }
             result["compare"]["analysis"] |= {
                 "robustness": _robustness(rng, sentences),
@@ -247,17 +245,3 @@ def _pieces(text: str) -> Sequence[str]:
     """Words in pieces of four characters."""
     words = ["\u2581" + word for word in text.split()]
     return [*(word[k : k + 4] for word in words for k in range(0, len(word), 4)), "</s>"]
-
-
-def learning_points(rng: random.Random, high: float, low: float, count: int) -> list[list[float]]:
-    return [
-        [100 * k, low + (high - low) * math.exp(-k / count * 4) + rng.uniform(-0.03, 0.03)]
-        for k in range(1, count + 1)
-    ]
-
-
-def _learning_curve(rng: random.Random) -> dict[str, Any]:
-    valid = learning_points(rng, 6, 1.9, 12)
-    bleu = [[step, 42 - 10 * loss / 2] for step, loss in valid]
-    thin = {"valid": valid, "bleu": bleu}
-    return {"train": learning_points(rng, 7, 1.7, 12), **thin}

@@ -15,6 +15,7 @@ import typer
 
 from translator import __version__
 from translator.config.errors import TranslatorError
+from translator.system.log import show_log
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -24,19 +25,6 @@ app = typer.Typer(
     help="Train, use and score a small English-German Transformer.",
 )
 F = TypeVar("F", bound=Callable[..., None])
-
-
-class _Stderr(logging.Handler):
-    """Log lines to whatever stderr is now, above a progress bar if there is one."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        text = self.format(record)
-        if record.levelno >= logging.WARNING:
-            text = f"Warning: {text}"
-        if "tqdm" in sys.modules:
-            sys.modules["tqdm"].tqdm.write(text, file=sys.stderr)
-        else:
-            print(text, file=sys.stderr)
 
 
 def command(function: F) -> F:
@@ -49,11 +37,8 @@ def one_line_errors(function: F) -> F:
 
     @functools.wraps(function)
     def wrapped(*args: Any, **options: Any) -> None:
-        log = logging.getLogger("translator")
-        log.handlers = [_Stderr()]
-        log.propagate = False
         rank = os.environ.get("RANK", "0")  # set by torchrun; only its first process speaks
-        log.setLevel(logging.CRITICAL if options["quiet"] or rank != "0" else logging.INFO)
+        show_log(logging.CRITICAL if options["quiet"] or rank != "0" else logging.INFO)
         try:
             function(*args, **options)
             sys.stdout.flush()

@@ -4,7 +4,7 @@ Only light imports stand at the top: `translator --help` must not wait for torch
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ from translator.cli.options import (
     languages,
     load,
 )
-from translator.cli.output import check_writable, print_json, print_scores
+from translator.cli.output import check_writable, print_json
 from translator.config.errors import TranslatorError
 from translator.config.loading import override
 from translator.config.schema import METRICS, Config
@@ -186,8 +186,8 @@ def evaluate(
     if output:
         (text,) = ("".join(line + "\n" for line in some) for some in lines.values())
         output.write_text(text, encoding="utf-8", newline="\n")
-    found = results if len(results) > 1 else next(iter(results.values()))
-    found = {"splits": found} if len(results) > 1 else found
+    found: dict[str, Any] = {name: result.to_dict() for name, result in results.items()}
+    found = {"splits": found} if len(found) > 1 else next(iter(found.values()))
     if report:
         from translator.report.evaluation_page import evaluation_html
 
@@ -195,6 +195,6 @@ def evaluate(
     if json_:
         print_json(found)
     else:
-        print_scores(results)
+        print(*results.values(), sep="\n")
         if report:
             print(f"\nThe report: {report}")

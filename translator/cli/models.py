@@ -25,6 +25,7 @@ def info(
 ) -> None:
     """Show what a model is, how it was trained, and how it scores."""
     from translator.storage.find import describe_model, find_model
+    from translator.storage.scores import SplitScores
 
     folder = find_model(model)
     description = describe_model(folder)
@@ -47,7 +48,8 @@ def info(
         )
     if "data" in description:
         print("data: " + ", ".join(f"{k} {v}" for k, v in description["data"].items() if v))
-    print_scores(description.get("scores", {}))
+    found = description.get("scores", {})
+    print_scores({split: SplitScores.from_dict(scores) for split, scores in found.items()})
     for name, calibration in description.get("confidence", {}).items():
         print(f"confidence {name}: {calibration['event']}")
         print_calibration(calibration["measured"])

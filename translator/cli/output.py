@@ -5,6 +5,7 @@ Only light imports at the top: `translator --help` must not wait for torch.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,8 @@ from typing import TYPE_CHECKING, Any
 from translator.config.errors import TranslatorError
 
 if TYPE_CHECKING:
+    from translator.storage.scores import SplitScores
     from translator.translation.result import Translation
-
-
-# As sacreBLEU writes them, and the papers' own.
-_METRIC_NAMES = {"bleu": "BLEU", "chrf": "chrF2", "ter": "TER", "multi30k_bleu": "BLEU, Multi30k"}
 
 
 _KINDS = {
@@ -32,77 +30,18 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_scores(splits: dict[str, dict[str, Any]]) -> None:
+def print_scores(splits: Mapping[str, "SplitScores"]) -> None:
     """Scores by split, each with its signature."""
-    for split, result in splits.items():
-        print(f"{split} ({result['sentences']} sentences)")
-        width = max((len(_METRIC_NAMES[name]) for name in result["scores"]), default=0)
-        for name, score in result["scores"].items():
-            shown = f"  {_METRIC_NAMES[name]:{max(width, 5)}} {score['score']:6.2f}"
-            if "interval" in score:
-                low, high = score["interval"]
-                shown += f" ({low:.2f} to {high:.2f})"
-            print(f"{shown}  {score['signature']}")
-        if "seconds" in result:
-            print(f"  {result['sentences_per_second']:.1f} sentences/s")
-        if clean := result.get("clean_part"):
-            if clean["sentences"] < result["sentences"]:
-                print_scores({f"{split}, what the training data have not": clean})
-            else:
-                print("  The training data have none of these lines, nor nearly.")
-        if "compare" in result:
-            _print_comparison(result["compare"])
-        if "analysis" in result:
-            _print_analysis(result["analysis"])
+    for name, scores in splits.items():
+        print(f"{name} ({scores.sentences} sentences)\n{scores}")
 
 
-def _print_comparison(compared: dict[str, Any]) -> None:
-    print(f"  against {compared['name']}")
-    for name, found in compared["delta"].items():
-        other = compared["scores"][name]["score"]
-        print(
-            f"    {_METRIC_NAMES[name]:15} {found['delta']:+6.2f} (it has {other:.2f}), "
-            f"p = {found['p']:.3f}"
-        )
-
-
-def _print_analysis(analysis: dict[str, Any]) -> None:
-    for table in analysis["breakdown"]:
-        print(f"  by {table['by']}")
-        for group in table["groups"]:
-            print(f"    {group['group']:18}{group['sentences']:7} lines{_figures(group['scores'])}")
-    if analysis.get("robustness"):
-        print("  on changed sources")
-    for row in analysis.get("robustness", ()):
-        change = {name: row["changed"][name] - row["clean"][name] for name in row["clean"]}
-        kept = f"  kept {row['kept']:.1%}" if "kept" in row else ""
-        print(f"    {row['slice']:18}{row['sentences']:7} lines{_figures(change, '+')}{kept}")
-    if trust := analysis.get("confidence"):
-        figures = f"calibration error {trust['calibration_error']:.3f}"
-        if trust["auc"] is not None:
-            areas = (trust["auc"], trust["auc_log_prob"])
-            figures += ", AUC {:.3f} (of log-probability {:.3f})".format(*areas)
-        print(f"  confidence: {figures}; {trust['base_rate']:.1%} have a {trust['event']}")
-    if analysis["guards"]:
-        rates = (f"{name} {rate['share']:.1%}" for name, rate in analysis["guards"].items())
-        print(f"  faults: {', '.join(rates)}")
-
-
-def _figures(scores: dict[str, float], sign: str = "") -> str:
-    return "".join(f"  {_METRIC_NAMES[name]} {scores[name]:{sign}6.2f}" for name in scores)
-
-
-def print_calibration(measured: dict[str, Any]) -> None:
+def print_calibration(measured: Mapping[str, Any]) -> None:
     """How good a model's confidence was on sentences that it was not fitted to."""
+    from translator.storage.scores import ConfidenceQuality
+
     for kind, found in measured.items():
-        auc, raw = (
-            "-" if found[key] is None else f"{found[key]:.3f}" for key in ("auc", "auc_log_prob")
-        )
-        print(
-            f"  {_KINDS[kind]:<15}{found['sentences']:6,} sentences, {found['base_rate']:6.1%} "
-            f"good; AUC {auc} (log-probability: {raw}), calibration error "
-            f"{found['calibration_error']:.3f}"
-        )
+        print(f"  {_KINDS[kind]:<15}{ConfidenceQuality.from_dict(found)}")
 
 
 def check_writable(path: Path | None) -> None:

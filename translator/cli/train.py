@@ -219,13 +219,13 @@ def train(
         device=device,
         show_bar=wants_bar(quiet, progress),
     )
-    if not info:  # one process of several, and not the first
+    if info is None:  # one process of several, and not the first
         return
     if json_:
-        print_json({"run": str(folder), **info})
+        print_json({"run": str(folder), **info.to_dict()})
         return
-    print(f"{folder}: {info['training']['weights']}, {info['training']['step']} steps")
-    print_scores(info["scores"])
+    print(f"{folder}: {info.training.weights}, {info.training.state.step} steps")
+    print_scores(info.scores)
     print(f'\nTranslate with it:  translator translate --model {folder} "TEXT"')
     print(f"Score it:           translator evaluate --model {folder} --data {settings.data.corpus}")
 

@@ -6,14 +6,23 @@
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import quantiles
-from typing import Any
 
 from translator.config.schema import SearchConfig
-from translator.evaluation.evaluate import score_lines
 from translator.evaluation.reliability import summarise
 from translator.evaluation.robustness import robustness
-from translator.evaluation.testset import System, TestSet, TrainingText, words_of
+from translator.evaluation.scores import corpus_scores
+from translator.evaluation.testset import SEEN, System, TestSet, TrainingText, words_of
+from translator.report.results import (
+    Analysis,
+    AttentionMap,
+    Breakdown,
+    FaultRate,
+    Group,
+    Line,
+    Reliability,
+)
 from translator.text.codec import normalise
 from translator.translation.confidence import find_calibration, good, judge
 from translator.translation.faults import faults
@@ -30,67 +39,53 @@ def analyse(
     hypotheses: Sequence[str],
     seen: tuple[TrainingText, str] | None = None,
     shown: bool = True,
-) -> dict[str, Any]:
+) -> Analysis:
     """All that `evaluate --analyse` adds for a split.
 
     Args:
         system: what made the hypotheses.
         test_set: sources, which may be missing, and references.
         hypotheses: one per line.
-        seen: what training data have, and the name that the test set has there.
-        shown: choose lines to be shown, with where a model looked.
-
-    Returns:
-        "breakdown", "guards", "lines", and "shown"; of a model "robustness", "attention" of what is
-        shown, and where it can tell "confidence".
+        seen: what the training data contain, and the name of the test set there.
+        shown: whether to choose lines to show, and keep where a model looked in them.
     """
     translator = system.translator
-    found = _analyse_texts(translator, test_set, hypotheses, seen)
+    training = seen[0] if seen else None
+    kinds = [seen[0].kind(seen[1], n) for n in range(len(hypotheses))] if seen else None
+    lines = describe_lines(translator, test_set, hypotheses, kinds)
+    found = Analysis(
+        breakdown=breakdown(test_set, hypotheses, lines, training),
+        guards=fault_rates(lines, knows_names(translator)) if test_set.sources else {},
+        lines=lines,
+    )
     if translator:
-        found["confidence"] = _add_confidence(translator, found["lines"])
-        found["robustness"] = robustness(translator, test_set, hypotheses, system.search)
+        lines, confidence = add_confidence(translator, lines)
+        changed = robustness(translator, test_set, hypotheses, system.search)
+        found = replace(found, lines=lines, confidence=confidence, robustness=changed)
     if shown:
-        found["shown"] = choose_lines([line["chrf"] for line in found["lines"]])
-    if shown and translator:
-        some = sorted({n for numbers in found["shown"].values() for n in numbers})
-        found["attention"] = {
-            str(n): _attention(translator, test_set.sources[n], system.search) for n in some
-        }
+        found = replace(found, shown=choose_lines([line.chrf for line in lines]))
+    if found.shown and translator:
+        some = sorted({n for numbers in found.shown.values() for n in numbers})
+        maps = {str(n): _attention(translator, test_set.sources[n], system.search) for n in some}
+        found = replace(found, attention=maps)
     return found
 
 
-def _analyse_texts(
-    translator: Translator | None,
-    test_set: TestSet,
-    hypotheses: Sequence[str],
-    seen: tuple[TrainingText, str] | None,
-) -> dict[str, Any]:
-    lines = describe_lines(translator, test_set, hypotheses)
-    if seen:
-        training, name = seen
-        for n, line in enumerate(lines):
-            line["seen"] = _seen(*(n in side for side in training.held[name]))
-    names = translator is not None and translator.src in NAMED
-    return {
-        "breakdown": breakdown(test_set, hypotheses, lines, seen[0] if seen else None),
-        "guards": guard_rates(lines, names) if test_set.sources else {},
-        "lines": lines,
-    }
-
-
-def _seen(source: bool, target: bool) -> str:
-    if source and target:
-        return "both sides"
-    return "source" if source else "target" if target else "no"
+def knows_names(translator: Translator | None) -> bool:
+    """Whether rare names can be looked for: that takes a model that reads such a language."""
+    return translator is not None and translator.src in NAMED
 
 
 # --- lines ---------------------------------------------------------------------------------------
 
 
 def describe_lines(
-    translator: Translator | None, test_set: TestSet, hypotheses: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Of each line its texts, the sentence's BLEU and chrF, and the faults that a guard finds."""
+    translator: Translator | None,
+    test_set: TestSet,
+    hypotheses: Sequence[str],
+    seen: Sequence[str] | None = None,
+) -> list[Line]:
+    """Every line with its texts, sentence scores and faults, and what the training data hold."""
     from sacrebleu.metrics import BLEU, CHRF
 
     bleu, chrf = BLEU(effective_order=True), CHRF()
@@ -99,15 +94,16 @@ def describe_lines(
     for n, (source, hypothesis) in enumerate(zip(sources, hypotheses, strict=True)):
         references = [lines[n] for lines in test_set.references]
         found.append(
-            {
-                "n": n,
-                "source": source,
-                "references": references,
-                "hypothesis": hypothesis,
-                "bleu": round(bleu.sentence_score(hypothesis, references).score, 2),
-                "chrf": round(chrf.sentence_score(hypothesis, references).score, 2),
-                "faults": _faults(translator, source, hypothesis) if source else [],
-            }
+            Line(
+                n=n,
+                source=source,
+                references=references,
+                hypothesis=hypothesis,
+                bleu=round(bleu.sentence_score(hypothesis, references).score, 2),
+                chrf=round(chrf.sentence_score(hypothesis, references).score, 2),
+                faults=_faults(translator, source, hypothesis) if source else [],
+                seen=seen[n] if seen else None,
+            )
         )
     return found
 
@@ -119,22 +115,27 @@ def _faults(translator: Translator | None, source: str, hypothesis: str) -> list
     return find_faults(codec, translator.src, text, codec.encode(text), hypothesis)
 
 
-def _add_confidence(
-    translator: Translator, lines: Sequence[dict[str, Any]]
-) -> dict[str, Any] | None:
-    """Puts the log-probability of a piece and the confidence to each line; sums up the latter."""
-    pairs = [(line["source"], line["hypothesis"]) for line in lines]
+def add_confidence(
+    translator: Translator, lines: Sequence[Line]
+) -> tuple[list[Line], Reliability | None]:
+    """The lines with log-probabilities and confidences, and how reliable the latter are.
+
+    Without a calibration there are no confidences.
+    """
+    pairs = [(line.source, line.hypothesis) for line in lines]
     evidence = translator.evidence(pairs)
-    for line, log_prob, n_pieces in zip(lines, evidence.log_probs, evidence.n_pieces, strict=True):
-        line["log_prob"] = log_prob / n_pieces
+    means = [p / n for p, n in zip(evidence.log_probs, evidence.n_pieces, strict=True)]
     calibration = find_calibration(translator.model.info, translator.src, translator.tgt)
     if calibration is None:
-        return None
+        return [replace(x, log_prob=p) for x, p in zip(lines, means, strict=True)], None
     confidences = judge(calibration, evidence, pairs)
-    for line, confidence in zip(lines, confidences, strict=True):
-        line["confidence"] = confidence
-    events = good([line["chrf"] for line in lines])
-    return summarise(confidences, events, evidence.log_probs, evidence.n_pieces)
+    events = good([line.chrf for line in lines])
+    summary = summarise(confidences, events, evidence.log_probs, evidence.n_pieces)
+    judged = [
+        replace(line, log_prob=log_prob, confidence=confidence)
+        for line, log_prob, confidence in zip(lines, means, confidences, strict=True)
+    ]
+    return judged, summary
 
 
 def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:
@@ -147,25 +148,21 @@ def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[s
     return {"worst": worst, "best": best, "random": sorted(drawn)}
 
 
-def guard_rates(
-    lines: Sequence[Mapping[str, Any]], names: bool = False
-) -> dict[str, dict[str, float]]:
-    """How many lines have each fault, and which share; lost names if they were looked for."""
+def fault_rates(lines: Sequence[Line], names: bool = False) -> dict[str, FaultRate]:
+    """How often each fault occurs; lost names only if they were looked for."""
     kinds = ["empty", "loop", "length", "numbers", *(["names"] if names else [])]
-    counts = {kind: sum(kind in line["faults"] for line in lines) for kind in kinds}
-    return {name: {"sentences": n, "share": n / len(lines)} for name, n in counts.items()}
+    counts = {kind: sum(kind in line.faults for line in lines) for kind in kinds}
+    return {kind: FaultRate(n, n / len(lines)) for kind, n in counts.items()}
 
 
-def _attention(
-    translator: Translator, source: str, search: SearchConfig | None
-) -> dict[str, list[Any]]:
-    """Mean of all layers and heads, as plain data."""
+def _attention(translator: Translator, source: str, search: SearchConfig | None) -> AttentionMap:
+    """The mean of all layers and heads, as plain data."""
     maps = translator.attention(source, search, split="never")
     if not maps:  # a blank line
-        return {"src": [], "tgt": [], "weights": []}
+        return AttentionMap([], [], [])
     rows = maps[0].weights.mean(dim=(0, 1)).tolist()  # T rows of S
     weights = [[round(weight, 3) for weight in row] for row in rows]
-    return {"src": maps[0].src_pieces, "tgt": maps[0].tgt_pieces, "weights": weights}
+    return AttentionMap(maps[0].src_pieces, maps[0].tgt_pieces, weights)
 
 
 # --- kinds of sentences --------------------------------------------------------------------------
@@ -174,10 +171,10 @@ def _attention(
 def breakdown(
     test_set: TestSet,
     hypotheses: Sequence[str],
-    lines: Sequence[Mapping[str, Any]],
+    lines: Sequence[Line],
     training: TrainingText | None = None,
-) -> list[dict[str, Any]]:
-    """BLEU and chrF by source length, and by what the training data have of a line.
+) -> list[Breakdown]:
+    """BLEU and chrF by source length, and by what the training data contain of a line.
 
     Without sources the length is that of the reference.
     """
@@ -195,15 +192,11 @@ def breakdown(
             name: [n for n, value in enumerate(values) if low <= value <= high]
             for low, high, name in groups
         }
-        found.append({"by": by, "groups": _score_groups(test_set, hypotheses, numbers)})
+        found.append(Breakdown(by, _score_groups(test_set, hypotheses, numbers)))
     if training:
-        kinds: dict[str, list[int]] = {
-            kind: [] for kind in ("no", "source", "target", "both sides")
-        }
-        for line in lines:
-            kinds[line["seen"]].append(line["n"])
+        kinds = {kind: [line.n for line in lines if line.seen == kind] for kind in SEEN}
         by = "training data hold it, or nearly"
-        found.append({"by": by, "groups": _score_groups(test_set, hypotheses, kinds)})
+        found.append(Breakdown(by, _score_groups(test_set, hypotheses, kinds)))
     return found
 
 
@@ -226,11 +219,16 @@ def _rarity_groups() -> list[tuple[float, float, str]]:
 
 def _score_groups(
     test_set: TestSet, hypotheses: Sequence[str], numbers: Mapping[str, Sequence[int]]
-) -> list[dict[str, Any]]:
-    groups = []
-    for name, some in numbers.items():
-        if some:
-            result = score_lines(test_set, hypotheses, some)
-            result["scores"] = {key: value["score"] for key, value in result["scores"].items()}
-            groups.append({"group": name, **result})
-    return groups
+) -> list[Group]:
+    return [
+        Group(
+            name,
+            len(some),
+            corpus_scores(
+                [hypotheses[n] for n in some],
+                [[lines[n] for n in some] for lines in test_set.references],
+            ),
+        )
+        for name, some in numbers.items()
+        if some
+    ]

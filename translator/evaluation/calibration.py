@@ -151,12 +151,13 @@ def _measure(
         rows = [i for i, kind in enumerate(kinds) if name in (kind, "all")]
         if not rows:
             continue
-        columns = [[column[i] for i in rows] for column in (confidences, log_probs)]
         summary = summarise(
-            columns[0], [right[i] for i in rows], columns[1], [n_pieces[i] for i in rows]
+            [confidences[i] for i in rows],
+            [right[i] for i in rows],
+            [log_probs[i] for i in rows],
+            [n_pieces[i] for i in rows],
         )
-        chosen = ("base_rate", "auc", "auc_log_prob", "calibration_error")
-        measured[name] = {"sentences": len(rows), **{key: summary[key] for key in chosen}}
+        measured[name] = summary.quality(len(rows)).to_dict()
     return measured
 
 

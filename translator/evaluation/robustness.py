@@ -4,12 +4,12 @@ import random
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from data_prep.augmentation import noise
 from translator.config.schema import SearchConfig
-from translator.evaluation.scores import score
+from translator.evaluation.scores import corpus_scores
 from translator.evaluation.testset import TestSet
+from translator.report.results import SliceScores
 from translator.translation.translator import Translator
 
 
@@ -69,7 +69,7 @@ def robustness(
     hypotheses: Sequence[str],
     search: SearchConfig | None = None,
     seed: int = 1,
-) -> list[dict[str, Any]]:
+) -> list[SliceScores]:
     """What scores lose when sources are changed as users change them.
 
     Each slice has the lines that its change has something to do in, the same ones before and after,
@@ -86,19 +86,15 @@ def robustness(
         if not some:
             continue
         sources = [changed[n] for n in some]
-        after = translator.translate_lines(sources, search, split="never", guard=False)
+        translations = translator.translate_lines(sources, search, split="never", guard=False)
+        before, after = [hypotheses[n] for n in some], [one.text for one in translations]
         references = [[kind.counts(lines[n]) for n in some] for lines in test_set.references]
-        texts = {
-            "clean": [hypotheses[n] for n in some],
-            "changed": [translation.text for translation in after],
-        }
-        result: dict[str, Any] = {"slice": kind.name, "what": kind.what, "sentences": len(some)}
-        for key, lines in texts.items():
-            scores = score([kind.counts(line) for line in lines], references)
-            result[key] = {name: value["score"] for name, value in scores.items()}
-        if kind.name == "emoji":
-            result["kept"] = _kept(sources, texts["changed"])
-        found.append(result)
+        clean, changed_scores = (
+            corpus_scores([kind.counts(line) for line in lines], references)
+            for lines in (before, after)
+        )
+        kept = _kept(sources, after) if kind.name == "emoji" else None
+        found.append(SliceScores(kind.name, kind.what, len(some), clean, changed_scores, kept))
     return found
 
 

@@ -8,6 +8,8 @@ from typing import Any
 from translator.config.errors import TranslatorError
 from translator.config.schema import METRICS
 from translator.evaluation.multi30k_bleu import paper_signature, paper_tokens
+from translator.report.results import Comparison, Delta
+from translator.storage.scores import Score
 
 USUAL_METRICS = METRICS[:3]
 RESAMPLED = 1000  # bootstrap resamples, as the `sacrebleu` command makes
@@ -21,7 +23,7 @@ def score(
     lowercase: bool = False,
     language: str = "de",
     n_bootstrap: int = 0,
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, Score]:
     """Corpus scores, as the `sacrebleu` command gives them.
 
     Args:
@@ -34,16 +36,23 @@ def score(
         n_bootstrap: resamples for the intervals (Koehn 2004); 0 = no intervals.
 
     Returns:
-        For each metric its `score` and `signature`, and with resamples its 95 % `interval`.
+        By metric, with its 95 % interval if there are resamples.
 
     Raises:
         TranslatorError: unknown metric, no lines, or unequal line counts.
     """
     systems = [hypotheses]
     return {
-        name: _paired(systems, references, name, lowercase, language, n_bootstrap)[0]
+        name: _paired(systems, references, name, lowercase, language, n_bootstrap)[0][0]
         for name in metrics
     }
+
+
+def corpus_scores(
+    hypotheses: Sequence[str], references: Sequence[Sequence[str]]
+) -> dict[str, float]:
+    """BLEU and chrF as numbers alone, for tables of many groups."""
+    return {name: found.score for name, found in score(hypotheses, references).items()}
 
 
 def compare(
@@ -54,12 +63,11 @@ def compare(
     lowercase: bool = False,
     language: str = "de",
     n_bootstrap: int = RESAMPLED,
-) -> dict[str, Any]:
+) -> Comparison:
     """Paired bootstrap (Koehn 2004) of a system against another on the same lines.
 
     Returns:
-        "scores" of the other, as from `score`; "delta", for each metric: "delta", what ours has
-        more, and "p", how probable so large a difference of either sign would be by chance.
+        Of the other system its scores, as from `score`, and by metric how the first one differs.
 
     Raises:
         TranslatorError: as `score`.
@@ -67,12 +75,14 @@ def compare(
     scores, deltas = {}, {}
     for name in metrics:
         systems = [others, hypotheses]
-        other, ours = _paired(systems, references, name, lowercase, language, n_bootstrap)
-        delta, p_value = ours["score"] - other["score"], ours.pop("p")
-        # Of equal systems sacreBLEU gives the smallest p there is: no resample differs.
-        deltas[name] = {"delta": delta, "p": p_value if delta else 1.0}
+        (other, _), (ours, p_value) = _paired(
+            systems, references, name, lowercase, language, n_bootstrap
+        )
+        delta = ours.score - other.score
+        # For equal systems sacreBLEU gives the smallest p there is: no resample differs.
+        deltas[name] = Delta(delta, p_value if delta else 1.0)
         scores[name] = other
-    return {"scores": scores, "delta": deltas}
+    return Comparison(len(others), scores, delta=deltas)
 
 
 def _paired(
@@ -82,8 +92,8 @@ def _paired(
     lowercase: bool,
     language: str,
     n_bootstrap: int,
-) -> list[dict[str, Any]]:
-    """One metric of several systems; of each but the first "p", against the first."""
+) -> list[tuple[Score, float | None]]:
+    """One metric of several systems; for each but the first its p against the first."""
     from sacrebleu.metrics import BLEU, CHRF, TER
     from sacrebleu.significance import PairedTest
 
@@ -110,23 +120,22 @@ def _paired(
         prepare = functools.partial(paper_tokens, language=language)
     texts, right = [prepare(lines) for lines in systems], [prepare(lines) for lines in references]
     metric = builders[name]()
+    results: list[tuple[float, tuple[float, float] | None, float | None]]
     if n_bootstrap:
         named: Any = [(str(n), lines) for n, lines in enumerate(texts)]
         found: Any
         signatures, found = PairedTest(named, {name: metric}, right, "bs", n_bootstrap)()
         ((key, signature),) = signatures.items()
         results = [
-            {"score": r.score, "interval": [float(r.mean - r.ci), float(r.mean + r.ci)]}
-            | ({} if r.p_value is None else {"p": r.p_value})
-            for r in found[key]
+            (r.score, (float(r.mean - r.ci), float(r.mean + r.ci)), r.p_value) for r in found[key]
         ]
     else:
-        results = [{"score": metric.corpus_score(lines, right).score} for lines in texts]
+        results = [(metric.corpus_score(lines, right).score, None, None) for lines in texts]
         signature = metric.get_signature()
     shown = str(signature)
     if name == "multi30k_bleu":
         shown = paper_signature(shown, language)
-    return [{**result, "signature": shown} for result in results]
+    return [(Score(value, shown, interval), p_value) for value, interval, p_value in results]
 
 
 def sentence_chrf(translations: Sequence[str], references: Sequence[Sequence[str]]) -> list[float]:

@@ -1,7 +1,7 @@
 """A whole evaluation: scores of one system, compared with another, analysed and described."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from translator.evaluation.analysis import analyse
@@ -9,9 +9,12 @@ from translator.evaluation.evaluate import evaluate_set, score_lines
 from translator.evaluation.scores import MOST_RESAMPLED, RESAMPLED, compare
 from translator.evaluation.testset import System, TestSet, TrainingText
 from translator.model.transformer import count_parameters
-from translator.storage.run_log import METRICS, read_metrics, series
-
-CURVE_POINTS = 500
+from translator.report.results import (
+    Comparison,
+    SplitResult,
+    SystemDescription,
+    TrainingSummary,
+)
 
 
 def evaluate_systems(
@@ -22,94 +25,69 @@ def evaluate_systems(
     deep: bool = False,
     n_bootstrap: int | None = None,
     **scoring: Any,
-) -> tuple[dict[str, dict[str, Any]], dict[str, list[str]]]:
+) -> tuple[dict[str, SplitResult], dict[str, list[str]]]:
     """Everything that `translator evaluate` says.
 
     Args:
         system: what is evaluated.
         test_sets: by name; they have the hypotheses if the system has no translator.
         other: what it is compared with.
-        training: what training data have of the test sets.
+        training: what the training data contain of the test sets.
         deep: analyse the scores, see `analyse`.
-        n_bootstrap: resamples; None = as many as are usual, fewer for a very long test set.
+        n_bootstrap: resamples; None = the usual number, fewer for a very long test set.
         **scoring: metrics and the rest, as for `score`.
 
     Returns:
-        By split what `evaluate --json` prints, and the hypotheses.
+        The results and the hypotheses, by split.
     """
     results, hypotheses = {}, {}
     for name, test_set in test_sets.items():
-        if n_bootstrap is None:
-            n_lines = len(test_set.references[0])
-            scoring["n_bootstrap"] = min(RESAMPLED, MOST_RESAMPLED * RESAMPLED // max(n_lines, 1))
-        else:
-            scoring["n_bootstrap"] = n_bootstrap
-        result, lines = evaluate_set(system.translator, test_set, system.search, **scoring)
+        n_lines = len(test_set.references[0])
+        usual = min(RESAMPLED, MOST_RESAMPLED * RESAMPLED // max(n_lines, 1))
+        scoring["n_bootstrap"] = usual if n_bootstrap is None else n_bootstrap
+        found, lines = evaluate_set(system.translator, test_set, system.search, **scoring)
+        result = SplitResult(**vars(found), split=name)
         seen = (training, name) if training else None
         if training:
             some = training.unseen(name, len(lines))
-            result["clean_part"] = score_lines(test_set, lines, some, **scoring)
+            result = replace(result, clean_part=score_lines(test_set, lines, some, **scoring))
         if deep:
-            result |= _describe(system)
-            result["analysis"] = analyse(system, test_set, lines, seen)
+            analysis = analyse(system, test_set, lines, seen)
+            result = replace(result, model=describe_system(system), analysis=analysis)
         if other:
-            of_other = TestSet(test_set.sources, test_set.references, other.hypotheses)
-            found, its = evaluate_set(other.translator, of_other, other.search, metrics=())
-            found |= compare(lines, its, test_set.references, **scoring)
+            compared, its = _compare(test_set, lines, other, scoring)
             if deep:
-                found |= _describe(other)
-                found["analysis"] = analyse(other, test_set, its, seen, shown=False)
-            result["compare"] = {"name": other.name, **found}
-        results[name] = {"split": name, **result}
+                analysis = analyse(other, test_set, its, seen, shown=False)
+                compared = replace(compared, model=describe_system(other), analysis=analysis)
+            result = replace(result, compare=compared)
+        results[name] = result
         hypotheses[name] = lines
     return results, hypotheses
 
 
-def _describe(system: System) -> dict[str, Any]:
-    folder = system.translator.model.folder if system.translator else None
-    curve = learning_curve(folder) if folder else None
-    return {"model": describe_system(system), "learning_curve": curve}
+def _compare(
+    test_set: TestSet, lines: list[str], other: System, scoring: Mapping[str, Any]
+) -> tuple[Comparison, list[str]]:
+    """The other system on the same lines, and its hypotheses."""
+    its_set = TestSet(test_set.sources, test_set.references, other.hypotheses)
+    found, its = evaluate_set(other.translator, its_set, other.search, metrics=())
+    compared = compare(lines, its, test_set.references, **scoring)
+    facts = {key: value for key, value in vars(found).items() if key != "scores"}
+    return replace(compared, name=other.name, **facts), its
 
 
-def describe_system(system: System) -> dict[str, Any]:
-    """Name, and of a model its size, direction and training."""
+def describe_system(system: System) -> SystemDescription:
+    """The name, and for a model its size, direction and training."""
     if not system.translator:
-        return {"name": system.name}
+        return SystemDescription(system.name)
     models = system.translator.models
-    training = models[0].info.get("training", {})
-    found = {
-        "name": system.name,
-        "parameters": sum(count_parameters(model.transformer) for model in models),
-        "direction": [system.translator.src, system.translator.tgt],
-    }
+    training, summary = models[0].info.get("training", {}), None
     if len(models) == 1 and "n_tokens" in training:
-        found["training"] = {
-            "steps": training["step"],
-            "target_tokens": training["n_tokens"],
-            "minutes": round(training["seconds"] / 60, 1),
-        }
-    return found
-
-
-# --- how it was trained --------------------------------------------------------------------------
-
-
-def learning_curve(folder: Path) -> dict[str, list[tuple[int, float]]] | None:
-    """Losses and BLEU by step, as a run logged them, thinned; None if there is no such log.
-
-    Args:
-        folder: of a run, or of one of its steps.
-    """
-    if folder.parent.name == "steps":
-        folder = folder.parent.parent
-    if not (folder / METRICS).is_file():
-        return None
-    lines = read_metrics(folder)
-    names = {"train": "loss", "valid": "valid_loss", "bleu": "valid_bleu"}
-    return {name: _thinned(series(lines, key)) for name, key in names.items()}
-
-
-def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most `CURVE_POINTS` of the points, the last one among them."""
-    every = -(-len(points) // CURVE_POINTS) or 1
-    return list(points[::-1][::every][::-1])
+        minutes = round(training["seconds"] / 60, 1)
+        summary = TrainingSummary(training["step"], training["n_tokens"], minutes)
+    return SystemDescription(
+        name=system.name,
+        parameters=sum(count_parameters(model.transformer) for model in models),
+        direction=[system.translator.src, system.translator.tgt],
+        training=summary,
+    )

@@ -77,15 +77,28 @@ def check_lines(test_sets: Mapping[str, TestSet], hypotheses: Sequence[str], nam
             )
 
 
+SEEN = ("no", "source", "target", "both sides")  # what training data may contain of a line
+
+
 @dataclass(frozen=True)
 class TrainingText:
-    """What training data have to do with test sets."""
+    """What training data contain of test sets, exactly or approximately.
 
-    frequency: Counter[str]  # of the words of its sources
-    held: dict[str, tuple[set[int], set[int]]]  # of each test set the sources and targets it holds
+    Attributes:
+        frequency: of the words of the training sources.
+        held: by test set, the numbers of the sources and of the targets that it contains.
+    """
+
+    frequency: Counter[str]
+    held: dict[str, tuple[set[int], set[int]]]
+
+    def kind(self, name: str, n: int) -> str:
+        """Which sides of line n of a test set it contains, see `SEEN`."""
+        source, target = (n in numbers for numbers in self.held[name])
+        return SEEN[source + 2 * target]
 
     def unseen(self, name: str, n_lines: int) -> list[int]:
-        """Numbers of the lines of a test set of which it has neither side, nor nearly."""
+        """The numbers of the lines of a test set of which it contains neither side."""
         return sorted(set(range(n_lines)).difference(*self.held[name]))
 
 

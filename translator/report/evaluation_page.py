@@ -19,7 +19,6 @@ from translator.report.sections import (
     confidence,
     figure,
     guards,
-    learning_curve,
     legend,
     of_systems,
     robustness,
@@ -62,16 +61,6 @@ def evaluation_html(results: Mapping[str, Any]) -> str:
         count = element("small", f"{result['sentences']:,} sentences")
         parts.append(_section(f"split-{n}", joined(name, " ", count), *below))
         contents.append((f"split-{n}", name, [(key, heading) for key, heading, _ in sections]))
-    compare = first.get("compare") or {}
-    names = charts.SYSTEMS.upper() if compare else [""]
-    curves = [  # a model has one, whatever it is tested on
-        learning_curve(system["learning_curve"], name)
-        for system, name in zip((first, compare), names, strict=False)
-        if system.get("learning_curve")
-    ]
-    if curves:
-        parts.append(_section("training", "Training", *curves))
-        contents.append(("training", "Training", []))
     if any(lines):
         parts.append(_section("sentences", "All sentences", all_sentences(splits)))
         contents.append(("sentences", "All sentences", []))

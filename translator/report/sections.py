@@ -287,36 +287,3 @@ def _risk_coverage(
     note = "If only the most confident ones are kept."
     note += " Straight line: if chance chose them." * bool(alone)
     return figure("What does choosing gain?", chart, keys, note, figures)
-
-
-def learning_curve(curve: Result, name: str = "") -> Html:
-    """Loss in training and on the validation set, and BLEU on the latter."""
-    of = f" of {name}" if name else ""
-    drawn = []
-    train, valid = curve.get("train") or [], curve.get("valid") or []
-    # The steep beginning would press all the rest flat.
-    later = [y for points in (train, valid) for x, y in points if x >= points[-1][0] / 10]
-    limit = max(later, default=0) * 1.05
-    losses = [[point for point in points if point[1] <= limit] for points in (train, valid)]
-    if any(losses):
-        curves = [Curve("other", losses[0]), Curve("a", losses[1], marked=len(losses[1]) <= 40)]
-        ends = [
-            f"{name} {p[-1][1]:.3f}" for name, p in (("training", train), ("valid", valid)) if p
-        ]
-        chart = charts.curve_chart(
-            f"Loss by step, at the end: {', '.join(ends)}",
-            [one for one in curves if one.points],
-            ("step", "loss, nats a token"),
-        )
-        drawn.append(figure(f"Loss{of}", chart, [("other", "training"), ("a", "validation")]))
-    if bleu := curve.get("bleu"):
-        step, best = max(bleu, key=lambda point: point[1])
-        chart = charts.curve_chart(
-            f"BLEU on the validation set by step, best {best:.2f} at step {step:,}",
-            [Curve("a", bleu, marked=len(bleu) <= 40)],
-            ("step", "BLEU"),
-        )
-        drawn.append(
-            figure(f"BLEU{of} on valid", chart, note=f"Best: {best:.2f} at step {step:,}.")
-        )
-    return element("div", *drawn, class_="charts")

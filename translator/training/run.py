@@ -20,6 +20,7 @@ from translator.model.batch import Batch
 from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer, count_parameters
 from translator.storage.model_folder import load_model
+from translator.storage.model_info import ModelInfo
 from translator.storage.run_folder import (
     resume_candidates,
     rotate,
@@ -287,13 +288,13 @@ class Run:
             )
             rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
 
-    def finished(self) -> dict[str, Any] | None:
+    def finished(self) -> ModelInfo | None:
         """What is known of the finished MODEL; None if it is not that of this step, or not whole.
 
         A kill may have come between any two of its files.
         """
         if not self.ranks.first:
-            return {}
+            return None
         try:
             info = load_model(self.folder).info
         except TranslatorError:
@@ -302,12 +303,12 @@ class Run:
         if not (of_this_step and (self.folder / "README.md").exists()):
             return None
         log.info("This run is finished; --steps with a higher number goes on, --fresh starts anew.")
-        return info
+        return ModelInfo.from_dict(info)
 
-    def finish(self) -> dict[str, Any]:
+    def finish(self) -> ModelInfo | None:
         """The finished MODEL, see `Judge.finish`; made by the first process."""
         if not self.ranks.first:
-            return {}
+            return None
         with writing(self.folder), torch.compiler.set_stance("force_eager"):
             return self.judge.finish(self.model, self.folder, self.state, self.environment)
 

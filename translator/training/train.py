@@ -3,11 +3,12 @@
 import logging
 import os
 from pathlib import Path
-from typing import Any
 
 from data_prep.prepared.prepare import tell
 from translator.config.schema import Config
+from translator.storage.model_info import ModelInfo
 from translator.storage.run_folder import move_aside, run_folder
+from translator.system.log import show_log_by_default
 from translator.system.machine import pick_device
 from translator.system.processes import process_group
 from translator.training.run import Run
@@ -24,9 +25,10 @@ def train(
     fresh: bool = False,
     device: str = "auto",
     show_bar: bool = False,
-) -> dict[str, Any]:
+) -> ModelInfo | None:
     """Trains a model, or goes on with the run that `folder` holds.
 
+    It logs to stderr as `translator train` does, unless the program has set up `logging`.
     Under `torchrun` every process calls this; the first one speaks and writes.
 
     Args:
@@ -38,13 +40,15 @@ def train(
         show_bar: a progress bar instead of log lines.
 
     Returns:
-        What is known of the finished model: data, training, and scores by split; nothing in the
-        other processes of several.
+        What is known of the finished model, for instance `info.scores["valid"].bleu.score`; None
+        in all but the first of several processes.
 
     Raises:
         TranslatorError: broken data, or a run with other settings is in the folder.
         Interrupted: Ctrl-C or SIGTERM; all is saved.
     """
+    if os.environ.get("RANK", "0") == "0":
+        show_log_by_default()
     folder = folder or run_folder(config)
     chosen = pick_device(device)
     # oneDNN keeps code for this many products, each for one shape. Hardly two batches have the same
@@ -56,7 +60,7 @@ def train(
         return _train(open_run(config, folder, chosen, ranks, show_bar), minutes)
 
 
-def _train(run: Run, minutes: float | None) -> dict[str, Any]:
+def _train(run: Run, minutes: float | None) -> ModelInfo | None:
     before = run.state.step
     if run.ranks.first:
         tell(run.data)

@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -22,7 +22,9 @@ from translator.report.plots import plot_run
 from translator.storage.average import average_weights
 from translator.storage.model_card import model_card
 from translator.storage.model_folder import Model, save_model
+from translator.storage.model_info import DataInfo, ModelInfo, TrainingInfo
 from translator.storage.run_folder import is_whole, regular_steps
+from translator.storage.scores import SplitScores
 from translator.storage.training_state import TrainingState
 from translator.training.losses import validation_loss
 from translator.translation.faults import WORD, is_empty
@@ -78,7 +80,7 @@ class Judge:
 
     def _score(
         self, model: Transformer, split: str, *search: Any
-    ) -> dict[str, tuple[dict[str, Any], list[str]]]:
+    ) -> dict[str, tuple[SplitScores, list[str]]]:
         """By the split's name in each direction: scores, and translations."""
         pairs = self.data.splits[split]
         found = {}
@@ -113,7 +115,7 @@ class Judge:
         loss = validation_loss(model, self.data.valid, self.device)
         search = SearchConfig(beam_size=1, batch_tokens=self.config.search.batch_tokens)
         found = self._score(model, "valid", search, ["bleu"])
-        bleu = mean(result["scores"]["bleu"]["score"] for result, _ in found.values())
+        bleu = mean(result.bleu.score for result, _ in found.values())
         pairs = self.data.splits["valid"]
         sources = [src for src, _ in pairs]
         _, lines = found["valid"]
@@ -127,20 +129,17 @@ class Judge:
         folder: Path,
         state: TrainingState,
         environment: dict[str, Any],
-    ) -> dict[str, Any]:
+    ) -> ModelInfo:
         """Takes the best step or the average of the last, whichever is better on valid; scores it.
 
         Writes the finished MODEL with its card, and the learning curve if matplotlib is there.
-
-        Returns:
-            Data, training, and scores by split, as in the model's `config.json`.
         """
         candidates = self._candidates(folder, state)
         results, bleus = {}, {}
         for name, weights in candidates.items():
             _put(model, weights)
             results[name] = self._score(model, "valid", None, self.metrics)
-            bleus[name] = mean(r["scores"]["bleu"]["score"] for r, _ in results[name].values())
+            bleus[name] = mean(scores.bleu.score for scores, _ in results[name].values())
             log.info("%s: BLEU %.2f on valid", name, bleus[name])
         chosen = max(bleus, key=lambda name: bleus[name])
         _put(model, candidates[chosen])
@@ -151,26 +150,22 @@ class Judge:
                 scores |= {
                     k: v[0] for k, v in self._score(model, split, None, self.metrics).items()
                 }
-        info = {
-            "preset": self.config.preset,
-            "data": {
-                "corpus": self.data.name,
-                "fingerprint": self.data.fingerprint,
-                "training_pairs": len(self.data.train),
-                "dropped": self.data.dropped,
-            },
-            "training": {
-                "weights": chosen,
-                **vars(state),
-                "parameters": count_parameters(model),
-            },
-            "scores": scores,
-            "environment": environment,
-        }
-        if self.config.confidence.enabled:
-            info["confidence"] = self._calibrate(model, lines)
-        save_model(folder, candidates[chosen], self.data.tokenizer, self.config, info)
-        card = model_card(self.config, info)
+        confidence = self.config.confidence.enabled
+        info = ModelInfo(
+            preset=self.config.preset,
+            data=DataInfo(
+                corpus=self.data.name,
+                fingerprint=self.data.fingerprint,
+                training_pairs=len(self.data.train),
+                dropped=self.data.dropped,
+            ),
+            training=TrainingInfo(chosen, replace(state), count_parameters(model)),
+            scores=scores,
+            environment=environment,
+            confidence=self._calibrate(model, lines) if confidence else None,
+        )
+        save_model(folder, candidates[chosen], self.data.tokenizer, self.config, info.to_dict())
+        card = model_card(self.config, info, folder)
         (folder / "README.md").write_text(card, encoding="utf-8")
         try:
             plot_run(folder, folder / "learning-curve.png")

@@ -873,7 +873,7 @@ def test_evaluate_analyses(run: Run, corpus_folder: Path, tmp_path: Path) -> Non
     """For people and for programs; with the training data of the corpus itself."""
     command = ["evaluate", "--data", corpus_folder, "--split", "test", "--bootstrap", "0"]
     found = json.loads(run(*command, "--analyse", "--json").stdout)
-    assert {"analysis", "model", "learning_curve", "clean_part"} < set(found)
+    assert {"analysis", "model", "clean_part"} < set(found)
     assert [len(found["analysis"][name]) for name in ("lines", "breakdown")] == [20, 3]
     shown = run(*command, "--analyse").stdout
     for table in found["analysis"]["breakdown"]:

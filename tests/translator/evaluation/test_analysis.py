@@ -15,12 +15,13 @@ from translator.evaluation.analysis import (
     breakdown,
     choose_lines,
     describe_lines,
-    guard_rates,
+    fault_rates,
 )
 from translator.evaluation.scores import score
-from translator.evaluation.systems import CURVE_POINTS, evaluate_systems, learning_curve
+from translator.evaluation.systems import evaluate_systems
 from translator.evaluation.testset import System, TrainingText, training_text
 from translator.evaluation.testset import TestSet as Set
+from translator.report.results import FaultRate, SplitResult
 from translator.search.beam import Hypothesis
 from translator.translation.confidence import FEATURES, Calibration
 from translator.translation.translator import Translator
@@ -46,16 +47,16 @@ def hypotheses(test_set: Set) -> list[str]:
 
 def test_lines_are_described_one_by_one(test_set, hypotheses) -> None:
     lines = describe_lines(None, test_set, hypotheses)
-    assert [line["n"] for line in lines] == list(range(40))
+    assert [line.n for line in lines] == list(range(40))
     for line in lines:
-        (reference,) = line["references"]
-        alone = score([line["hypothesis"]], [[reference]], ["chrf"])["chrf"]["score"]
-        assert line["chrf"] == pytest.approx(alone, abs=0.005)
-        assert (line["chrf"] == 100) == (line["hypothesis"] == reference)
-    assert lines[-2]["faults"] == ["empty"] and "loop" in lines[-1]["faults"]
-    rates = guard_rates(lines)
-    assert rates["empty"] == {"sentences": 1, "share": 1 / 40}
-    assert rates["loop"]["sentences"] == sum("loop" in line["faults"] for line in lines) >= 1
+        (reference,) = line.references
+        alone = score([line.hypothesis], [[reference]], ["chrf"])["chrf"].score
+        assert line.chrf == pytest.approx(alone, abs=0.005)
+        assert (line.chrf == 100) == (line.hypothesis == reference)
+    assert lines[-2].faults == ["empty"] and "loop" in lines[-1].faults
+    rates = fault_rates(lines)
+    assert rates["empty"] == FaultRate(1, 1 / 40)
+    assert rates["loop"].sentences == sum("loop" in line.faults for line in lines) >= 1
 
 
 def test_lost_names_are_counted_where_there_is_one_who_knows_names(random_model) -> None:
@@ -68,8 +69,8 @@ def test_lost_names_are_counted_where_there_is_one_who_knows_names(random_model)
         knows = model is random_model
         system = System("system", Translator(model) if model else None)
         found = analysis.analyse(system, test_set, ["Der Hund sieht hier.", references[1]])
-        assert [line["faults"] for line in found["lines"]] == [["names"] if knows else [], []]
-        assert found["guards"].get("names") == ({"sentences": 1, "share": 0.5} if knows else None)
+        assert [line.faults for line in found.lines] == [["names"] if knows else [], []]
+        assert found.guards.get("names") == (FaultRate(1, 0.5) if knows else None)
 
 
 def test_a_second_model_is_judged_as_the_first_is(
@@ -82,8 +83,8 @@ def test_a_second_model_is_judged_as_the_first_is(
     system = System("model", translator)
     results, _ = evaluate_systems(system, {"test": test_set}, system, deep=True, n_bootstrap=20)
     found = results["test"]
-    for analysed in (found["analysis"], found["compare"]["analysis"]):
-        assert analysed["guards"]["names"]["sentences"] == 1
+    for analysed in (found.analysis, found.compare.analysis):
+        assert analysed.guards["names"].sentences == 1
 
 
 @pytest.mark.parametrize("n_lines", [0, 1, 2, 7, 100])
@@ -105,24 +106,22 @@ def test_each_line_is_in_one_group_of_each_kind(test_set, hypotheses) -> None:
     words = [word for src in test_set.sources for word in analysis.words_of(src)]
     words = [word for word in words if word != "dog"]
     training = TrainingText(Counter(words * 5), {"test": ({1, 2}, {2, 3})})
-    lines = describe_lines(None, test_set, hypotheses)
-    for line, kind in zip(lines, ["no", "source", "both sides", "target"], strict=False):
-        line["seen"] = kind
-    for line in lines[4:]:
-        line["seen"] = "no"
+    kinds = ["no", "source", "both sides", "target", *["no"] * 36]
+    assert kinds == [training.kind("test", n) for n in range(40)]
+    lines = describe_lines(None, test_set, hypotheses, kinds)
     tables = breakdown(test_set, hypotheses, lines, training)
     assert len(tables) == 3
     for table in tables:
-        assert sum(group["sentences"] for group in table["groups"]) == 40
-    by_kind = {group["group"]: group for group in tables[2]["groups"]}
-    assert {name: group["sentences"] for name, group in by_kind.items()} == {
+        assert sum(group.sentences for group in table.groups) == 40
+    by_kind = {group.group: group for group in tables[2].groups}
+    assert {name: group.sentences for name, group in by_kind.items()} == {
         **{"no": 37, "source": 1, "target": 1, "both sides": 1}
     }
     some = [0, *range(4, 40)]
     references = [test_set.references[0][n] for n in some]
     alone = score([hypotheses[n] for n in some], [references])
-    assert by_kind["no"]["scores"] == {name: alone[name]["score"] for name in ("bleu", "chrf")}
-    rare = {group["group"]: group["sentences"] for group in tables[1]["groups"]}
+    assert by_kind["no"].scores == {name: alone[name].score for name in ("bleu", "chrf")}
+    rare = {group.group: group.sentences for group in tables[1].groups}
     never = sum(
         any(training.frequency[word] == 0 for word in analysis.words_of(src))
         for src in test_set.sources
@@ -158,7 +157,7 @@ def test_a_model_and_its_translations_say_the_same(
     other = System("other", hypotheses=[tgt for _, tgt in pairs])
     again, same = evaluate_systems(System("file"), {"test": of_file}, other, training, **options)
     assert same == lines
-    model, file = found["test"], again["test"]
+    model, file = found["test"].to_dict(), again["test"].to_dict()
     assert model["scores"] == file["scores"] and model["clean_part"] == file["clean_part"]
     assert model["analysis"]["breakdown"] == file["analysis"]["breakdown"]
     assert {"robustness", "attention", "confidence"} == (
@@ -177,7 +176,7 @@ def test_a_model_and_its_translations_say_the_same(
     assert file["compare"]["scores"]["bleu"]["score"] == pytest.approx(100)
     assert file["compare"]["delta"]["bleu"]["delta"] < 0
     assert len(file["compare"]["analysis"]["lines"]) == 9
-    json.dumps([found, again], allow_nan=False)
+    json.dumps([model, file], allow_nan=False)
 
 
 def test_pages_are_tested_with_what_is_really_found(
@@ -188,8 +187,6 @@ def test_pages_are_tested_with_what_is_really_found(
     calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, (0.0,) * width, 0.2)
     training = {"step": 9, "n_tokens": 8, "seconds": 7.0}
     info = {"confidence": {"en-de": calibration.to_dict()}, "training": training}
-    log = '{"step": 1, "loss": 2.0, "valid_loss": 2.0, "valid_bleu": 1.0}\n'
-    (tmp_path / "metrics.jsonl").write_text(log)
     translator = Translator(replace(random_model, info=info, folder=tmp_path))
     system = System("model", translator, translator.search_config(beam_size=1))
     pairs = text_pairs[220:225]  # the training data have none of them
@@ -206,7 +203,8 @@ def test_pages_are_tested_with_what_is_really_found(
             return set().union(*(places(part, f"{at}.{name}") for name, part in named))
         return {at}
 
-    real = json.loads(json.dumps(found["test"], allow_nan=False))
+    real = json.loads(json.dumps(found["test"].to_dict(), allow_nan=False))
+    assert SplitResult.from_dict(real) == found["test"]
     assert places(invented.make_results(compare=True)) <= places(real)
     kinds = {part["by"] for part in real["analysis"]["breakdown"]}
     assert kinds == set(invented.GROUPS)
@@ -225,23 +223,8 @@ def test_confidence_is_that_of_the_translator(random_model, text_pairs) -> None:
     test_set = Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
     hypotheses = [tgt if n % 3 else "Hund" for n, (_, tgt) in enumerate(pairs)]
     found = analysis.analyse(System("model", translator), test_set, hypotheses)
-    said = [line["confidence"] for line in found["lines"]]
+    said = [line.confidence for line in found.lines]
     assert said == translator.confidences(list(zip(test_set.sources, hypotheses, strict=True)))
-    assert found["confidence"]["base_rate"] == 8 / 12
-    bins = found["confidence"]["bins"]
-    assert sum(part["sentences"] for part in bins) == 12
-
-
-def test_the_learning_curve_is_what_a_run_logged(tmp_path: Path) -> None:
-    assert learning_curve(tmp_path) is None
-    rows = [{"step": n, "loss": 1 / n} for n in range(1, 2001)]
-    rows += [{"step": n, "valid_loss": 2 / n, "valid_bleu": n / 10} for n in (1000, 2000)]
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    (tmp_path / "metrics.jsonl").write_text(text, encoding="utf-8")
-    found = learning_curve(tmp_path)
-    assert found is not None
-    assert found["bleu"] == [(1000, 100.0), (2000, 200.0)]
-    assert found["train"][-1] == (2000, 1 / 2000)
-    assert found == learning_curve(tmp_path / "steps" / "1000")  # of a run that is not finished
-    assert 250 <= len(found["train"]) <= CURVE_POINTS
-    assert set(found["train"]) <= {(n, 1 / n) for n in range(1, 2001)}
+    assert found.confidence.base_rate == 8 / 12
+    bins = found.confidence.bins
+    assert sum(part.sentences for part in bins) == 12

@@ -191,8 +191,8 @@ def test_a_finished_run_has_one(
     folder = tmp_path / "run"
     info = train(config, folder)
     expected = ["en-de", "de-en"][: 1 + bidirectional]
-    assert list(info["confidence"]) == expected
-    for values in info["confidence"].values():
+    assert list(info.confidence) == expected
+    for values in info.confidence.values():
         counts = {kind: part["sentences"] for kind, part in values["measured"].items()}
         assert counts == {"own": 6, "spoilt": 6, "exchanged": 2, "other": 12, "all": 26}
     translator = Translator.load(folder, device="cpu")
@@ -201,9 +201,9 @@ def test_a_finished_run_has_one(
     # None of it is a setting that a run could not be resumed with; other weights start without.
     off = replace(config, confidence=ConfidenceConfig(enabled=False))
     more = replace(off, train=replace(config.train, steps=7))
-    assert "confidence" not in train(more, folder)
+    assert train(more, folder).confidence is None
     later = replace(off, train=replace(config.train, init_from=str(folder)))
-    assert "confidence" not in train(later, tmp_path / "later")
+    assert train(later, tmp_path / "later").confidence is None
 
 
 def test_a_corpus_that_is_not_there_is_told_before_the_training(

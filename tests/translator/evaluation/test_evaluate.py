@@ -14,6 +14,8 @@ from translator.evaluation.evaluate import evaluate_pairs, score_lines
 from translator.evaluation.multi30k_bleu import paper_tokens
 from translator.evaluation.scores import USUAL_METRICS, compare, score
 from translator.evaluation.testset import read_test_sets, read_training_text
+from translator.report.results import Delta
+from translator.storage.scores import Score, SplitScores
 from translator.text.lines import read_lines
 from translator.translation.translator import Translator
 
@@ -52,10 +54,7 @@ def test_equals_the_library(hypotheses, references, lowercase: bool, n_reference
         ("ter", TER()),  # which compares without case, unless told otherwise
     ):
         theirs = metric.corpus_score(hypotheses, all_references)
-        assert ours[name] == {
-            "score": theirs.score,
-            "signature": str(metric.get_signature()),
-        }
+        assert ours[name] == Score(theirs.score, str(metric.get_signature()))
         assert 0 < theirs.score < 100
 
 
@@ -80,7 +79,7 @@ def test_equals_the_command(hypotheses, references, tmp_path: Path, lowercase: b
     theirs = command([*arguments, "-m", *USUAL_METRICS, *lower])
     ours = score(hypotheses, [references, hypotheses[::-1]], USUAL_METRICS, lowercase)
     for ours_one, theirs_one in zip(ours.values(), theirs, strict=True):
-        assert ours_one["score"] == pytest.approx(theirs_one["score"], abs=1e-10)
+        assert ours_one.score == pytest.approx(theirs_one["score"], abs=1e-10)
         assert ours_one["signature"] == theirs_one["signature"]
 
 
@@ -95,24 +94,24 @@ def test_intervals_and_p_values_equal_the_command(hypotheses, references, tmp_pa
     rows = command([ref, "-i", other, ours, *paired])
     theirs = [value for row in rows for value in row.values() if isinstance(value, dict)]
     compared = compare(better, hypotheses, [references], [name], n_bootstrap=300)
-    found = [compared["scores"][name], score(better, [references], [name], n_bootstrap=300)[name]]
+    found = [compared.scores[name], score(better, [references], [name], n_bootstrap=300)[name]]
     for ours_one, theirs_one in zip(found, theirs, strict=True):
-        low, high = ours_one["interval"]
-        assert ours_one["score"] == pytest.approx(theirs_one["score"], abs=1e-9)
+        low, high = ours_one.interval
+        assert ours_one.score == pytest.approx(theirs_one["score"], abs=1e-9)
         assert (low + high) / 2 == pytest.approx(theirs_one["mean"], abs=1e-4)
         assert (high - low) / 2 == pytest.approx(theirs_one["ci"], abs=1e-4)
-    assert compared["delta"][name]["p"] == pytest.approx(theirs[1]["p_value"])
-    assert compared["delta"][name]["delta"] == found[1]["score"] - found[0]["score"] != 0
+    assert compared.delta[name].p == pytest.approx(theirs[1]["p_value"])
+    assert compared.delta[name].delta == found[1].score - found[0].score != 0
 
     (alone,) = command([ref, "-i", ours, "-m", name, "--confidence", "--confidence-n", "300"])
-    assert found[0]["signature"] == found[1]["signature"] == alone["signature"]
-    assert found[1]["score"] == score(better, [references], [name])[name]["score"]
+    assert found[0].signature == found[1].signature == alone["signature"]
+    assert found[1].score == score(better, [references], [name])[name].score
 
 
 def test_a_system_is_no_better_than_itself(hypotheses, references) -> None:
     found = compare(hypotheses, hypotheses, [references], USUAL_METRICS, n_bootstrap=50)
-    assert set(found["delta"]) == set(USUAL_METRICS)
-    assert all(delta == {"delta": 0, "p": 1} for delta in found["delta"].values())
+    assert set(found.delta) == set(USUAL_METRICS)
+    assert all(delta == Delta(0, 1) for delta in found.delta.values())
 
 
 def test_the_papers_metric_reproduces_their_references(real_corpus: Path) -> None:
@@ -127,10 +126,10 @@ def test_the_papers_metric_is_bleu_of_such_tokens(hypotheses, references) -> Non
     tokens = [paper_tokens(lines, "de") for lines in (hypotheses, references)]
     theirs = BLEU(tokenize="none", force=True).corpus_score(tokens[0], [tokens[1]])
     (found,) = score(hypotheses, [references], ["multi30k_bleu"]).values()
-    assert found["score"] == pytest.approx(theirs.score)
+    assert found.score == pytest.approx(theirs.score)
     shouted = [line.upper().replace("ß", "ẞ") for line in references]
-    assert score(shouted, [references], ["multi30k_bleu"])["multi30k_bleu"]["score"] > 99
-    assert "lc.norm.tok.de" in found["signature"] and "tok:none" in found["signature"]
+    assert score(shouted, [references], ["multi30k_bleu"])["multi30k_bleu"].score > 99
+    assert "lc.norm.tok.de" in found.signature and "tok:none" in found.signature
 
 
 def test_the_papers_metric_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,14 +141,14 @@ def test_the_papers_metric_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -
 def test_a_perfect_translation_scores_full_marks(references) -> None:
     scores = score(references, [references], USUAL_METRICS)
     assert scores["bleu"]["score"] == pytest.approx(100)
-    assert scores["chrf"]["score"] == pytest.approx(100)
+    assert scores["chrf"].score == pytest.approx(100)
     assert scores["ter"]["score"] == 0
 
 
 def test_text_is_scored_as_it_is() -> None:
     """No normalisation behind one's back: a no-break space and a decomposed umlaut count."""
     composed, decomposed = ["über alle Berge hin"], ["u\u0308ber alle Berge hin"]
-    assert score(decomposed, [composed])["chrf"]["score"] < 100
+    assert score(decomposed, [composed])["chrf"].score < 100
 
 
 def test_unequal_counts_name_both() -> None:
@@ -174,10 +173,10 @@ def test_pairs_are_translated_and_scored(random_model, text_pairs) -> None:
     result, lines = evaluate_pairs(translator, text_pairs[:7], search, USUAL_METRICS)
     found = translator.translate_lines(sources, search, split="never", guard=False)
     assert lines == [translation.text for translation in found]
-    assert result["sentences"] == 7
-    assert result["scores"] == score(lines, [references], USUAL_METRICS)
+    assert result.sentences == 7
+    assert result.scores == score(lines, [references], USUAL_METRICS)
     changed = {"beam_size": 1, "length_penalty": 0.5}
-    assert result["search"] == changed | {"length_reward": 0.0, "no_repeat_ngram": 0}
+    assert result.search == changed | {"length_reward": 0.0, "no_repeat_ngram": 0}
 
 
 def test_lines_are_not_split_and_nothing_is_mended(random_model, text_pairs) -> None:
@@ -194,7 +193,7 @@ def test_finished_hypotheses_need_no_model(hypotheses, references) -> None:
     test_set = evaluate.TestSet([], [references], hypotheses)
     result, lines = evaluate.evaluate_set(None, test_set)
     assert lines == hypotheses
-    assert result == {"sentences": len(hypotheses), "scores": score(hypotheses, [references])}
+    assert result == SplitScores(len(hypotheses), score(hypotheses, [references]))
 
 
 def test_test_sets_of_a_corpus_and_of_files(corpus_folder: Path, text_pairs) -> None:
@@ -230,8 +229,8 @@ def test_the_clean_part_is_what_training_data_have_not(text_pairs, tmp_path: Pat
     lines = [f"{tgt} heute" for _, tgt in test]
     found = score_lines(sets["test"], lines, numbers, ["bleu"])
     alone = score([lines[n] for n in numbers], [[test[n][1] for n in numbers]], ["bleu"])
-    assert found == {"sentences": 5, "scores": alone}
-    assert score_lines(sets["test"], lines, [], ["bleu"]) == {"sentences": 0, "scores": {}}
+    assert found == SplitScores(5, alone)
+    assert score_lines(sets["test"], lines, [], ["bleu"]) == SplitScores(0, {})
     with pytest.raises(TranslatorError, match="no corpus"):
         (tmp_path / "empty").mkdir()
         read_training_text(sets, str(tmp_path / "empty"), "en", "de")

@@ -41,17 +41,17 @@ def test_every_sentence_is_in_the_bin_that_holds_its_confidence(
     items: list[tuple[float, bool]],
 ) -> None:
     bins = calibration_bins(*columns(items))
-    assert sum(part["sentences"] for part in bins) == len(items)
+    assert sum(part.sentences for part in bins) == len(items)
     for part in bins:
-        last = part["high"] == 1
+        last = part.high == 1
         own = [
             (p, event)
             for p, event in items
-            if part["low"] <= p and (p < part["high"] or (last and p == 1))
+            if part.low <= p and (p < part.high or (last and p == 1))
         ]
-        assert part["sentences"] == len(own) > 0
-        assert part["confidence"] == pytest.approx(sum(p for p, _ in own) / len(own))
-        assert part["right"] == pytest.approx(sum(event for _, event in own) / len(own))
+        assert part.sentences == len(own) > 0
+        assert part.confidence == pytest.approx(sum(p for p, _ in own) / len(own))
+        assert part.right == pytest.approx(sum(event for _, event in own) / len(own))
 
 
 def test_the_calibration_error_of_known_cases() -> None:
@@ -78,11 +78,11 @@ def test_risk_and_coverage_of_each_threshold(
     points = risk_coverage(*columns(items), n_points)
     assert 1 <= len(points) <= n_points
     for point in points:
-        kept = [event for p, event in items if p >= point["threshold"]]
-        assert point["coverage"] == pytest.approx(len(kept) / len(items))
-        assert point["risk"] == pytest.approx(kept.count(False) / len(kept))
-    assert points[-1]["coverage"] == 1
-    thresholds = [point["threshold"] for point in points]
+        kept = [event for p, event in items if p >= point.threshold]
+        assert point.coverage == pytest.approx(len(kept) / len(items))
+        assert point.risk == pytest.approx(kept.count(False) / len(kept))
+    assert points[-1].coverage == 1
+    thresholds = [point.threshold for point in points]
     assert thresholds == sorted(set(thresholds), reverse=True)
 
 
@@ -106,13 +106,13 @@ def test_a_summary_takes_the_better_log_probability() -> None:
     events = [True, True, False, False]
     # By the sum the first short wrong one comes first, by the mean it does not.
     found = summarise([0.9, 0.8, 0.2, 0.1], events, [-4.0, -5.0, -3.0, -2.5], [10, 10, 1, 1])
-    assert found["auc_log_prob"] == found["auc"] == 1
-    assert found["base_rate"] == 0.5
+    assert found.auc_log_prob == found.auc == 1
+    assert found.base_rate == 0.5
     assert area_under_curve([-4.0, -5.0, -3.0, -2.5], events) == 0
 
 
 def test_nothing_to_tell_apart_is_no_failure() -> None:
     found = summarise([0.9, 0.8], [True, True], [-1.0, -2.0], [3, 3])
-    assert found["auc"] is None and found["auc_log_prob"] is None
-    assert summarise([0.9], [True])["auc_log_prob"] is None
-    assert summarise([], [])["risk_coverage"] == []
+    assert found.auc is None and found.auc_log_prob is None
+    assert summarise([0.9], [True]).auc_log_prob is None
+    assert summarise([], []).risk_coverage == []

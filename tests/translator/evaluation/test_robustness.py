@@ -28,26 +28,26 @@ class Echo:
 def test_what_a_slice_does_not_count_costs_nothing(test_set) -> None:
     """Who repeats capitals, a missing stop and emoji has lost nothing; who repeats typos has."""
     same = Set(test_set.sources, [test_set.sources])
-    found = {row["slice"]: row for row in robustness(Echo(), same, test_set.sources)}
+    found = {row.slice: row for row in robustness(Echo(), same, test_set.sources)}
     # Words that a translation shares get no typos.
     almost = [[f"{word}x" for word in source.split()] for source in test_set.sources]
     almost_same = Set(test_set.sources, [[" ".join(words) for words in almost]])
     for row in robustness(Echo(), almost_same, test_set.sources):
-        if row["slice"] == "typos":
+        if row.slice == "typos":
             found["typos"] = row
     assert set(found) == {kind.name for kind in SLICES}
     for name in ("capitals", "title case", "no final stop", "emoji"):
-        assert found[name]["changed"] == found[name]["clean"], name
-        assert found[name]["clean"]["bleu"] == pytest.approx(100), name
+        assert found[name].changed == found[name].clean, name
+        assert found[name].clean["bleu"] == pytest.approx(100), name
     for name in ("typos", "lower case"):
-        assert found[name]["changed"]["chrf"] < found[name]["clean"]["chrf"], name
-    assert found["emoji"]["kept"] == 1
+        assert found[name].changed["chrf"] < found[name].clean["chrf"], name
+    assert found["emoji"].kept == 1
 
 
 def test_a_slice_has_only_lines_that_it_changes() -> None:
     sources = ["One dog runs", "One dog runs.", "12 34 5."]
     found = robustness(Echo(), Set(sources, [sources]), sources)
-    counts = {row["slice"]: row["sentences"] for row in found}
+    counts = {row.slice: row.sentences for row in found}
     assert counts == {
         "capitals": 2,
         "title case": 2,
@@ -64,9 +64,9 @@ def test_emoji_that_are_lost_are_counted(test_set) -> None:
             return super().translate_lines(lines)
 
     same = Set(test_set.sources, [test_set.sources])
-    found = {row["slice"]: row for row in robustness(Deaf(), same, test_set.sources)}
-    assert found["emoji"]["kept"] == 0
-    assert found["emoji"]["changed"] == found["emoji"]["clean"]
+    found = {row.slice: row for row in robustness(Deaf(), same, test_set.sources)}
+    assert found["emoji"].kept == 0
+    assert found["emoji"].changed == found["emoji"].clean
 
 
 def test_an_emoji_of_several_characters_goes_as_a_whole() -> None:

@@ -240,7 +240,7 @@ def test_resume_with_another_corpus_is_an_error(
 def test_a_finished_run_is_left_alone(six_steps: Path, tiny_config: Config) -> None:
     before = {p: p.stat().st_mtime_ns for p in six_steps.rglob("*.safetensors")}
     info = train(tiny_config, six_steps, device="cpu")
-    assert info["scores"] == load_model(six_steps).info["scores"]
+    assert info.to_dict()["scores"] == load_model(six_steps).info["scores"]
     assert {p: p.stat().st_mtime_ns for p in six_steps.rglob("*.safetensors")} == before
 
 
@@ -265,9 +265,9 @@ def test_other_settings_are_named_before_a_corpus_is_prepared(
 def test_minutes_end_a_run_with_a_model(settings, tmp_path: Path) -> None:
     run = tmp_path / "run"
     info = train(settings(steps=1000), run, minutes=0, device="cpu")
-    assert info["training"]["step"] == 1
+    assert info.training.state.step == 1
     assert load_model(run).info["scores"].keys() == {"valid", "test"}
-    assert train(settings(steps=1000), run, minutes=0, device="cpu")["training"]["step"] == 2
+    assert train(settings(steps=1000), run, minutes=0, device="cpu").training.state.step == 2
 
 
 def test_minutes_change_nothing_in_the_end(six_steps: Path, settings, tmp_path: Path) -> None:
@@ -293,7 +293,7 @@ def test_processes_that_see_other_checkpoints_are_named(settings, tmp_path: Path
 
 def test_no_progress_ends_a_run(settings, tmp_path: Path) -> None:
     config = settings(steps=1000, validate_every=1, patience=2, peak_lr=1e-12)
-    assert train(config, tmp_path / "run", device="cpu")["training"]["step"] == 3
+    assert train(config, tmp_path / "run", device="cpu").training.state.step == 3
 
 
 def test_accumulated_batches_are_consumed_once(settings, tmp_path: Path) -> None:
@@ -331,20 +331,20 @@ def test_the_scores_of_a_model_are_those_of_its_stored_weights(six_steps: Path) 
     data = prepare_data(translator.model.config, translator.model.tokenizer)
     for split in ("valid", "test"):
         result, _ = evaluate_pairs(translator, data.splits[split])
-        assert result["scores"] == translator.model.info["scores"][split]["scores"]
+        assert result.to_dict()["scores"] == translator.model.info["scores"][split]["scores"]
 
 
 def test_tests_are_left_alone_while_recipes_are_compared(six_steps, settings, tmp_path) -> None:
-    found = train(settings(score_tests=False), tmp_path / "run", device="cpu")["scores"]
+    found = train(settings(score_tests=False), tmp_path / "run", device="cpu").scores
     theirs = read_description(six_steps)["scores"]
     assert set(theirs) == {"valid", "test"} and set(found) == {"valid"}
-    assert found["valid"]["scores"] == theirs["valid"]["scores"]
+    assert found["valid"].to_dict()["scores"] == theirs["valid"]["scores"]
 
 
 def test_a_finished_model_has_the_scores_that_were_asked_for(settings, tmp_path) -> None:
     config = settings(metrics="bleu,multi30k_bleu", steps=1)
-    found = train(config, tmp_path / "run", device="cpu")["scores"]
-    assert all(list(result["scores"]) == ["bleu", "multi30k_bleu"] for result in found.values())
+    found = train(config, tmp_path / "run", device="cpu").scores
+    assert all(list(result.scores) == ["bleu", "multi30k_bleu"] for result in found.values())
     for wrong in ("chrf", "bleu,meteor", ""):
         with pytest.raises(TranslatorError, match=r"train\.metrics"):
             settings(metrics=wrong)
@@ -398,7 +398,7 @@ def test_copying_is_learnt(tmp_path: Path) -> None:
     search = translator.search_config(beam_size=1)
     pairs = [(line, line) for line in lines[:100]]
     result, _ = evaluate_pairs(translator, pairs, search, ["bleu"])
-    assert result["scores"]["bleu"]["score"] > 98
+    assert result.bleu.score > 98
 
 
 # What goes wrong on the way.
@@ -432,7 +432,7 @@ def test_single_bad_updates_are_left_out_and_counted(
     spoil(lambda updater, step: step in (2, 5))
     caplog.set_level("INFO")
     info = train(settings(), tmp_path / "run", device="cpu")
-    assert info["training"]["left_out"] == 2 and info["training"]["fallbacks"] == 0
+    assert info.training.state.left_out == 2 and info.training.state.fallbacks == 0
     lines = {line["step"]: line for line in metrics(tmp_path / "run") if "lr" in line}
     assert "left_out" not in lines[1]
     assert [lines[step]["left_out"] for step in (2, 4, 5, 6)] == [1, 1, 2, 2]
@@ -446,7 +446,7 @@ def test_many_in_a_row_lead_back_with_half_the_rate(
     spoil(lambda updater, step: step > 4 and updater.rate_scale == 1.0)
     info = train(settings(steps=12), tmp_path / "run", device="cpu")
     assert "back to step 3, with 0.5 times the learning rate" in caplog.text
-    assert info["training"]["fallbacks"] == 1 and info["training"]["step"] == 12
+    assert info.training.state.fallbacks == 1 and info.training.state.step == 12
     lines = [line for line in metrics(tmp_path / "run") if "lr" in line]
     assert [line["step"] for line in lines] == list(range(1, 13))
     plain = learning_rate(12, settings(steps=12).train)
@@ -456,7 +456,7 @@ def test_many_in_a_row_lead_back_with_half_the_rate(
 def test_a_fall_back_without_a_checkpoint_begins_anew(settings, tmp_path: Path, spoil) -> None:
     spoil(lambda updater, step: updater.rate_scale == 1.0)
     info = train(settings(), tmp_path / "run", device="cpu")
-    assert info["training"]["fallbacks"] == 1 and info["training"]["left_out"] == 0
+    assert info.training.state.fallbacks == 1 and info.training.state.left_out == 0
 
 
 def test_a_run_that_never_works_ends_with_advice(settings, tmp_path: Path, spoil) -> None:
@@ -562,7 +562,7 @@ def test_both_directions_in_one_model(tiny_config: Config, tmp_path: Path) -> No
     config = replace(tiny_config, data=replace(tiny_config.data, bidirectional=True))
     run = tmp_path / "run"
     info = train(config, run, device="cpu")
-    assert info["scores"].keys() == {"valid", "valid_de-en", "test", "test_de-en"}
+    assert info.scores.keys() == {"valid", "valid_de-en", "test", "test_de-en"}
     model = load_model(run)
     assert model.directions == [("en", "de"), ("de", "en")]
     there, back = (Translator(model, direction=direction) for direction in model.directions)
@@ -628,7 +628,7 @@ def test_a_mixture_is_its_parts_by_weight(
     assert data.splits["valid"] == plain.splits["valid"]
     assert plain.weights is None
     info = train(config, tmp_path / "run", device="cpu")
-    assert info["data"]["corpus"] == corpus
+    assert info.data.corpus == corpus
     for wrong in ("a:1,b", "a:1,b:x", "a:1,:2", "a:0,b:1"):
         with pytest.raises(TranslatorError, match="A:1.0,B:3.0"):
             prepare_data(replace(config, data=replace(config.data, corpus=wrong)))
