@@ -80,7 +80,7 @@ def test_equals_the_command(hypotheses, references, tmp_path: Path, lowercase: b
     ours = score(hypotheses, [references, hypotheses[::-1]], USUAL_METRICS, lowercase)
     for ours_one, theirs_one in zip(ours.values(), theirs, strict=True):
         assert ours_one.score == pytest.approx(theirs_one["score"], abs=1e-10)
-        assert ours_one["signature"] == theirs_one["signature"]
+        assert ours_one.signature == theirs_one["signature"]
 
 
 def test_intervals_and_p_values_equal_the_command(hypotheses, references, tmp_path: Path) -> None:
