@@ -2,15 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from data_prep.cleaning.clean import REPAIRED
 from data_prep.prepared.prepare import TrainingData
 from data_prep.sources.corpus import split_mixture
-from translator.report.elements import Html, element, joined, page, table
+from translator.config.records import Record
+from translator.report.pages import render
 
 LOOKED_AT = 100_000  # pairs from which the figures of a vocabulary are; others say the same
 FEW = 0.8  # a corpus of which a smaller share is worth training on may be broken
@@ -21,13 +22,83 @@ _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 FaultRow = tuple[str, int, float, Sequence[Mapping[str, str]]]
 
 
-def describe_pieces(data: TrainingData) -> dict[str, dict[str, float]]:
-    """How the vocabulary spells the training pairs, by language.
+@dataclass(frozen=True)
+class Spelling(Record):
+    """How a vocabulary spells text, by language.
 
-    Returns:
-        "pieces_per_word"; "unknown_rate", the share of the pieces that are bytes; "coverage", the
-        share of the characters that are not spelt in bytes.
+    Attributes:
+        pieces_per_word: the mean.
+        unknown_rate: the share of the pieces that are bytes.
+        coverage: the share of the characters that are not spelt in bytes.
     """
+
+    pieces_per_word: dict[str, float]
+    unknown_rate: dict[str, float]
+    coverage: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Vocabulary(Spelling):
+    """A vocabulary: its number of pieces, its type ("unigram" or "bpe"), how it spells."""
+
+    size: int
+    type: str
+
+
+@dataclass(frozen=True)
+class CorpusReport(Record):
+    """What was done to one corpus.
+
+    Attributes:
+        corpus, folder: its name; where the prepared pairs are.
+        weight: its share of a mixture.
+        fingerprint: of the cleaned pairs.
+        held_out: pairs by split, but for training.
+        before, after: "pairs", and words and characters by language, with their means.
+        repaired: pairs that were repaired.
+        dropped: pairs by fault.
+        samples: for each fault some pairs, by language.
+        notes: what else there is to say.
+        encoded, dropped_encoding: pairs as the model reads them; others by fault.
+    """
+
+    corpus: str
+    weight: float
+    folder: str
+    fingerprint: str
+    held_out: dict[str, int]
+    before: dict[str, float]
+    after: dict[str, float]
+    repaired: int
+    dropped: dict[str, int]
+    samples: dict[str, list[dict[str, str]]]
+    notes: list[str]
+    encoded: int
+    dropped_encoding: dict[str, int]
+
+
+@dataclass(frozen=True)
+class PrepareReport(Record):
+    """What `prepare` says.
+
+    Attributes:
+        corpus, languages: the name, which may be a mixture's; source and target.
+        corpora: its parts.
+        vocabulary: of both languages.
+        train: the command to train with it.
+        complete: everything is prepared.
+    """
+
+    corpus: str
+    languages: list[str]
+    corpora: list[CorpusReport]
+    vocabulary: Vocabulary
+    train: str
+    complete: bool = True
+
+
+def describe_pieces(data: TrainingData) -> Spelling:
+    """How the vocabulary spells the training pairs."""
     tokenizer, n_pairs = data.tokenizer, data.train.n_forward
     some = data.train[: n_pairs : -(-n_pairs // LOOKED_AT)]
     pieces = tokenizer.pieces(range(tokenizer.vocab_size))
@@ -50,10 +121,10 @@ def describe_pieces(data: TrainingData) -> dict[str, dict[str, float]]:
         figures["pieces_per_word"][language] = round(n_pieces / max(words, 1), 3)
         figures["unknown_rate"][language] = round(n_bytes / max(n_pieces, 1), 6)
         figures["coverage"][language] = round(1 - in_bytes / max(n_characters, 1), 6)
-    return figures
+    return Spelling(**figures)
 
 
-def prepare_report(data: TrainingData, train: str) -> dict[str, Any]:
+def prepare_report(data: TrainingData, train: str) -> PrepareReport:
     """What `prepare` says; `train` is the command to train with it."""
     parts = []
     weights = [1.0]
@@ -62,87 +133,81 @@ def prepare_report(data: TrainingData, train: str) -> dict[str, Any]:
     for corpus, ids, weight in zip(data.corpora, data.train.parts, weights, strict=True):
         manifest = corpus.manifest
         parts.append(
-            {
-                "corpus": manifest["corpus"],
-                "weight": weight,
-                "folder": str(corpus.folder),
-                "fingerprint": manifest["fingerprint"],
-                "held_out": {name: len(pairs) for name, pairs in corpus.splits.items()},
+            CorpusReport(
+                corpus=manifest["corpus"],
+                weight=weight,
+                folder=str(corpus.folder),
+                fingerprint=manifest["fingerprint"],
+                held_out={name: len(pairs) for name, pairs in corpus.splits.items()},
                 **manifest["report"],
-                "encoded": len(ids),
-                "dropped_encoding": ids.dropped,
-            }
+                encoded=len(ids),
+                dropped_encoding=ids.dropped,
+            )
         )
-    return {
-        "complete": True,
-        "corpus": data.name,
-        "languages": list(data.corpora[0].languages),
-        "corpora": parts,
-        "vocabulary": {
-            "size": data.tokenizer.vocab_size,
-            "type": data.tokenizer.model_type,
-            **describe_pieces(data),
-        },
-        "train": train,
-    }
+    tokenizer = data.tokenizer
+    spelling = vars(describe_pieces(data))
+    return PrepareReport(
+        corpus=data.name,
+        languages=list(data.corpora[0].languages),
+        corpora=parts,
+        vocabulary=Vocabulary(**spelling, size=tokenizer.vocab_size, type=tokenizer.model_type),
+        train=train,
+    )
 
 
 # --- what both the text and the page show ------------------------------------------------------
 
 
-def _headline(part: Mapping[str, Any]) -> str:
-    before, after = part["before"]["pairs"], part["after"]["pairs"]
-    weight = f" (weight {part['weight']:g})" if part["weight"] != 1 else ""
+def _headline(part: CorpusReport) -> str:
+    before, after = part.before["pairs"], part.after["pairs"]
+    weight = f" (weight {part.weight:g})" if part.weight != 1 else ""
     share = f"{after:,} of {before:,} pairs are worth training on ({after / before:.2%})"
-    return f"{part['corpus']}{weight}: {share}"
+    return f"{part.corpus}{weight}: {share}"
 
 
-def _size_rows(part: Mapping[str, Any], languages: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+def _size_rows(part: CorpusReport, languages: Sequence[str]) -> Iterator[tuple[str, str, str]]:
     """(what, before, after)."""
     rows = [("pairs", "pairs", ",.0f")]
     rows += [(f"{language}_words", f"words, {language}", ",.0f") for language in languages]
     rows += [(f"mean_{language}_words", f"words/line, {language}", ".1f") for language in languages]
     for key, name, form in rows:
-        yield name, format(part["before"][key], form), format(part["after"][key], form)
+        yield name, format(part.before[key], form), format(part.after[key], form)
 
 
-def _fault_rows(part: Mapping[str, Any]) -> list[FaultRow]:
+def _fault_rows(part: CorpusReport) -> list[FaultRow]:
     """What was repaired, then what was dropped, in the order of the rules."""
-    n_pairs = part["before"]["pairs"]
-    counts = {REPAIRED: part["repaired"], **part["dropped"]}
+    n_pairs = part.before["pairs"]
+    counts = {REPAIRED: part.repaired, **part.dropped}
     return [
-        (name, count, count / n_pairs, part["samples"].get(name, ()))
+        (name, count, count / n_pairs, part.samples.get(name, ()))
         for name, count in counts.items()
         if count
     ]
 
 
-def _notes(part: Mapping[str, Any]) -> list[str]:
-    notes = list(part["notes"])
-    if part["after"]["pairs"] < FEW * part["before"]["pairs"]:
+def _notes(part: CorpusReport) -> list[str]:
+    notes = list(part.notes)
+    if part.after["pairs"] < FEW * part.before["pairs"]:
         notes.append("Much was dropped: `translator doctor` says whether the corpus is broken.")
     return notes
 
 
-def _other_rows(part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    if part["held_out"]:
-        yield "held out", ", ".join(f"{n:,} {name}" for name, n in part["held_out"].items())
-    dropped = ", ".join(f"{n:,} {fault}" for fault, n in part["dropped_encoding"].items())
-    yield "encoded", f"{part['encoded']:,} pairs" + (f" (dropped: {dropped})" if dropped else "")
-    yield "folder", part["folder"]
+def _other_rows(part: CorpusReport) -> Iterator[tuple[str, str]]:
+    if part.held_out:
+        yield "held out", ", ".join(f"{n:,} {name}" for name, n in part.held_out.items())
+    dropped = ", ".join(f"{n:,} {fault}" for fault, n in part.dropped_encoding.items())
+    yield "encoded", f"{part.encoded:,} pairs" + (f" (dropped: {dropped})" if dropped else "")
+    yield "folder", part.folder
 
 
-def _vocabulary_rows(report: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    vocabulary = report["vocabulary"]
-    yield "pieces", f"{vocabulary['size']:,} for both languages ({vocabulary['type']})"
-    for key, name, form in (
-        ("pieces_per_word", "pieces/word", ".2f"),
-        ("coverage", "coverage", ".3%"),
+def _vocabulary_rows(report: PrepareReport) -> Iterator[tuple[str, str]]:
+    vocabulary = report.vocabulary
+    yield "pieces", f"{vocabulary.size:,} for both languages ({vocabulary.type})"
+    for name, figures, form, rest in (
+        ("pieces/word", vocabulary.pieces_per_word, ".2f", ""),
+        ("coverage", vocabulary.coverage, ".3%", " of the characters; the rest is spelt in bytes"),
     ):
-        figures = vocabulary[key]
-        text = ", ".join(f"{figures[language]:{form}} {language}" for language in figures)
-        rest = " of the characters; the others are spelt in bytes" if key == "coverage" else ""
-        yield name, text + rest
+        yield name, ", ".join(f"{x:{form}} {language}" for language, x in figures.items()) + rest
 
 
 def _visible(text: str) -> str:
@@ -153,12 +218,12 @@ def _visible(text: str) -> str:
 # --- text ----------------------------------------------------------------------------------------
 
 
-def report_lines(report: Mapping[str, Any], width: int = 100) -> list[str]:
+def report_lines(report: PrepareReport, width: int = 100) -> list[str]:
     """The report for people, on a screen of so many columns."""
     lines = []
-    for part in report["corpora"]:
+    for part in report.corpora:
         lines += [_headline(part), f"  {'':<24}{'before':>12}{'after':>14}"]
-        rows = _size_rows(part, report["languages"])
+        rows = _size_rows(part, report.languages)
         lines += [f"  {name:<24}{before:>12}{after:>14}" for name, before, after in rows]
         faults = _fault_rows(part)
         if faults:
@@ -166,7 +231,7 @@ def report_lines(report: Mapping[str, Any], width: int = 100) -> list[str]:
         for name, count, share, samples in faults:
             lines.append(f"  {name:<24}{count:>12,}{share:>14.2%}")
             for pair in samples:
-                sides = [f"    {side}: {_visible(pair[side])}" for side in report["languages"]]
+                sides = [f"    {side}: {_visible(pair[side])}" for side in report.languages]
                 lines += [_cut(side, width) for side in sides]
         lines.append("")
         lines += [f"  {name:<12}{text}" for name, text in _other_rows(part)]
@@ -174,7 +239,7 @@ def report_lines(report: Mapping[str, Any], width: int = 100) -> list[str]:
         lines.append("")
     lines.append("Vocabulary")
     lines += [f"  {name:<12}{text}" for name, text in _vocabulary_rows(report)]
-    return [*lines, "", f"Train with it:  {report['train']}"]
+    return [*lines, "", f"Train with it:  {report.train}"]
 
 
 def _cut(text: str, width: int) -> str:
@@ -183,40 +248,25 @@ def _cut(text: str, width: int) -> str:
 
 # --- page ----------------------------------------------------------------------------------------
 
-_STYLE = """
-.pair { margin-bottom: .6rem; }
-.pair b { opacity: .6; font-weight: normal; }
-"""
 
-
-def report_html(report: Mapping[str, Any]) -> str:
+def report_html(report: PrepareReport) -> str:
     """The report as a page that needs nothing else."""
-    languages = report["languages"]
-    title = f"{report['corpus']}, {' to '.join(languages)}"
-    parts = [element("h1", title)]
-    for part in report["corpora"]:
-        parts.append(element("h2", _headline(part)))
-        parts.append(table(_size_rows(part, languages), ["", "before", "after"], numbers=2))
-        if faults := _fault_rows(part):
-            parts += [element("h3", "Repaired and dropped"), _fault_table(faults, languages)]
-        parts += [element("p", f"Note: {note}") for note in _notes(part)]
-        parts.append(table(_other_rows(part)))
-    parts += [element("h2", "Vocabulary"), table(_vocabulary_rows(report))]
-    parts += [element("h2", "Train with it"), element("pre", report["train"])]
-    return page(title, *parts, style=_STYLE)
-
-
-def _fault_table(faults: Iterable[FaultRow], languages: Sequence[str]) -> Html:
-    rows = [
-        (name, f"{count:,}", f"{share:.2%}", joined(*(_pair(pair, languages) for pair in samples)))
-        for name, count, share, samples in faults
+    parts = [
+        {
+            "headline": _headline(part),
+            "sizes": _size_rows(part, report.languages),
+            "faults": _fault_rows(part),
+            "notes": _notes(part),
+            "others": _other_rows(part),
+        }
+        for part in report.corpora
     ]
-    return table(rows, ["", "pairs", "share", "such as"], numbers=2)
-
-
-def _pair(sample: Mapping[str, str], languages: Sequence[str]) -> Html:
-    sides = [
-        element("div", element("b", side), " ", element("span", _visible(sample[side]), lang=side))
-        for side in languages
-    ]
-    return element("div", *sides, class_="pair")
+    return render(
+        "prepare.html",
+        title=f"{report.corpus}, {' to '.join(report.languages)}",
+        languages=report.languages,
+        parts=parts,
+        vocabulary=_vocabulary_rows(report),
+        train=report.train,
+        visible=_visible,
+    )

@@ -37,5 +37,6 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
     assert call(python, "-c", api, env=offline).strip()
     # The page of an evaluation needs files that are no Python.
     page = "from translator.report.evaluation_page import evaluation_html as page; "
-    page += "print(page({'sentences': 0, 'scores': {}}))"
+    page += "from translator.report.results import SplitResult; "
+    page += "print(page({'test': SplitResult(0, {})}))"
     assert call(python, "-c", page, env=offline).count("prefers-color-scheme") == 1

@@ -4,7 +4,7 @@ Only light imports stand at the top: `translator --help` must not wait for torch
 """
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -186,14 +186,13 @@ def evaluate(
     if output:
         (text,) = ("".join(line + "\n" for line in some) for some in lines.values())
         output.write_text(text, encoding="utf-8", newline="\n")
-    found: dict[str, Any] = {name: result.to_dict() for name, result in results.items()}
-    found = {"splits": found} if len(found) > 1 else next(iter(found.values()))
     if report:
         from translator.report.evaluation_page import evaluation_html
 
-        report.write_text(evaluation_html(found), encoding="utf-8", newline="\n")
+        report.write_text(evaluation_html(results), encoding="utf-8", newline="\n")
     if json_:
-        print_json(found)
+        found = {name: result.to_dict() for name, result in results.items()}
+        print_json({"splits": found} if len(found) > 1 else next(iter(found.values())))
     else:
         print(*results.values(), sep="\n")
         if report:

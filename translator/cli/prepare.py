@@ -166,7 +166,7 @@ def corpus(
     if report:
         report.write_text(report_html(figures), encoding="utf-8")
     if json_:
-        print_json(figures)
+        print_json(figures.to_dict())
     else:
         print("\n".join(report_lines(figures, shutil.get_terminal_size((100, 24)).columns)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
+from functools import cache
 from types import UnionType
 from typing import Any, Self, Union, get_args, get_origin, get_type_hints
 
@@ -26,11 +27,16 @@ class Record:
         Raises:
             TypeError: a required field is missing.
         """
-        kinds = get_type_hints(cls)
+        kinds = _field_types(cls)
         found = {
             name: _build(kinds[name], value) for name, value in values.items() if name in kinds
         }
         return cls(**found)
+
+
+@cache
+def _field_types(record: Any) -> dict[str, Any]:
+    return get_type_hints(record)
 
 
 def _plain(value: Any) -> Any:

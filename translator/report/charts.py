@@ -1,4 +1,4 @@
-"""Charts of an evaluation as SVG inside a page, whose style (evaluation_page.css) colours them.
+"""Charts of an evaluation as SVG inside a page, whose style (evaluation.css) colours them.
 
 System "a" is drawn in one colour, "b" in another and hatched or dashed. A chart is `WIDTH` units
 wide, so that its text can be read on a telephone.
@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from translator.report.elements import Html, element
+from markupsafe import Markup, escape
 
 WIDTH = 340
 SYSTEMS = "ab"
@@ -76,18 +76,23 @@ def percent(value: float) -> str:
     return f"{value:.0%}"
 
 
+def chance(p: float | None) -> str:
+    """A probability as tables show it; empty if it was not tested."""
+    return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def _short(label: str) -> str:
     """At most as wide as the chart."""
     return label if len(label) <= _MOST_LETTERS else label[: _MOST_LETTERS - 1] + "\u2026"
 
 
-def bar_chart(label: str, groups: Sequence[Bars]) -> Html:
+def bar_chart(label: str, groups: Sequence[Bars]) -> Markup:
     """Bars from zero, the number at the end of each."""
     top = max((value or 0 for group in groups for value in group.values), default=0)
     return _bars(label, groups, Axis(0, max(top, 1e-9), 1, WIDTH - _END), "{:.1f}".format)
 
 
-def difference_chart(label: str, groups: Sequence[Bars]) -> Html:
+def difference_chart(label: str, groups: Sequence[Bars]) -> Markup:
     """Bars to both sides of zero."""
     values = [value or 0 for group in groups for value in group.values]
     low, high = min([0, *values]), max([0, *values])
@@ -95,7 +100,7 @@ def difference_chart(label: str, groups: Sequence[Bars]) -> Html:
     return _bars(label, groups, Axis(low, high or (low == 0), start, end), signed)
 
 
-def _bars(label: str, groups: Sequence[Bars], axis: Axis, form: Format) -> Html:
+def _bars(label: str, groups: Sequence[Bars], axis: Axis, form: Format) -> Markup:
     shapes, y = [], 0
     for group in groups:
         shapes.append(_text(0, y + 12, _short(group.label)))
@@ -110,12 +115,12 @@ def _bars(label: str, groups: Sequence[Bars], axis: Axis, form: Format) -> Html:
     return _picture(label, y - _GAP, *shapes)
 
 
-def _bar(kind: str, value: float, y: float, axis: Axis, form: Format) -> Iterator[Html]:
+def _bar(kind: str, value: float, y: float, axis: Axis, form: Format) -> Iterator[Markup]:
     ends = sorted([axis.at(0), axis.at(value)])
     size = {"y": y, "height": _BAR, "x": ends[0], "width": round(ends[1] - ends[0], 1)}
-    yield element("rect", class_=f"bar {kind}", **size)
+    yield _element("rect", class_=f"bar {kind}", **size)
     if "b" in kind:
-        yield element("rect", fill="url(#hatch)", **size)
+        yield _element("rect", fill="url(#hatch)", **size)
     back = value < 0
     x = ends[0] - 4 if back else ends[1] + 4
     yield _text(x, y + _BAR - 2.5, form(value), text_anchor="end" if back else None)
@@ -123,7 +128,7 @@ def _bar(kind: str, value: float, y: float, axis: Axis, form: Format) -> Iterato
 
 def interval_chart(
     label: str, rows: Sequence[tuple[str, Sequence[tuple[float, float, float]]]], unit: str
-) -> Html:
+) -> Markup:
     """Scores with what they may be by chance: for each name (score, low, high) of each system."""
     ends = [value for _, systems in rows for system in systems for value in system]
     space = 0.05 * (max(ends) - min(ends)) + 0.1
@@ -153,7 +158,7 @@ def curve_chart(
     forms: tuple[Format, Format] = (plain, plain),
     guide: Sequence[Point] = (),
     counts: Sequence[tuple[float, int]] = (),
-) -> Html:
+) -> Markup:
     """Lines between two axes.
 
     Args:
@@ -191,7 +196,7 @@ def curve_chart(
     return _picture(label, bottom + 20, *shapes)
 
 
-def _grid(across: Axis, up: Axis, title: str, forms: tuple[Format, Format]) -> Iterator[Html]:
+def _grid(across: Axis, up: Axis, title: str, forms: tuple[Format, Format]) -> Iterator[Markup]:
     for tick in up.ticks(5):
         y = up.at(tick)
         yield _line(across.start, y, across.end, y, class_="grid")
@@ -204,43 +209,45 @@ def _grid(across: Axis, up: Axis, title: str, forms: tuple[Format, Format]) -> I
     yield _text(0, 12, title, class_="title")
 
 
-def _count_strip(counts: Sequence[tuple[float, int]], across: Axis, top: float) -> Iterator[Html]:
+def _count_strip(counts: Sequence[tuple[float, int]], across: Axis, top: float) -> Iterator[Markup]:
     most = max(count for _, count in counts) or 1
     for x, count in counts:
         height = round(26 * count / most, 1)
         place = {"x": across.at(x) - 9, "y": top + 26 - height, "width": 18, "height": height}
-        yield element("rect", class_="bar count", **place)
+        yield _element("rect", class_="bar count", **place)
         number = f"{count:,}" if count < 10_000 else f"{count / 1000:.0f}k"
         yield _text(across.at(x), top + 23 - height, number, text_anchor="middle", class_="small")
 
 
-def _path(points: Sequence[Point], across: Axis, up: Axis, class_: str) -> Html:
+def _element(name: str, *content: str, **attributes: str | float | None) -> Markup:
+    """An element of SVG; `_` stands for `-` in names, and attributes that are None are absent."""
+    given = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    return Markup(f"<{name}{given}>{Markup().join(content)}</{name}>")
+
+
+def _path(points: Sequence[Point], across: Axis, up: Axis, class_: str) -> Markup:
     places = " ".join(f"{across.at(x)},{up.at(y)}" for x, y in points)
-    return element("polyline", points=places, class_=class_)
+    return _element("polyline", points=places, class_=class_)
 
 
-def _dot(kind: str, x: float, y: float) -> Html:
+def _dot(kind: str, x: float, y: float) -> Markup:
     if "b" in kind:
-        return element("rect", x=x - 3.5, y=y - 3.5, width=7, height=7, class_=f"dot {kind}")
-    return element("circle", cx=x, cy=y, r=3.5, class_=f"dot {kind}")
+        return _element("rect", x=x - 3.5, y=y - 3.5, width=7, height=7, class_=f"dot {kind}")
+    return _element("circle", cx=x, cy=y, r=3.5, class_=f"dot {kind}")
 
 
-def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Html:
-    return element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
+def _line(x1: float, y1: float, x2: float, y2: float, class_: str) -> Markup:
+    return _element("line", x1=x1, y1=y1, x2=x2, y2=y2, class_=class_)
 
 
-def _text(x: float, y: float, text: str, **attributes: str | None) -> Html:
-    return element("text", text, x=round(x, 1), y=round(y, 1), **attributes)
+def _text(x: float, y: float, text: str, **attributes: str | None) -> Markup:
+    return _element("text", text, x=round(x, 1), y=round(y, 1), **attributes)
 
 
-def _picture(label: str, height: float, *shapes: Html) -> Html:
+def _picture(label: str, height: float, *shapes: Markup) -> Markup:
     box = f"0 0 {WIDTH} {height}"
-    return element("svg", *shapes, role="img", aria_label=label, viewBox=box)
-
-
-def hatching() -> Html:
-    """What the bars of system "b" are hatched with; it must be in the page once."""
-    line = element("path", d="M0 6 L6 0", class_="hatch")
-    size = {"width": 6, "height": 6}
-    pattern = element("pattern", line, id="hatch", patternUnits="userSpaceOnUse", **size)
-    return element("svg", pattern, width=0, height=0, aria_hidden="true", class_="definitions")
+    return _element("svg", *shapes, role="img", aria_label=label, viewBox=box)

@@ -5,8 +5,6 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from itertools import pairwise
 
-from translator.report.elements import Html, element, joined
-
 MOST_WORDS = 1000  # what comes after them is not compared: that takes the square of the time
 END = "</s>"
 _MARKS = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…–—„“”‚‘’«»¿¡،؛؟。、，！？")
@@ -15,6 +13,8 @@ _MARKS = re.escape("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~…–—„“”‚‘�
 _TOKEN = re.compile(rf"\s+|[{_MARKS}]|[^\s{_MARKS}]+")
 
 Span = tuple[int, int]  # a place in a text: its first character, and the one after its last
+Part = tuple[str, int | None]  # a text, and the number of the piece that it belongs to
+Run = tuple[bool, list[Part]]  # whether it differs, and its text
 
 
 def _words(text: str) -> list[Span]:
@@ -72,28 +72,22 @@ def piece_spans(text: str, pieces: Sequence[str]) -> list[Span] | None:
     return None if text[place:].strip() else spans
 
 
-def marked(parts: Sequence[str], mark: str, spans: Sequence[Span] = ()) -> Html:
-    """Parts of a text, the odd ones in an element `mark`, each piece in a span with its number."""
-    html, place = [], 0
+def runs(parts: Sequence[str], spans: Sequence[Span] = ()) -> list[Run]:
+    """Parts of a text, as from `cut`, each cut further into pieces and what is in none."""
+    found, place = [], 0
     for n, part in enumerate(parts):
-        inner = joined(*_with_pieces(part, place, spans))
-        html.append(element(mark, inner) if n % 2 else inner)
+        found.append((n % 2 == 1, list(_with_pieces(part, place, spans))))
         place += len(part)
-    return joined(*html)
+    return found
 
 
-def _with_pieces(text: str, place: int, spans: Sequence[Span]) -> Iterator[str]:
+def _with_pieces(text: str, place: int, spans: Sequence[Span]) -> Iterator[Part]:
     """A part of a text that begins at `place`: what is in no piece, and the pieces."""
     done = 0
     for n, (start, end) in enumerate(spans):
         start, end = max(start - place, 0), min(end - place, len(text))
         if start < end:
-            yield text[done:start]
-            yield piece(text[start:end], n)
+            yield text[done:start], None
+            yield text[start:end], n
             done = end
-    yield text[done:]
-
-
-def piece(text: str, number: int) -> Html:
-    """A piece that can be pointed at."""
-    return element("span", text, class_="piece", data_piece=number)
+    yield text[done:], None

@@ -200,7 +200,7 @@ def describe_data(data: TrainingData, config: Config) -> dict[str, Any]:
         "dropped": data.dropped,
         "tokens": dict(zip(languages, tokens, strict=True)),
         "vocab_size": data.tokenizer.vocab_size,
-        **describe_pieces(data),
+        **describe_pieces(data).to_dict(),
         "longest": int(lengths.max()),
     }
 

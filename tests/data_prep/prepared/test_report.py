@@ -6,7 +6,6 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +13,13 @@ from hypothesis import strategies as st
 from pages import Page
 
 from data_prep.prepared.prepare import TrainingData, prepare_data
-from data_prep.prepared.report import describe_pieces, prepare_report, report_html, report_lines
+from data_prep.prepared.report import (
+    PrepareReport,
+    describe_pieces,
+    prepare_report,
+    report_html,
+    report_lines,
+)
 from translator.config.schema import Config
 from translator.text.tokenizer import Tokenizer
 
@@ -55,7 +60,7 @@ def prepared(config: Config, tokenizer: Tokenizer | None = None) -> TrainingData
 
 
 @pytest.fixture
-def report(make: Make, text_pairs: Pairs) -> dict[str, Any]:
+def report(make: Make, text_pairs: Pairs) -> PrepareReport:
     pairs = [*text_pairs[:150], *BAD.values(), ("  The man\u200b sleeps.", "Der Mann schläft. ")]
     return prepare_report(prepared(make(pairs)), "translator train --data 'x'")
 
@@ -69,7 +74,7 @@ def test_pieces_are_counted_as_the_text_shows(
     """Words between spaces; characters that no piece has, of two, three and four bytes each."""
     strange = [(f"{src} ж漢 🎈🎈", f"{tgt} Ω") for src, tgt in text_pairs[50:60]]
     data = prepared(make([*text_pairs[:50], *strange]), tokenizer)
-    found = describe_pieces(data)
+    found = describe_pieces(data).to_dict()
     rows = [data.corpora[0].train[place] for place in data.train.parts[0].places]
     for side, language in enumerate(("en", "de")):
         lines = [row[side] for row in rows]
@@ -97,17 +102,17 @@ def test_a_tag_is_no_piece_of_a_word(make: Make, text_pairs: Pairs) -> None:
     assert describe_pieces(tagged) == describe_pieces(plain)
 
 
-def test_every_pair_is_accounted_for(report: dict[str, Any], text_pairs: Pairs) -> None:
-    (part,) = report["corpora"]
-    assert part["dropped"] == dict.fromkeys(BAD, 1)
-    assert part["repaired"] == 1
-    assert (part["before"]["pairs"], part["after"]["pairs"]) == (155, 151)
-    assert part["encoded"] + sum(part["dropped_encoding"].values()) == 151
+def test_every_pair_is_accounted_for(report: PrepareReport, text_pairs: Pairs) -> None:
+    (part,) = report.corpora
+    assert part.dropped == dict.fromkeys(BAD, 1)
+    assert part.repaired == 1
+    assert (part.before["pairs"], part.after["pairs"]) == (155, 151)
+    assert part.encoded + sum(part.dropped_encoding.values()) == 151
     words = sum(len(src.split()) for src, _ in text_pairs[:150]) + 3
-    assert part["after"]["en_words"] == words
-    assert part["after"]["mean_en_words"] == pytest.approx(words / 151, abs=0.01)
-    assert part["held_out"] == {"valid": 20}
-    assert json.loads(json.dumps(report)) == report
+    assert part.after["en_words"] == words
+    assert part.after["mean_en_words"] == pytest.approx(words / 151, abs=0.01)
+    assert part.held_out == {"valid": 20}
+    assert PrepareReport.from_dict(json.loads(json.dumps(report.to_dict()))) == report
 
 
 def test_the_parts_of_a_mixture_each_have_their_own(
@@ -117,11 +122,11 @@ def test_the_parts_of_a_mixture_each_have_their_own(
     name = f"{corpus_folder}:1,{config.data.corpus}:2.5"
     config = replace(config, data=replace(config.data, corpus=name))
     report = prepare_report(prepared(config), "t")
-    assert report["corpus"] == name
-    first, second = report["corpora"]
-    assert (first["weight"], second["weight"]) == (1, 2.5)
-    assert (first["encoded"], second["encoded"]) == (200, 18)
-    assert (sum(first["dropped"].values()), sum(second["dropped"].values())) == (0, 4)
+    assert report.corpus == name
+    first, second = report.corpora
+    assert (first.weight, second.weight) == (1, 2.5)
+    assert (first.encoded, second.encoded) == (200, 18)
+    assert (sum(first.dropped.values()), sum(second.dropped.values())) == (0, 4)
     text = "\n".join(report_lines(report))
     assert "200 of 200 pairs" in text and "(weight 2.5): 18 of 22 pairs" in text
 
@@ -130,7 +135,7 @@ def test_the_parts_of_a_mixture_each_have_their_own(
 
 
 @pytest.mark.parametrize("width", [40, 100, 300])
-def test_the_text_shows_all_of_it(report: dict[str, Any], width: int) -> None:
+def test_the_text_shows_all_of_it(report: PrepareReport, width: int) -> None:
     lines = report_lines(report, width)
     text = "\n".join(lines)
     assert "151 of 155 pairs are worth training on (97.42%)" in lines[0]
@@ -157,7 +162,7 @@ def test_much_that_is_dropped_is_pointed_at(make: Make, text_pairs: Pairs) -> No
 # --- page ---------------------------------------------------------------------------------------
 
 
-def test_the_page_shows_what_the_text_shows(report: dict[str, Any]) -> None:
+def test_the_page_shows_what_the_text_shows(report: PrepareReport) -> None:
     page = Page(report_html(report))
     shown = " ".join(" ".join(page.text).split())
     for line in report_lines(report, width=10_000):
@@ -166,7 +171,7 @@ def test_the_page_shows_what_the_text_shows(report: dict[str, Any]) -> None:
                 assert word in shown, line
 
 
-def test_the_page_needs_nothing_else_and_runs_nothing(report: dict[str, Any]) -> None:
+def test_the_page_needs_nothing_else_and_runs_nothing(report: PrepareReport) -> None:
     page = Page(report_html(report))
     assert {tag for tag, _ in page.seen}.isdisjoint({"script", "link", "img", "iframe", "object"})
     names = {name for _, attributes in page.seen for name in attributes}
@@ -182,20 +187,22 @@ def test_no_text_breaks_the_page(src: str, tgt: str) -> None:
     part = {
         **{"corpus": src, "weight": 1.0, "before": counts, "after": counts, "repaired": 1},
         **{"samples": {"repaired": [{"de": tgt, "en": src}]}, "dropped": {}, "notes": [tgt]},
-        **{"held_out": {}, "encoded": 1, "dropped_encoding": {}, "folder": src},
+        **{"held_out": {}, "encoded": 1, "dropped_encoding": {}, "folder": src, "fingerprint": ""},
     }
     figures = {"en": 1.0, "de": 1.0}
-    vocabulary = {"size": 9, "type": "bpe", "pieces_per_word": figures, "coverage": figures}
-    report = {"corpus": src, "languages": ["en", "de"], "corpora": [part], "train": tgt}
-    page = Page(report_html({**report, "vocabulary": vocabulary}))
+    names = ("pieces_per_word", "unknown_rate", "coverage")
+    vocabulary = {"size": 9, "type": "bpe", **dict.fromkeys(names, figures)}
+    values = {"corpus": src, "languages": ["en", "de"], "corpora": [part], "train": tgt}
+    report = PrepareReport.from_dict({**values, "vocabulary": vocabulary})
+    page = Page(report_html(report))
     spans = [attributes.get("lang") for tag, attributes in page.seen if tag == "span"]
     assert spans == ["en", "de"]
-    assert len(page.seen) == len(Page(report_html(_with(report, vocabulary, "x"))).seen)
+    assert len(page.seen) == len(Page(report_html(_with(report, "x"))).seen)
 
 
-def _with(report: dict[str, Any], vocabulary: dict[str, Any], text: str) -> dict[str, Any]:
+def _with(report: PrepareReport, text: str) -> PrepareReport:
     """The same report with another text in all places."""
-    part = {**report["corpora"][0], "corpus": text, "notes": [text], "folder": text}
-    part["samples"] = {"repaired": [{"de": text, "en": text}]}
-    changes = {"corpus": text, "corpora": [part], "train": text, "vocabulary": vocabulary}
-    return {**report, **changes}
+    (part,) = report.corpora
+    samples = {"repaired": [{"de": text, "en": text}]}
+    part = replace(part, corpus=text, notes=[text], folder=text, samples=samples)
+    return replace(report, corpus=text, corpora=[part], train=text)

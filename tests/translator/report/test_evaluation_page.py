@@ -20,7 +20,9 @@ from pages import Page
 
 from translator.evaluation.testset import SEEN as KINDS
 from translator.report.evaluation_page import evaluation_html
-from translator.report.sections import FEW, METRICS
+from translator.report.results import SplitResult
+from translator.report.sections import FEW
+from translator.storage.scores import METRIC_NAMES
 
 Results = dict[str, Any]
 HOSTILE = {
@@ -61,6 +63,12 @@ PAGES: dict[str, Callable[[], Results]] = {
 }
 
 
+def page_of(results: Results) -> str:
+    """The page of results as JSON has them."""
+    found = results.get("splits") or {results["split"]: results}
+    return evaluation_html({name: SplitResult.from_dict(one) for name, one in found.items()})
+
+
 def splits_of(results: Results) -> list[Results]:
     return list(results.get("splits", {"": results}).values())
 
@@ -68,7 +76,7 @@ def splits_of(results: Results) -> list[Results]:
 @pytest.fixture(scope="module", params=list(PAGES))
 def case(request: pytest.FixtureRequest) -> tuple[Results, str]:
     results = PAGES[request.param]()
-    return results, evaluation_html(results)
+    return results, page_of(results)
 
 
 # --- without a browser -------------------------------------------------------------------------
@@ -80,7 +88,7 @@ def test_without_a_script_scores_and_examples_are_there(case: tuple[Results, str
     for result in splits_of(results):
         for name, score in result["scores"].items():
             low, high = score["interval"]
-            assert f"{METRICS[name]}{score['score']:.2f}{low:.1f} to {high:.1f}" in text
+            assert f"{METRIC_NAMES[name]}{score['score']:.2f}{low:.1f} to {high:.1f}" in text
             assert score["signature"] in text
         analysis = result.get("analysis", {})
         numbers = {n for shown in analysis.get("shown", {}).values() for n in shown}
@@ -138,7 +146,7 @@ def test_no_text_breaks_the_page(source: str, reference: str, hypothesis: str) -
     tags = []
     for texts in ((source, reference, hypothesis), ("x", "x", "x")):
         results = make_results(4, texts={0: texts}, split=texts[0], model=False)
-        page = Page(evaluation_html(results))
+        page = Page(page_of(results))
         tags.append([tag for tag, _ in page.seen if tag not in ("ins", "del", "dt", "dd")])
     assert tags[0] == tags[1]
 
@@ -163,7 +171,7 @@ def test_no_text_breaks_the_page(source: str, reference: str, hypothesis: str) -
 def test_a_comparison_is_said_in_words(metric: str, delta: float, p: Any, said: str) -> None:
     results = make_results(5, compare=True)
     results["compare"]["delta"] = {metric: {"delta": delta, "p": p}}
-    text = "".join(Page(evaluation_html(results)).text).replace("\u00a0", " ")
+    text = "".join(Page(page_of(results)).text).replace("\u00a0", " ")
     assert text.count(said) == 1
 
 
@@ -172,9 +180,9 @@ def test_groups_of_few_sentences_are_marked() -> None:
     group = {"group": "the group", "scores": {"bleu": 30.0}}
     for sentences, few in ((FEW - 1, True), (FEW, False)):
         results["analysis"]["breakdown"] = [
-            {"by": "kind", "groups": [{**group, "sentences": sentences}]}
+            {"by": "kind", "groups": [{**group, "sentences": n} for n in (sentences, 2 * FEW)]}
         ]
-        page = Page(evaluation_html(results))
+        page = Page(page_of(results))
         assert (f"the group \u00b7 {sentences} sentences (few)" in page.text) == few
         bars = [
             a["class"] for tag, a in page.seen if tag == "rect" and "faint" in (a["class"] or "")
@@ -183,11 +191,25 @@ def test_groups_of_few_sentences_are_marked() -> None:
         assert len(bars) == few + slices
 
 
+def test_a_single_group_is_no_chart() -> None:
+    """It would say what the scores say."""
+    results = make_results(60)
+    kinds = {table["by"] for table in results["analysis"]["breakdown"]}
+    for table in results["analysis"]["breakdown"][:-1]:
+        del table["groups"][1:]
+    text = "".join(Page(page_of(results)).text).lower()
+    assert [kind for kind in sorted(kinds) if f"{kind}: bleu" in text] == [
+        table["by"] for table in results["analysis"]["breakdown"][-1:]
+    ]
+    del results["analysis"]["breakdown"][-1]["groups"][1:]
+    assert "By kind of sentence" not in "".join(Page(page_of(results)).text)
+
+
 def test_each_fault_is_explained_and_counted() -> None:
     results = make_results(10)
     names = ["empty", "loop", "length", "numbers", "names"]
     rates = {name: {"sentences": n, "share": n / 10} for n, name in enumerate(names)}
-    page = evaluation_html({**results, "analysis": {**results["analysis"], "guards": rates}})
+    page = page_of({**results, "analysis": {**results["analysis"], "guards": rates}})
     for n, name in enumerate(names):
         counted = f'</small></th><td class="n">{n}</td><td class="n">{n * 10:.2f}%</td>'
         assert re.search(f"<th>{name}<small>[^<]+{counted}", page)
@@ -198,13 +220,13 @@ def test_a_fault_looked_for_in_one_system_only_has_no_rate_in_the_other() -> Non
     rates = results["analysis"]["guards"] | {"names": {"sentences": 3, "share": 0.3}}
     results["analysis"] = {**results["analysis"], "guards": rates}
     assert "names" not in results["compare"]["analysis"]["guards"]
-    page = evaluation_html(results)
+    page = page_of(results)
     cells = "".join(f'<td class="n">{cell}</td>' for cell in ("3", "30.00%", "\u2013", "\u2013"))
     assert re.search(f"<th>names<small>[^<]+</small></th>{cells}", page)
 
 
 def test_sentences_can_be_chosen_by_all_that_training_data_hold() -> None:
-    page = Page(evaluation_html(make_results(60)))
+    page = Page(page_of(make_results(60)))
     values = [attributes.get("value") for tag, attributes in page.seen if tag == "option"]
     kinds = set(KINDS)
     assert kinds == set(SEEN) <= set(values) and "near" not in values
@@ -219,7 +241,7 @@ def test_two_systems_stand_side_by_side(asked: str) -> None:
         if kind not in asked:
             for key in ("confidence", "robustness"):
                 system["analysis"].pop(key)
-    page = Page(evaluation_html(results))
+    page = Page(page_of(results))
     text = "".join(page.text)
     for kind in "ab":
         letter = kind.upper()
@@ -234,7 +256,7 @@ def test_where_two_systems_differ_most_comes_with_the_examples() -> None:
     ours, theirs = results["analysis"]["lines"], results["compare"]["analysis"]["lines"]
     delta = [a["chrf"] - b["chrf"] for a, b in zip(ours, theirs, strict=True)]
     results["analysis"]["shown"] = {}
-    text = "\n".join(Page(evaluation_html(results)).text)
+    text = "\n".join(Page(page_of(results)).text)
     for n in (delta.index(max(delta)), delta.index(min(delta))):
         assert f"\nline {n + 1}\n" in text
 
@@ -245,7 +267,7 @@ def test_pieces_that_are_not_of_the_text_follow_it() -> None:
     results["analysis"]["shown"] = {"worst": [n]}
     strange = results["analysis"]["attention"][str(n)]
     strange["tgt"] = [f"<{k}>" for k in range(len(strange["tgt"]))]
-    page = Page(evaluation_html(results))
+    page = Page(page_of(results))
     assert results["analysis"]["lines"][n]["hypothesis"] in "".join(page.text)
     assert [text for text in page.text if text in strange["tgt"]] == strange["tgt"]
 

@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from translator.report.elements import element
-from translator.report.word_diff import closest, common_words, cut, marked, piece_spans
+from translator.report.word_diff import closest, common_words, cut, piece_spans, runs
 from translator.text.tokenizer import Tokenizer
 
 WORDS = st.lists(st.sampled_from(["der", "Hund", "rennt", ",", "heim"]), max_size=12)
@@ -56,7 +55,8 @@ def test_pieces_of_a_tokenizer_are_found_in_their_text(
 
 
 def test_a_piece_may_be_marked_in_part() -> None:
-    found = marked(["<", "b", " c"], "ins", [(0, 2), (3, 4)])
-    part = [element("span", text, class_="piece", data_piece=0) for text in "<b"]
-    last = element("span", "c", class_="piece", data_piece=1)
-    assert found == f"{part[0]}<ins>{part[1]}</ins> {last}"
+    assert runs(["<", "b", " c"], [(0, 2), (3, 4)]) == [
+        (False, [("", None), ("<", 0), ("", None)]),
+        (True, [("", None), ("b", 0), ("", None)]),
+        (False, [(" ", None), ("c", 1), ("", None)]),
+    ]
