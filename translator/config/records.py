@@ -27,7 +27,7 @@ class Record:
         Raises:
             TypeError: a required field is missing.
         """
-        kinds = _field_types(cls)
+        kinds = _field_types(cls)  # type: ignore[arg-type]
         found = {
             name: _build(kinds[name], value) for name, value in values.items() if name in kinds
         }
