@@ -30,6 +30,7 @@ from translator.translation.retry import NAMED, find_faults
 from translator.translation.translator import Translator
 
 SHOWN = 12  # of the worst, of the best and of random lines
+PERFECT = 3  # of the best ones
 RARE = ((0, 0, "never"), (1, 9, "1 to 9 times"), (10, 99, "10 to 99 times"))  # and what is above
 
 
@@ -139,10 +140,16 @@ def add_confidence(
 
 
 def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:
-    """Numbers of the worst, the best and some random lines, without one twice."""
+    """Numbers of the worst, the best and some random lines, each at most once.
+
+    Translations that equal their reference teach little: only `PERFECT` of the best ones do.
+    """
     order = sorted(range(len(chrf)), key=lambda i: (chrf[i], i))
-    half = len(order) // 2
-    worst, best = order[: min(n, half)], order[::-1][: min(n, half)]
+    half = min(n, len(order) // 2)
+    worst, down = order[:half], order[half:][::-1]
+    perfect = [i for i in down if chrf[i] >= 100]
+    others = [i for i in down if chrf[i] < 100]
+    best = (perfect[:PERFECT] + others + perfect[PERFECT:])[:half]
     rest = [i for i in range(len(chrf)) if i not in {*worst, *best}]
     drawn = random.Random(seed).sample(rest, min(n, len(rest)))
     return {"worst": worst, "best": best, "random": sorted(drawn)}

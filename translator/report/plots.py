@@ -135,16 +135,13 @@ def plot_runs(runs: Sequence[Path], output: Path) -> None:
     from matplotlib.figure import Figure  # without pyplot there is no window and nothing to close
 
     names = _run_names(runs)
-    rows: Any = [["perplexity", "bleu"], ["rate", "speed"]]
-    if any(count > 0 for lines in curves for _, count in series(lines, "left_out")):
-        rows.append(["left_out", "left_out"])
+    rows: Any = _panel_rows(curves)
     figure = Figure(figsize=(11, 3.4 + 1.6 * len(rows)), layout="constrained")
-    heights = [1.35, 1, 0.5][: len(rows)]
+    heights = [0.5 if row[0] == "left_out" else 1 for row in rows]
+    heights[0] = 1.35
     panels = figure.subplot_mosaic(rows, height_ratios=heights, sharex=True)
     for number, lines in enumerate(curves):
-        colour, stroke = _style(number)
-        other = COLOURS[1] if len(runs) == 1 else colour
-        _draw_curves(panels, lines, colour, other, stroke)
+        _draw_curves(panels, lines, *_style(number))
     _describe_panels(panels, curves)
     _add_legend(figure, names, curves)
     with warnings.catch_warnings():
@@ -153,6 +150,22 @@ def plot_runs(runs: Sequence[Path], output: Path) -> None:
             figure.savefig(output, dpi=150)
         except OSError as error:
             raise TranslatorError(f"{output} cannot be written: {error.strerror}.") from None
+
+
+def _panel_rows(curves: Sequence[Sequence[dict[str, Any]]]) -> list[list[str]]:
+    """The panels of what was logged, two in a row and no empty halves."""
+
+    def length(name: str) -> int:
+        return max(len(series(lines, name)) for lines in curves)
+
+    perplexity = max(len(_perplexity(c, side)) for c in curves for side in ("", "valid_"))
+    counts = {"perplexity": perplexity, "bleu": length("valid_bleu")}
+    counts |= {"rate": length("lr"), "speed": length("tokens_per_second")}
+    names = [name for name, count in counts.items() if count > 1] or ["perplexity"]  # else no curve
+    rows = [names[i : i + 2] for i in range(0, len(names), 2)]
+    if any(count > 0 for lines in curves for _, count in series(lines, "left_out")):
+        rows.append(["left_out"])
+    return [row if len(row) == 2 else row * 2 for row in rows]
 
 
 def _run_names(runs: Sequence[Path]) -> list[str]:
@@ -178,17 +191,17 @@ def _perplexity(lines: Sequence[dict[str, Any]], prefix: str = "") -> list[tuple
 
 
 def _draw_curves(
-    panels: dict[str, Any], lines: Sequence[dict[str, Any]], colour: str, other: str, stroke: str
+    panels: dict[str, Any], lines: Sequence[dict[str, Any]], colour: str, stroke: str
 ) -> None:
-    """Draws a run into the panels: training in `colour`, validation in `other`."""
+    """Draws a run into the panels, in its colour: training thin, validation thick and dotted."""
 
     def draw(panel: str, points: Sequence[tuple[float, float]], **style: Any) -> None:
-        if points:
+        if points and panel in panels:
             marker = "." if len(points) <= FEW_POINTS else ""
             style = {"color": colour, "marker": marker, "linestyle": stroke, **style}
             panels[panel].plot(*zip(*points, strict=True), **style)
 
-    valid: dict[str, Any] = {"color": other, "linewidth": 2, "zorder": 3, "marker": "."}
+    valid: dict[str, Any] = {"linewidth": 2, "zorder": 3, "marker": "o", "markersize": 4}
     draw("perplexity", _perplexity(lines), linewidth=1, alpha=0.7)
     draw("perplexity", _perplexity(lines, "valid_"), **valid)
     bleu = series(lines, "valid_bleu")
@@ -219,7 +232,7 @@ def _best(bleu: Sequence[tuple[int, float]]) -> tuple[int, float]:
 
 def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str, Any]]]) -> None:
     """Titles, units and scales."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     titles = {
         "perplexity": ("Perplexity", "perplexity, log scale"),
@@ -228,7 +241,7 @@ def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str,
         "speed": ("Speed of training", "target tokens a second"),
         "left_out": ("Updates left out, in all", "updates"),
     }
-    plain = FuncFormatter(lambda value, _: f"{value:,.10g}")
+    plain = FuncFormatter(_plain)
     for name, axes in panels.items():
         title, label = titles[name]
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
@@ -244,35 +257,47 @@ def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str,
         if not axes.has_data():
             axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", color="gray")
             axes.set_yticks([])
-    for name in ("rate", "speed", "left_out"):
-        if name in panels and panels[name].has_data():
-            panels[name].set_ylim(bottom=0)
+        elif name in ("rate", "speed", "left_out"):
+            axes.set_ylim(bottom=0)
+        elif name == "bleu":
+            axes.set_ylim(bottom=0, top=max(1, 1.1 * axes.dataLim.y1))
     rate = max((y for lines in curves for _, y in series(lines, "lr")), default=0)
-    if rate > 0:
+    if rate > 0 and "rate" in panels:
         power = math.floor(math.log10(rate))
         panels["rate"].set_ylabel(f"learning rate, $10^{{{power}}}$")
         panels["rate"].yaxis.set_major_formatter(lambda value, _: f"{value / 10**power:.6g}")
-    axes = panels["perplexity"]
-    if axes.has_data():
-        axes.set_yscale("log")
-        low, high = _limits([_perplexity(c, side) for c in curves for side in ("", "valid_")])
-        axes.set_ylim(low, high)
-        subs = (1, 2, 5) if high > 50 * low else (1, 1.5, 2, 3, 5, 7)
-        nice = MaxNLocator(6, steps=[1, 2, 5, 10])
-        axes.yaxis.set_major_locator(LogLocator(subs=subs) if high > 3 * low else nice)
-        axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(NullFormatter())
-        right = axes.secondary_yaxis("right", functions=(_log, _exp))
-        right.set_ylabel("loss, nats a token")
-        right.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-        right.yaxis.set_major_formatter(plain)
-        right.yaxis.set_minor_locator(NullLocator())
-        right.spines["right"].set_visible(False)
+    if "perplexity" in panels and panels["perplexity"].has_data():
+        _scale_perplexity(panels["perplexity"], curves)
     last = max(line["step"] for lines in curves for line in lines)
     for axes in panels.values():
         axes.set_xlim(left=0, right=max(1, last) * 1.03)
         if axes.get_subplotspec().is_last_row():
             axes.set_xlabel("step (one update of the weights)")
+
+
+def _plain(value: float, _: Any) -> str:
+    return f"{value:,.10g}"
+
+
+def _scale_perplexity(axes: Any, curves: Sequence[Sequence[dict[str, Any]]]) -> None:
+    """A logarithmic scale, and the loss at the right."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+
+    plain = FuncFormatter(_plain)
+    axes.set_yscale("log")
+    low, high = _limits([_perplexity(c, side) for c in curves for side in ("", "valid_")])
+    axes.set_ylim(low, high)
+    subs = (1, 2, 5) if high > 50 * low else (1, 1.5, 2, 3, 5, 7)
+    nice = MaxNLocator(6, steps=[1, 2, 5, 10])
+    axes.yaxis.set_major_locator(LogLocator(subs=subs) if high > 3 * low else nice)
+    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    right = axes.secondary_yaxis("right", functions=(_log, _exp))
+    right.set_ylabel("loss, nats a token")
+    right.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    right.yaxis.set_major_formatter(plain)
+    right.yaxis.set_minor_locator(NullLocator())
+    right.spines["right"].set_visible(False)
 
 
 def _limits(lines: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]:
@@ -300,7 +325,7 @@ def _add_legend(
     from matplotlib.lines import Line2D
 
     several = len(names) > 1
-    train, valid = ("gray", "gray") if several else COLOURS[:2]
+    colour = "gray" if several else COLOURS[0]
     star: dict[str, Any] = {
         "linestyle": "",
         "marker": "*",
@@ -308,9 +333,9 @@ def _add_legend(
         "markeredgecolor": "black",
     }
     handles = [
-        Line2D([], [], color=train, linewidth=1, alpha=0.7, label="training"),
-        Line2D([], [], color=valid, linewidth=2, marker=".", label="validation"),
-        Line2D([], [], color=valid, label="best step", **star),
+        Line2D([], [], color=colour, linewidth=1, alpha=0.7, label="training"),
+        Line2D([], [], color=colour, linewidth=2, marker="o", markersize=4, label="validation"),
+        Line2D([], [], color=colour, label="best step", **star),
     ]
     facts = []
     for number, (name, lines) in enumerate(zip(names, curves, strict=True)):

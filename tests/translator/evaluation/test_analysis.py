@@ -11,6 +11,7 @@ import pytest
 
 from translator.evaluation import analysis
 from translator.evaluation.analysis import (
+    PERFECT,
     SHOWN,
     breakdown,
     choose_lines,
@@ -97,6 +98,14 @@ def test_the_lines_that_are_shown(n_lines: int) -> None:
     worst, best = ([chrf[n] for n in shown[name]] for name in ("worst", "best"))
     assert worst == sorted(chrf)[: len(worst)] and best == sorted(chrf, reverse=True)[: len(best)]
     assert shown == choose_lines(chrf)
+
+
+def test_the_best_are_more_than_perfect_ones() -> None:
+    """Where half of the lines equal their reference, the best that do not are shown too."""
+    chrf = [100.0] * 50 + [float(n) for n in range(50, 99)]
+    best = [chrf[n] for n in choose_lines(chrf)["best"]]
+    assert best == [100.0] * PERFECT + [float(n) for n in range(98, 98 - SHOWN + PERFECT, -1)]
+    assert [chrf[n] for n in choose_lines([100.0] * 99)["best"]] == [100.0] * SHOWN
 
 
 # --- kinds of sentences -------------------------------------------------------------------------

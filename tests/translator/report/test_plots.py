@@ -121,7 +121,7 @@ def test_updates_left_out_are_shown_if_there_are_any(make_run, drawn, tmp_path: 
     assert counts == [[(10, 0), (20, 0), (30, 1), (40, 1), (50, 4)]]
     healthy = [training_line(step, left_out=0) for step in range(10, 60, 10)]
     plot_run(make_run(healthy, "healthy"), tmp_path / "curves.png")
-    assert len([axes for axes in drawn[1].axes if axes.get_title(loc="left")]) == 4
+    assert len([axes for axes in drawn[1].axes if axes.get_title(loc="left")]) == 3
 
 
 @pytest.mark.filterwarnings("error")
@@ -149,10 +149,33 @@ def test_odd_runs_are_drawn(make_run, tmp_path: Path, lines: Lines) -> None:
     assert is_png(tmp_path / "curves.png")
 
 
-def test_a_run_without_validation_says_so(make_run, drawn, tmp_path: Path) -> None:
-    plot_run(make_run([training_line(5)]), tmp_path / "curves.png")
-    assert [text.get_text() for text in panel(drawn[0], "BLEU").texts] == ["nothing yet"]
+def test_only_what_has_a_curve_has_a_panel(make_run, drawn, tmp_path: Path) -> None:
+    """A trial of some steps shows no empty halves, and no picture of a single value."""
+    for n, (lines, titles) in enumerate(
+        [
+            ([training_line(5)], ["Perplexity"]),
+            ([training_line(5), training_line(6)], ["Perplexity", "Learning", "Speed"]),
+            ([training_line(20), validation_line(20, 0.1)], ["Perplexity"]),
+            (LINES, ["Perplexity", "BLEU", "Learning", "Speed"]),
+            ([{"step": 0}], ["Perplexity"]),
+        ]
+    ):
+        plot_run(make_run(lines, f"run{n}"), tmp_path / "curves.png")
+        found = [axes.get_title(loc="left").partition(" ")[0] for axes in drawn[n].axes]
+        assert [title for title in found if title] == titles
     assert "no validation yet" in texts(drawn[0])
+
+
+def test_a_colour_is_a_run_in_all_panels(make_run, drawn, tmp_path: Path) -> None:
+    """Whether there is one or several."""
+    plot_run(make_run(LINES), tmp_path / "curves.png")
+    plot_runs([tmp_path / "run", make_run(LINES, "other")], tmp_path / "curves.png")
+    alone, both = (
+        [{line.get_color() for line in axes.get_lines()} for axes in figure.axes]
+        for figure in drawn
+    )
+    assert {frozenset(colours) for colours in alone if colours} == {frozenset(alone[0])}
+    assert len(alone[0]) == 1 and all(alone[0] < colours for colours in both if colours)
 
 
 def test_a_spike_late_in_a_run_is_inside_the_picture(make_run, drawn, tmp_path: Path) -> None:
@@ -177,7 +200,7 @@ def test_a_log_that_the_program_wrote_is_drawn(drawn, tmp_path: Path) -> None:
         log.record(step, loss=math.nan, perplexity=math.exp(step), lr=1e-3, valid_bleu=math.nan)
     plot_run(tmp_path, tmp_path / "curves.png")
     assert points(panel(drawn[0], "Perplexity")) == [[(n, math.exp(n)) for n in (1, 2, 3)]]
-    assert points(panel(drawn[0], "BLEU")) == []
+    assert not [axes for axes in drawn[0].axes if axes.get_title(loc="left").startswith("BLEU")]
 
 
 @pytest.mark.filterwarnings("error")
