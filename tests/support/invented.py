@@ -30,7 +30,7 @@ WORDS = {
 GROUPS = {
     "source length": ["1-8 words", "9-12 words", "13-17 words", "18 words and more"],
     "rarest source word in the training data": ["never seen", "1-9 times", "10 times and more"],
-    "training data hold it, or nearly": ["no", "source", "target", "both sides"],
+    "in the training data": ["no", "source", "target", "both sides"],
 }
 GUARDS = {
     "empty": {"sentences": 0, "share": 0.0},

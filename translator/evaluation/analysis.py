@@ -202,7 +202,7 @@ def breakdown(
         found.append(Breakdown(by, _score_groups(test_set, hypotheses, numbers)))
     if training:
         kinds = {kind: [line.n for line in lines if line.seen == kind] for kind in SEEN}
-        by = "training data hold it, or nearly"
+        by = "in the training data"
         found.append(Breakdown(by, _score_groups(test_set, hypotheses, kinds)))
     return found
 

@@ -259,8 +259,8 @@ def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str,
             axes.set_yticks([])
         elif name in ("rate", "speed", "left_out"):
             axes.set_ylim(bottom=0)
-        elif name == "bleu":
-            axes.set_ylim(bottom=0, top=max(1, 1.1 * axes.dataLim.y1))
+        elif name == "bleu" and axes.dataLim.y1 < 1:  # noise, which must not look like a rise
+            axes.set_ylim(bottom=0, top=1)
     rate = max((y for lines in curves for _, y in series(lines, "lr")), default=0)
     if rate > 0 and "rate" in panels:
         power = math.floor(math.log10(rate))
@@ -332,11 +332,18 @@ def _add_legend(
         "markersize": 13,
         "markeredgecolor": "black",
     }
-    handles = [
-        Line2D([], [], color=colour, linewidth=1, alpha=0.7, label="training"),
-        Line2D([], [], color=colour, linewidth=2, marker="o", markersize=4, label="validation"),
-        Line2D([], [], color=colour, label="best step", **star),
+    shown = {
+        "perplexity": Line2D([], [], color=colour, linewidth=1, alpha=0.7, label="training"),
+        "valid_perplexity": Line2D(
+            [], [], color=colour, linewidth=2, marker="o", markersize=4, label="validation"
+        ),
+        "valid_bleu": Line2D([], [], color=colour, label="best step", **star),
+    }
+    counts = {name: max(len(series(lines, name)) for lines in curves) for name in shown}
+    lines_shown = [
+        handle for name, handle in shown.items() if counts[name] > (name == "valid_bleu")
     ]
+    handles = []
     facts = []
     for number, (name, lines) in enumerate(zip(names, curves, strict=True)):
         colour, stroke = _style(number)
@@ -346,13 +353,15 @@ def _add_legend(
             step, value = _best(bleu)
             fact = f"best BLEU {value:.2f} at step {step:,}"
         seconds = max((value for _, value in series(lines, "seconds")), default=0)
-        facts.append(f"{lines[-1]['step']:,} steps in {duration(seconds)}, {fact}")
+        time = f" in {duration(seconds)}" if seconds else ""
+        facts.append(f"{lines[-1]['step']:,} steps{time}, {fact}")
         if several:  # a label must not begin with "_"
             label = f" {name}: {facts[-1]}"
             handles.append(Line2D([], [], color=colour, linestyle=stroke, linewidth=3, label=label))
     figure.suptitle(f"{len(names)} runs" if several else f"{names[0]}: {facts[0]}", fontsize=13)
     if several:
         figure.set_figheight(figure.get_figheight() + 0.24 * len(names))
-        figure.legend(handles=handles[3:], loc="outside lower center", frameon=False)
+        figure.legend(handles=handles, loc="outside lower center", frameon=False)
     place = "outside upper right" if several else "outside lower center"  # no two in one place
-    figure.legend(handles=handles[:3], loc=place, ncols=3, frameon=False)
+    if lines_shown:
+        figure.legend(handles=lines_shown, loc=place, ncols=3, frameon=False)

@@ -108,7 +108,8 @@ class Progress:
             "step %d: validation loss %.3f, perplexity %.2f, BLEU %.2f greedy%s",
             *(state.step, found.loss, math.exp(found.loss), found.bleu, best),
         )
+        if found.collapse:  # samples would only be more of the same
+            log.warning(found.collapse)
+            return
         for source, translation in found.samples:
             log.info("  %s => %s", source, translation)
-        if found.collapse:
-            log.warning(found.collapse)

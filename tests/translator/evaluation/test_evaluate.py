@@ -140,9 +140,9 @@ def test_the_papers_metric_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_perfect_translation_scores_full_marks(references) -> None:
     scores = score(references, [references], USUAL_METRICS)
-    assert scores["bleu"]["score"] == pytest.approx(100)
+    assert scores["bleu"].score == pytest.approx(100)
     assert scores["chrf"].score == pytest.approx(100)
-    assert scores["ter"]["score"] == 0
+    assert scores["ter"].score == 0
 
 
 def test_text_is_scored_as_it_is() -> None:

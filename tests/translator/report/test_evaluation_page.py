@@ -88,7 +88,8 @@ def test_without_a_script_scores_and_examples_are_there(case: tuple[Results, str
     for result in splits_of(results):
         for name, score in result["scores"].items():
             low, high = score["interval"]
-            assert f"{METRIC_NAMES[name]}{score['score']:.2f}{low:.1f} to {high:.1f}" in text
+            assert METRIC_NAMES[name] in text
+            assert f"{score['score']:.2f}{low:.1f} to {high:.1f}" in text
             assert score["signature"] in text
         analysis = result.get("analysis", {})
         numbers = {n for shown in analysis.get("shown", {}).values() for n in shown}

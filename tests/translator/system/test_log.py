@@ -14,17 +14,19 @@ from translator.training.train import train
 LOG = logging.getLogger("translator")
 
 
-@pytest.fixture
-def silent(monkeypatch: pytest.MonkeyPatch) -> None:
+def make_silent(monkeypatch: pytest.MonkeyPatch) -> None:
     """The log as a fresh program finds it; nothing above it has a handler."""
     for name, value in (("handlers", []), ("propagate", False), ("level", logging.NOTSET)):
         monkeypatch.setattr(LOG, name, value)
 
 
-@pytest.mark.usefixtures("silent")
 def test_training_logs_as_the_command_does(
-    tiny_config: Config, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_config: Config,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    make_silent(monkeypatch)
     config = replace(tiny_config, data=replace(tiny_config.data, corpus=str(tmp_path / "none")))
     with pytest.raises(TranslatorError, match="none"):
         train(config, tmp_path / "run", device="cpu")
@@ -33,8 +35,8 @@ def test_training_logs_as_the_command_does(
     assert capsys.readouterr().err == "step 1\nWarning: late\n"
 
 
-@pytest.mark.usefixtures("silent")
-def test_a_program_that_has_set_up_logging_keeps_it() -> None:
+def test_a_program_that_has_set_up_logging_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_silent(monkeypatch)
     own = logging.NullHandler()
     LOG.addHandler(own)
     show_log_by_default()
