@@ -88,7 +88,7 @@ class Updater:
         on_gpu = self.device.type == "cuda"
         if config.compile or on_gpu:
             _compile_layers(model)
-        self._captured = _Captured(self) if on_gpu and self.ranks.world_size == 1 else None
+        self.captured = _Captured(self) if on_gpu and self.ranks.world_size == 1 else None
 
     @property
     def kept(self) -> Transformer:
@@ -121,8 +121,8 @@ class Updater:
             self._dropout_now = dropout
         set_rate(self.optimizers, rate_factor(step, c) * self.rate_scale)
         seed = derive_seed(c.seed, "update", step, self.ranks.rank)
-        if self._captured:
-            self._captured.update(batches, int(n_tokens), seed)
+        if self.captured:
+            self.captured.update(batches, int(n_tokens), seed)
         else:
             self._plain_update(batches, int(n_tokens), seed)
         if self.averaged is not None:
