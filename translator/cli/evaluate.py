@@ -32,6 +32,7 @@ from translator.cli.output import check_writable, print_json, print_scores
 from translator.config.errors import TranslatorError
 from translator.config.loading import override
 from translator.config.schema import METRICS, Config
+from translator.system.disk import write_file
 
 
 @command
@@ -185,13 +186,13 @@ def evaluate(
     )
     if output:
         (text,) = ("".join(line + "\n" for line in some) for some in lines.values())
-        output.write_text(text, encoding="utf-8", newline="\n")
+        write_file(output, text.encode())
     found = results if len(results) > 1 else next(iter(results.values()))
     found = {"splits": found} if len(results) > 1 else found
     if report:
         from translator.report.evaluation_page import evaluation_html
 
-        report.write_text(evaluation_html(found), encoding="utf-8", newline="\n")
+        write_file(report, evaluation_html(found).encode())
     if json_:
         print_json(found)
     else:
