@@ -70,7 +70,9 @@ def test_links_of_the_description_work_outside_the_repository(built: Path) -> No
     assert metadata["License-Expression"] == PROJECT["license"]
     assert len(metadata.get_all("License-File", [])) == 3
     description = metadata.get_payload()
-    links = re.findall(r"\]\(([^)\s]+)\)", description) + re.findall(r'<img src="([^"]+)"', description)
+    links = re.findall(r"\]\(([^)\s]+)\)", description) + re.findall(
+        r'<img src="([^"]+)"', description
+    )
     assert len(links) > 10 and all(link.startswith("https://") for link in links)
 
 
