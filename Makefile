@@ -4,7 +4,6 @@ BIN := .venv/bin
 DEMO := checkpoints/demo
 
 .DEFAULT_GOAL := help
-DATA := ../shared/data
 .PHONY: help setup demo reproduce test test-slow check format docs clean
 
 help: ## list the targets
@@ -36,6 +35,7 @@ demo: setup ## train on the bundled corpus, score, translate, draw attention (ab
 	@echo "  $(BIN)/translator train --help"
 
 reproduce: setup ## train the shipped models again from DATA=FOLDER (about 12 hours; says what it needs)
+	@test -n "$(DATA)" || { echo "Name the folder that holds multi30k/ and wmt_news/: make reproduce DATA=FOLDER"; exit 1; }
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash checkpoints/reproduce.sh $(DATA) checkpoints/reproduced
 
 test: setup ## run the tests (about 3 minutes)

@@ -1,6 +1,6 @@
 """Which faults cleaning finds: each kind is put into 5 % of a corpus of sound pairs.
 
-    python benchmarks/cleaning.py --data ../shared/data/wmt_news --seeds 1 2 3
+    python benchmarks/cleaning.py --data CORPUS --seeds 1 2 3
 
 For each kind, over all seeds: the share of the faults that are found (or mended, for broken
 encodings), at worst and on average; the share of the untouched pairs that are dropped, of which
@@ -30,7 +30,7 @@ from faults import KINDS, inject  # noqa: E402
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--data", default="../shared/data/wmt_news", help="a CORPUS")
+    parser.add_argument("--data", default="sample", help="a CORPUS")
     parser.add_argument("--share", type=float, default=0.05, help="of the pairs that get a fault")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS))

@@ -3,7 +3,7 @@
     python benchmarks/train.py             # tiny, small and base on one thread: about an hour
     python benchmarks/train.py --full      # every setting of the peers: hours
     python benchmarks/train.py --check     # only whether all compute the same, and the FLOP count
-    python benchmarks/train.py --presets tiny small --data ../shared/data/multi30k --loss 1000 \
+    python benchmarks/train.py --presets tiny small --data multi30k --loss 1000 \
         --only-loss --bf16-weights         # the ends of the loss curves
     python benchmarks/train.py --device cuda --presets tiny --max-tokens 8192 --batches 100
     python benchmarks/train.py --device cuda --presets base big --max-tokens 32768 --length 28 \

@@ -14,7 +14,6 @@ how the pairs were made.
 
 import hashlib
 import json
-import os
 import random
 import time
 from collections import Counter
@@ -31,7 +30,7 @@ from data_prep.sources.corpus import load_corpus, open_corpus
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig, SearchConfig
 from translator.storage.model_folder import read_description
-from translator.system.disk import write_file
+from translator.system.disk import open_whole, write_json
 from translator.system.seeds import derive_seed
 from translator.text.codec import normalise
 from translator.text.lines import TextPair, iterate_lines, text_lines
@@ -185,7 +184,7 @@ def synthesise(
             seconds = time.perf_counter() - start
         noise = search.seed if method == "noisy" else None
         found = job | {"counts": _write_pairs(translator, lines, raw, cleaner, noise)}
-        write_file(output / "corpus.json", (json.dumps(found, indent=2) + "\n").encode())
+        write_json(output / "corpus.json", found)
     raw.unlink(missing_ok=True)
     beside = held_out[0] if held_out else "CORPUS"
     return {
@@ -242,7 +241,7 @@ def _claim(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
             f"{folder} holds something else: name a new or empty folder with --output."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    write_file(file, (json.dumps(job, indent=2) + "\n").encode())
+    write_json(file, job)
     return job
 
 
@@ -261,10 +260,10 @@ def _write_pairs(
         "lines", "kept" and "dropped".
     """
     human, synthetic = translator.src, translator.tgt
-    partial_files = {side: raw.with_name(f"train.{side}.partial") for side in (human, synthetic)}
+    paths = [raw.with_name(f"train.{side}") for side in (human, synthetic)]
     faults: Counter[str] = Counter()
     kept = 0
-    with open(partial_files[human], "wb") as ours, open(partial_files[synthetic], "wb") as theirs:
+    with open_whole(paths[0]) as ours, open_whole(paths[1]) as theirs:
         for line, found in zip(lines, iterate_lines(raw), strict=True):
             fault = _fault(line, found, cleaner, translator)
             if fault:
@@ -275,10 +274,8 @@ def _write_pairs(
             ours.write(f"{line}\n".encode())
             theirs.write(f"{found}\n".encode())
             kept += 1
-    lines.dropped.update(faults)
-    _check_any(kept, lines)
-    for file in partial_files.values():
-        os.replace(file, file.with_suffix(""))
+        lines.dropped.update(faults)
+        _check_any(kept, lines)
     return {"lines": lines.total, "kept": kept, "dropped": dict(lines.dropped)}
 
 

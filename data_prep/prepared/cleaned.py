@@ -59,7 +59,7 @@ from data_prep.sources.formats import Source
 from data_prep.sources.mapped import MANIFEST, Pairs, Writer, is_prepared, read_manifest, text_pairs
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig
-from translator.system.disk import as_json, write_whole, writing
+from translator.system.disk import write_json, writing
 from translator.text.lines import TextPair
 
 VERSION = 1  # of what is written, and of what the rules find
@@ -226,7 +226,7 @@ def prepare_corpus(
             with locked(folder):
                 _check_folder(folder, made_from, languages)  # it may have become another's
                 if not is_prepared(folder):  # nor has another process done it meanwhile
-                    write_whole(folder / MAKING, as_json(made_from))
+                    write_json(folder / MAKING, made_from)
                     work = partial(make_shards, workers=workers)
                     _make(sources, away, config, about, folder, work, progress)
         shutil.rmtree(folder / "shards", ignore_errors=True)
@@ -350,7 +350,7 @@ def _finish(
         "fingerprint": hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16],
         "report": report.summary(*languages),
     }
-    write_whole(folder / MANIFEST, as_json(manifest))
+    write_json(folder / MANIFEST, manifest)
 
 
 def _fetch(shards: Sequence[Path], places: Sequence[int], languages: Languages) -> list[TextPair]:

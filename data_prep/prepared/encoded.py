@@ -33,7 +33,7 @@ from data_prep.sources.mapped import (
 )
 from translator.config.errors import TranslatorError
 from translator.config.schema import DataConfig
-from translator.system.disk import as_json, write_whole, writing
+from translator.system.disk import write_json, writing
 from translator.text.codec import normalise
 from translator.text.lines import TextPair
 from translator.text.tokenizer import IdPair, Tokenizer
@@ -119,7 +119,7 @@ def _merge_ids(shards: Sequence[Path], folder: Path, languages: Languages) -> No
     with open(folder / "places", "wb") as file:
         file.writelines((shard / "places").read_bytes() for shard in shards)
     dropped = sum((Counter(read_report(shard)) for shard in shards), Counter[str]())
-    write_whole(folder / MANIFEST, as_json({"dropped": dict(dropped)}))
+    write_json(folder / MANIFEST, {"dropped": dict(dropped)})
 
 
 def encode_pair(

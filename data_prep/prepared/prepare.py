@@ -23,7 +23,7 @@ from data_prep.sources.corpus import split_mixture
 from data_prep.sources.mapped import text_pairs
 from translator.config.errors import TranslatorError
 from translator.config.schema import Config
-from translator.system.disk import write_whole
+from translator.system.disk import write_file, writing
 from translator.system.seeds import derive_seed
 from translator.text.codec import normalise
 from translator.text.lines import TextPair
@@ -140,7 +140,8 @@ def learn_tokenizer(corpora: Sequence[Prepared], config: Config) -> Tokenizer:
         return Tokenizer.load(file)
     lines = filter(None, _sample(corpora, languages, config))
     tokenizer = Tokenizer.train(lines, size, model_type=data.vocab_type)
-    write_whole(file, tokenizer.model_bytes)
+    with writing(file):
+        write_file(file, tokenizer.model_bytes)
     return tokenizer
 
 

@@ -18,12 +18,12 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, TypeVar
 
 import torch
 
 from translator.config.errors import TranslatorError
-from translator.system.disk import writing
+from translator.system.disk import open_whole, write_json, writing
 from translator.system.machine import return_memory
 
 try:
@@ -132,7 +132,8 @@ def merge(shards: Sequence[Path], name: str, path: Path) -> str:
     """
     text, shape = hashlib.sha256(), hashlib.sha256()
     base = 0
-    with _created(path, ".rows") as all_rows, _created(path, ".ends") as all_ends:
+    rows_file, ends_file = (path.with_name(path.name + ending) for ending in (".rows", ".ends"))
+    with open_whole(rows_file) as all_rows, open_whole(ends_file) as all_ends:
         for shard in shards:
             rows, ends = (shard / f"{name}{ending}" for ending in (".rows", ".ends"))
             values, places = rows.read_bytes(), array("q", ends.read_bytes())
@@ -142,14 +143,6 @@ def merge(shards: Sequence[Path], name: str, path: Path) -> str:
                 file.write(part)
             base += places[-1] if places else 0
     return hashlib.sha256(text.digest() + shape.digest()).hexdigest()
-
-
-@contextmanager
-def _created(path: Path, ending: str) -> Iterator[BinaryIO]:
-    with open(path.with_name(path.name + ending), "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
 
 
 _work: Work  # of this process
@@ -167,10 +160,7 @@ def _make(chunk: Any, shard: Path) -> None:
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir()
     report = _work(chunk, temporary)
-    with open(temporary / REPORT, "w", encoding="utf-8") as file:
-        json.dump(report, file, ensure_ascii=False)
-        file.flush()
-        os.fsync(file.fileno())
+    write_json(temporary / REPORT, report)
     os.replace(temporary, shard)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from translator.config.errors import TranslatorError
+from translator.system.disk import sync
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -172,6 +173,5 @@ class Writer:
     def close(self) -> None:
         """Nothing of what was written can be lost after this."""
         for file in (self.rows, self.ends):
-            file.flush()
-            os.fsync(file.fileno())
+            sync(file)
             file.close()

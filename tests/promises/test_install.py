@@ -1,18 +1,83 @@
-"""A wheel in an empty environment, somewhere else, translates with the shipped model."""
+"""What is built from the repository is whole, and works in an empty environment somewhere else."""
 
+import email
 import os
+import re
 import subprocess
 import sys
+import tarfile
+import tomllib
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
+import translator
+
 REPOSITORY = Path(__file__).parents[2]
 
 
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def test_each_licence_has_a_file_and_a_place() -> None:
+    names = set(re.split(r" (?:AND|OR|WITH) ", PROJECT["license"]))
+    assert names == {file.stem for file in (REPOSITORY / "LICENSES").iterdir()}
+    assert (REPOSITORY / "LICENSE").read_text() == (REPOSITORY / "LICENSES/MIT.txt").read_text()
+    places = tomllib.loads((REPOSITORY / "REUSE.toml").read_text(encoding="utf-8"))["annotations"]
+    assert names == {place["SPDX-License-Identifier"] for place in places}
+    for place in places:
+        assert any(REPOSITORY.glob(place["path"])), place["path"]
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    version = translator.__version__
+    citation = (REPOSITORY / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\nversion: {version}\n" in citation
+    changes = (REPOSITORY / "CHANGELOG.md").read_text(encoding="utf-8")
+    released = [name for name in re.findall(r"^## (\S+)", changes, re.M) if name != "Unreleased"]
+    assert released[0] == version
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the source distribution, and the wheel that was built from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(folder), str(REPOSITORY)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 @pytest.mark.slow
-def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
+def test_the_source_distribution_has_all_that_a_reader_needs(built: Path) -> None:
+    (sdist,) = built.glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("docs", "benchmarks", "tests", "LICENSES"):
+        files = [file for file in (REPOSITORY / folder).rglob("*") if file.is_file()]
+        expected = {str(f.relative_to(REPOSITORY)) for f in files if "__pycache__" not in f.parts}
+        assert expected <= names, expected - names
+    assert {"CHANGELOG.md", "CONTRIBUTING.md", "CITATION.cff", "Dockerfile", "Makefile"} <= names
+
+
+@pytest.mark.slow
+def test_links_of_the_description_work_outside_the_repository(built: Path) -> None:
+    (wheel,) = built.glob("*.whl")
+    with ZipFile(wheel) as archive:
+        (name,) = (n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
+        metadata = email.message_from_bytes(archive.read(name))
+    assert metadata["License-Expression"] == PROJECT["license"]
+    assert len(metadata.get_all("License-File", [])) == 3
+    description = metadata.get_payload()
+    links = re.findall(r"\]\(([^)\s]+)\)", description) + re.findall(
+        r'<img src="([^"]+)"', description
+    )
+    assert len(links) > 10 and all(link.startswith("https://") for link in links)
+
+
+@pytest.mark.slow
+def test_a_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> None:
     def call(*command: object, **options: object) -> str:
         done = subprocess.run(
             [str(part) for part in command], cwd=tmp_path, capture_output=True, text=True, **options
@@ -20,18 +85,17 @@ def test_a_wheel_works_in_an_empty_environment(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    call(sys.executable, "-m", "build", "--wheel", "--outdir", tmp_path / "dist", REPOSITORY)
-    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    (wheel,) = built.glob("*.whl")
     assert {"translator/py.typed", "data_prep/py.typed"} <= set(ZipFile(wheel).namelist())
     call(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
     call(python, "-m", "pip", "install", "-q", "-c", REPOSITORY / "constraints.txt", wheel)
-    translator = tmp_path / "venv" / "bin" / "translator"
+    command = tmp_path / "venv" / "bin" / "translator"
     # No network: any name it asked for would be answered by nobody.
     offline = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": ""}
-    german = call(translator, "translate", "A dog runs along the beach.", env=offline)
+    german = call(command, "translate", "A dog runs along the beach.", env=offline)
     assert german.startswith("Ein Hund ") and "Strand" in german
-    assert "BLEU" in call(translator, "info", env=offline)
+    assert "BLEU" in call(command, "info", env=offline)
     assert "20,000 train" in call(python, "-m", "data_prep.sample", env=offline)
     api = "from translator import Translator; print(Translator.load().translate(['A man.'])[0])"
     assert call(python, "-c", api, env=offline).strip()

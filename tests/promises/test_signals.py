@@ -250,7 +250,7 @@ def test_a_stopped_translation_ends_as_one_that_was_not(
 
     process = begin(stopped)
     note = tmp_path / "stopped.de.partial.json"
-    while process.poll() is None and not note.exists():
+    while process.poll() is None and not (note.exists() and json.loads(note.read_text())["lines"]):
         time.sleep(0.01)
     os.kill(process.pid, number)
     _, errors = process.communicate()

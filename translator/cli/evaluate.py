@@ -32,6 +32,7 @@ from translator.cli.output import check_writable, print_json
 from translator.config.errors import TranslatorError
 from translator.config.loading import override
 from translator.config.schema import METRICS, Config
+from translator.system.disk import write_file
 
 
 @command
@@ -185,11 +186,11 @@ def evaluate(
     )
     if output:
         (text,) = ("".join(line + "\n" for line in some) for some in lines.values())
-        output.write_text(text, encoding="utf-8", newline="\n")
+        write_file(output, text.encode())
     if report:
         from translator.report.evaluation_page import evaluation_html
 
-        report.write_text(evaluation_html(results), encoding="utf-8", newline="\n")
+        write_file(report, evaluation_html(results).encode())
     if json_:
         found = {name: result.to_dict() for name, result in results.items()}
         print_json({"splits": found} if len(found) > 1 else next(iter(found.values())))

@@ -91,10 +91,20 @@ def average(
         int | None,
         typer.Option(min=1, metavar="N", help="Of a run: its N best by validation BLEU."),
     ] = None,
+    weights: Annotated[
+        str,
+        typer.Option(
+            metavar="fp32|fp16|int8",
+            help="How the weights are stored; int8 takes a quarter of fp32's space.",
+        ),
+    ] = "fp32",
     quiet: Quiet = False,
     debug: Debug = False,
 ) -> None:
-    """Average the weights of several models with one architecture and vocabulary."""
+    """Average the weights of several models with one architecture and vocabulary.
+
+    One model alone is written again, with its weights stored as --weights says.
+    """
     if last and best:
         raise typer.BadParameter("--last and --best exclude each other")
     if (last or best) and len(folders) > 1:
@@ -102,8 +112,9 @@ def average(
     from translator.storage.average import average_models, choose_steps
 
     chosen = choose_steps(folders[0], last, best) if last or best else folders
-    average_models(chosen, output)
-    print(f"{output}: the average of {', '.join(map(str, chosen))}")
+    average_models(chosen, output, weights)
+    what = "the average of " if len(chosen) > 1 else ""
+    print(f"{output}: {what}{', '.join(map(str, chosen))}, weights in {weights}")
 
 
 @command

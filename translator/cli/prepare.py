@@ -37,6 +37,7 @@ from translator.cli.output import check_writable, print_json
 from translator.config.errors import TranslatorError
 from translator.config.loading import override
 from translator.config.schema import Config
+from translator.system.disk import write_file
 
 if TYPE_CHECKING:
     from data_prep.prepared.prepare import TrainingData
@@ -164,7 +165,7 @@ def corpus(
     options |= {"preset": preset if given(context, "preset") else None, "config": config}
     figures = prepare_report(found, _train_command(options, set_ or ()))
     if report:
-        report.write_text(report_html(figures), encoding="utf-8")
+        write_file(report, report_html(figures).encode())
     if json_:
         print_json(figures.to_dict())
     else:

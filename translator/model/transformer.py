@@ -5,10 +5,12 @@ K beam size. Masks are boolean, True = may be attended, as in PyTorch's own atte
 """
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from translator.config.schema import ModelConfig
 from translator.text.tokenizer import PAD
@@ -326,6 +328,24 @@ class Transformer(nn.Module):
     def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
         """Logits `(B, T, V)` for training: `decode(tgt_in, *encode(src))`."""
         return self.decode(tgt_in, *self.encode(src))
+
+
+class _NoDraws(TorchFunctionMode):
+    """Leaves memory as it is where random numbers would be written into it."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in (Tensor.uniform_, Tensor.normal_):
+            return args[0]
+        return func(*args, **(kwargs or {}))
+
+
+def empty_transformer(config: ModelConfig) -> Transformer:
+    """A model for weights that are there already: it draws none, which takes longer than reading.
+
+    (On the `meta` device PyTorch would import its compiler for that.)
+    """
+    with _NoDraws():
+        return Transformer(config)
 
 
 def count_parameters(model: nn.Module) -> int:

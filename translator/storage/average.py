@@ -12,23 +12,28 @@ from translator.config.schema import Config
 from translator.storage.model_folder import (
     WEIGHTS,
     load_model,
+    quantise,
     read_description,
-    read_tensors,
+    read_weights,
     save_model,
     step_folders,
 )
 from translator.storage.run_folder import read_run, regular_steps
 from translator.storage.run_log import read_metrics, series
 
+STORED = ("fp32", "fp16", "int8")
 
-def average_models(folders: Sequence[Path], output: Path) -> None:
-    """Writes the mean of several MODELs as a new MODEL, in fp32 (Vaswani et al., section 6.1).
+
+def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") -> None:
+    """Writes the mean of several MODELs as a new MODEL (Vaswani et al., section 6.1).
 
     Its `config.json` says what it was made from.
 
     Args:
         folders: MODELs with one architecture, direction and tokenizer.
         output: a folder that is not there yet, or is empty.
+        stored: how weights are stored, `fp32`, `fp16` or `int8` (`quantise`); one model alone is
+            written in another way so.
 
     Raises:
         TranslatorError: the models differ (the message says in what), one is damaged, or `output`
@@ -36,6 +41,8 @@ def average_models(folders: Sequence[Path], output: Path) -> None:
     """
     if not folders:
         raise TranslatorError("There is nothing to average: name two models or more.")
+    if stored not in STORED:
+        raise TranslatorError(f"Weights are stored as {', '.join(STORED)}, not {stored}.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise TranslatorError(f"{output} is not empty: name a new folder for the average.")
     first = load_model(folders[0])
@@ -55,11 +62,19 @@ def average_models(folders: Sequence[Path], output: Path) -> None:
         parts.append(model.folder)
     steps = [read_description(part).get("step") for part in parts]
     info = {"preset": first.config.preset, "data": first.info.get("data", {})}
-    info["training"] = {
-        "weights": f"average of {_names(parts)}",
-        "averaged": [{"folder": str(p), "step": n} for p, n in zip(parts, steps, strict=True)],
-    }
-    save_model(output, average_weights(parts), first.tokenizer, first.config, info)
+    if len(parts) == 1:  # the same model; its scores are those of the weights as they were stored
+        info |= {k: v for k, v in first.info.items() if k in ("training", "environment")}
+    else:
+        info["training"] = {
+            "weights": f"average of {_names(parts)}",
+            "averaged": [{"folder": str(p), "step": n} for p, n in zip(parts, steps, strict=True)],
+        }
+    weights = average_weights(parts)
+    if stored == "int8":
+        weights = quantise(weights)
+    elif stored == "fp16":
+        weights = {name: weight.half() for name, weight in weights.items()}
+    save_model(output, weights, first.tokenizer, first.config, info)
 
 
 def _trained_as(config: Config) -> Config:
@@ -112,6 +127,7 @@ def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:
     total: dict[str, Tensor] = {}
     for folder in folders:
         digest = read_description(folder)["sha256"][WEIGHTS]
-        for name, weight in read_tensors(folder / WEIGHTS, digest).items():
-            total[name] = total[name] + weight.double() if name in total else weight.double()
+        for name, stored, scale in read_weights(folder / WEIGHTS, digest):
+            weight = stored.double() if scale is None else stored.double() * scale.double()
+            total[name] = total[name] + weight if name in total else weight
     return {name: (weight / len(folders)).float() for name, weight in total.items()}

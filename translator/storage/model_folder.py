@@ -1,17 +1,18 @@
 """Models on disk: written whole or not at all, verified when read.
 
 A MODEL is a folder with `model.safetensors`, `tokenizer.model` and `config.json`, which holds the
-SHA-256 of the other two.
+SHA-256 of the other two. Format 2 may store a matrix `NAME` as int8, with a scale for each of its
+rows in `NAME.scale`; format 1 stores numbers as they are.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as parse_safetensors
 from safetensors.torch import save as serialise_safetensors
 from torch import Tensor
@@ -19,12 +20,13 @@ from torch import Tensor
 from translator.config.errors import TranslatorError
 from translator.config.loading import from_saved, to_dict
 from translator.config.schema import Config
-from translator.model.transformer import Transformer
-from translator.system.disk import sha256, sync_folder, write_file
+from translator.model.transformer import Transformer, empty_transformer
+from translator.system.disk import file_sha256, sha256, sync_folder, write_file
 from translator.text.tokenizer import Tokenizer
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"
+SCALE = ".scale"  # ends the name of the scales of an int8 matrix
 STATE_TENSORS, STATE = "training.safetensors", "training.json"
 
 
@@ -63,6 +65,46 @@ def read_tensors(path: Path, digest: str | None) -> dict[str, Tensor]:
         raise TranslatorError(f"{path} is no safetensors file: copy the model again.") from None
 
 
+def quantise(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as an int8 MODEL stores them: matrices in int8 with a scale a row, the rest in fp16.
+
+    A number read back is off by at most half of its row's scale, which is about a 127th of the
+    row's greatest number.
+    """
+    stored: dict[str, Tensor] = {}
+    for name, weight in weights.items():
+        if weight.dim() != 2:
+            stored[name] = weight.half()
+            continue
+        weight = weight.float()
+        greatest = weight.abs().amax(dim=1, keepdim=True)  # (N, 1)
+        # Rounded up: no step lies beyond 127, and no scale is zero.
+        scale = (greatest / 127 * (1 + 2**-10) + 2**-24).half()
+        stored[name] = (weight / scale.float()).round().to(torch.int8)
+        stored[name + SCALE] = scale
+    return stored
+
+
+def read_weights(path: Path, digest: str) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    """Name, numbers and scales, if any, of each weight; the file is mapped, and not copied.
+
+    Raises:
+        TranslatorError: the file is missing or damaged.
+    """
+    if file_sha256(path) != digest:
+        raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            for name in sorted(names):
+                if name.removesuffix(SCALE) not in names - {name}:
+                    scale = name + SCALE
+                    scales = file.get_tensor(scale) if scale in names else None
+                    yield name, file.get_tensor(name), scales
+    except SafetensorError:
+        raise TranslatorError(f"{path} is no safetensors file: copy the model again.") from None
+
+
 def save_model(
     folder: Path,
     weights: Mapping[str, Tensor],
@@ -71,6 +113,8 @@ def save_model(
     info: Mapping[str, Any],
 ) -> dict[str, str]:
     """Writes a MODEL into `folder`; `config.json` comes last and vouches for the rest.
+
+    The weights are stored as they are given, maybe by `quantise`.
 
     Returns:
         The SHA-256 of each of the three files, by name.
@@ -82,7 +126,8 @@ def save_model(
     write_file(folder / WEIGHTS, data)
     digests = {WEIGHTS: sha256(data), TOKENIZER: sha256(tokenizer.model_bytes)}
     description = {
-        "format_version": FORMAT_VERSION,
+        # What holds no int8 can be read by programs that know no other format than the first.
+        "format_version": 2 if any(t.dtype == torch.int8 for t in tensors.values()) else 1,
         "direction": {"src": config.data.src, "tgt": config.data.tgt},
         **info,
         "config": to_dict(config),
@@ -150,7 +195,7 @@ def read_description(folder: Path) -> dict[str, Any]:
 def load_model(folder: Path, device: torch.device | None = None) -> Model:
     """Reads and verifies a MODEL: a finished one, a step of a run, or a run's best step so far.
 
-    Weights stored in half precision are computed with in fp32.
+    Weights stored in int8 or fp16 are computed with in fp32.
 
     Raises:
         TranslatorError: something is missing or damaged; the message names the file.
@@ -160,17 +205,30 @@ def load_model(folder: Path, device: torch.device | None = None) -> Model:
     description = read_description(folder)
     digests = description["sha256"]
     config = from_saved(description["config"])
-    weights = read_tensors(folder / WEIGHTS, digests[WEIGHTS])
     tokenizer = Tokenizer(read_file(folder / TOKENIZER, digests[TOKENIZER]))
-    transformer = Transformer(config.model)
-    try:
-        transformer.load_state_dict({name: w.float() for name, w in weights.items()})
-    except RuntimeError as error:
-        reason = str(error).replace("\n", " ")
-        raise TranslatorError(f"{folder / WEIGHTS} does not fit its config: {reason}") from None
+    transformer = empty_transformer(config.model)
+    _fill(transformer, folder / WEIGHTS, digests[WEIGHTS])
     info = {k: v for k, v in description.items() if k not in ("config", "sha256")}
     transformer.to(device or torch.device("cpu")).eval()
     return Model(transformer, tokenizer, config, info, folder)
+
+
+@torch.no_grad()
+def _fill(transformer: Transformer, path: Path, digest: str) -> None:
+    """Gives a model the weights of a file, one after the other."""
+    parameters = dict(transformer.named_parameters())
+    left = set(parameters)
+    for name, weight, scale in read_weights(path, digest):
+        if name not in left or weight.shape != parameters[name].shape:
+            raise TranslatorError(
+                f"{path} does not fit its config: {name} {list(weight.shape)} has no place in it."
+            )
+        parameters[name].copy_(weight)
+        if scale is not None:
+            parameters[name].mul_(scale)
+        left.remove(name)
+    if left:
+        raise TranslatorError(f"{path} does not fit its config: it lacks {', '.join(left)}.")
 
 
 def step_folders(run: Path) -> list[Path]:

@@ -19,7 +19,7 @@ from translator.storage.model_folder import (
     load_model,
     step_folders,
 )
-from translator.system.disk import discard, file_sha256, sha256, sync_folder, write_file
+from translator.system.disk import discard, file_sha256, sha256, sync_folder, write_file, write_json
 from translator.text.tokenizer import Tokenizer
 
 log = logging.getLogger("translator")
@@ -44,8 +44,7 @@ def write_run(folder: Path, tokenizer: Tokenizer, description: Mapping[str, Any]
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / TOKENIZER, tokenizer.model_bytes)
     description = {**description, "sha256": {TOKENIZER: sha256(tokenizer.model_bytes)}}
-    text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-    write_file(folder / CONFIG, text.encode())
+    write_json(folder / CONFIG, description)
     sync_folder(folder)
 
 

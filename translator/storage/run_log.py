@@ -2,13 +2,13 @@
 
 import json
 import math
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from translator.config.errors import TranslatorError
+from translator.system.disk import sync, write_file
 
 METRICS = "metrics.jsonl"
 
@@ -55,7 +55,7 @@ class MetricsLog:
     def sync(self) -> None:
         """Puts all lines on the disk, so that a checkpoint outlives no line before it."""
         with open(self.path, "ab") as file:
-            os.fsync(file.fileno())
+            sync(file)
 
     def rewind(self, step: int) -> None:
         """Drops the lines after `step`, and those that a kill has cut short.
@@ -64,12 +64,7 @@ class MetricsLog:
         """
         lines = self.path.read_bytes().split(b"\n") if self.path.exists() else []
         kept = [line + b"\n" for line in lines if _step_of(line) <= step]
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with open(temporary, "wb") as file:
-            file.writelines(kept)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, self.path)
+        write_file(self.path, b"".join(kept))
         if self._writer_class is not None:
             self._open(step + 1)
 

@@ -8,28 +8,58 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from translator.config.errors import TranslatorError
 
 
+@contextmanager
+def open_whole(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for writing that appears, or replaces the one that is there, once it is whole.
+
+    It is written to a hidden file beside it, flushed to the disk and renamed. A symbolic link is
+    followed, and permissions are kept. After an error or a kill the old content is still there.
+
+    Raises:
+        OSError: the disk cannot be written.
+    """
+    path = Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():  # a device, a pipe
+        with open(path, "wb") as file:
+            yield file
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            sync(file)
+        if path.exists():
+            shutil.copymode(path, temporary)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file whole or not at all, see `open_whole`."""
+    with open_whole(path) as file:
+        file.write(data)
+
+
 def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented UTF-8 JSON."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Writes `value` as indented UTF-8 JSON, whole or not at all."""
+    write_file(path, (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def sync(file: BinaryIO) -> None:
+    """Waits until all that was written to an open file is on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
-
-
-def write_file(path: Path, data: bytes) -> None:
-    """Writes and fsyncs `path` through a temporary file beside it."""
-    temporary = path.with_name(path.name + ".tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def discard(folder: Path) -> None:
@@ -66,27 +96,9 @@ def file_sha256(path: Path) -> str:
         raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
 
 
-def as_json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """A file that appears when it is whole, after all that was written before.
-
-    Raises:
-        TranslatorError: the disk cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with writing(path):
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-
-
 @contextmanager
 def writing(folder: Path) -> Iterator[None]:
+    """Turns a failing disk into a TranslatorError that names the file, else `folder`."""
     try:
         yield
     except OSError as error:

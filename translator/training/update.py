@@ -1,6 +1,7 @@
 """One update of the weights: micro-batches, precision, clipping, and what is done if it fails."""
 
 import contextlib
+import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +10,6 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import TrainConfig
@@ -70,9 +70,8 @@ class Updater:
         self.precision = resolve_precision(config.precision, self.device)
         self.dropout = model.config.dropout
         self.optimizers = build_optimizers(model, config)
-        self.averaged: AveragedModel | None = None
-        if config.ema_decay > 0:
-            self.averaged = AveragedModel(model, multi_avg_fn=self._moving_average)
+        self.averaged = copy.deepcopy(model) if config.ema_decay > 0 else None
+        self.n_averaged = 0  # updates that the moving average has seen
         self.norms = torch.zeros(2, device=self.device)  # decayed sum of norms, and of their count
         self.rate_scale = 1.0  # lowered after a fall back
         self.n_parts = 1  # that each micro-batch is cut into, for want of memory
@@ -88,18 +87,23 @@ class Updater:
         on_gpu = self.device.type == "cuda"
         if config.compile or on_gpu:
             _compile_layers(model)
-        self._captured = _Captured(self) if on_gpu and self.ranks.world_size == 1 else None
+        self.captured = _Captured(self) if on_gpu and self.ranks.world_size == 1 else None
 
     @property
     def kept(self) -> Transformer:
         """The model that is validated and kept: the moving average of the weights, if there is."""
-        return cast(Transformer, self.averaged.module) if self.averaged else self.model
+        return self.averaged or self.model
 
-    def _moving_average(self, averaged: Any, current: Any, n: Any) -> None:
-        """The decay grows from 0.18 on (as in TensorFlow), so that the start is soon forgotten."""
-        count = int(n)
-        decay = min(self.config.ema_decay, (1 + count) / (10 + count))
-        get_ema_multi_avg_fn(decay)(averaged, current, n)
+    @torch.no_grad()
+    def _average(self, averaged: Transformer) -> None:
+        """Moves the average towards the weights; all of the way in the first update.
+
+        The decay grows from 0.18 on (as in TensorFlow), so that the start is soon forgotten.
+        """
+        n = self.n_averaged
+        decay = min(self.config.ema_decay, (1 + n) / (10 + n)) if n else 0.0
+        torch._foreach_lerp_(list(averaged.parameters()), list(self.model.parameters()), 1 - decay)
+        self.n_averaged += 1
 
     def update(self, batches: Sequence[Batch | PackedBatch], step: int) -> int:
         """One update from this process's share of the micro-batches; steps count from 1.
@@ -121,12 +125,12 @@ class Updater:
             self._dropout_now = dropout
         set_rate(self.optimizers, rate_factor(step, c) * self.rate_scale)
         seed = derive_seed(c.seed, "update", step, self.ranks.rank)
-        if self._captured:
-            self._captured.update(batches, int(n_tokens), seed)
+        if self.captured:
+            self.captured.update(batches, int(n_tokens), seed)
         else:
             self._plain_update(batches, int(n_tokens), seed)
         if self.averaged is not None:
-            self.averaged.update_parameters(self.model)
+            self._average(self.averaged)
         self._results.append(self._result.clone())
         self._counts.append(int(n_tokens))
         return int(n_tokens)
@@ -220,7 +224,7 @@ class Updater:
         found["norms"] = self.norms
         if self.averaged is not None:
             found |= {f"{name}/{_RAW}": weight for name, weight in self.model.state_dict().items()}
-            found[_AVERAGED] = self.averaged.n_averaged
+            found[_AVERAGED] = torch.tensor(self.n_averaged)
         return found
 
     def restore(self, kept: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
@@ -230,8 +234,8 @@ class Updater:
             self.norms.copy_(tensors.pop("norms"))
         weights = kept
         if self.averaged is not None:
-            self.averaged.module.load_state_dict(kept)
-            self.averaged.n_averaged.copy_(tensors.pop(_AVERAGED))
+            self.averaged.load_state_dict(kept)
+            self.n_averaged = int(tensors.pop(_AVERAGED))
             weights = {name: tensors.pop(f"{name}/{_RAW}") for name in kept}
         self.model.load_state_dict(weights)
         restore_optimizers(self.model, self.optimizers, tensors)

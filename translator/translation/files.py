@@ -1,27 +1,50 @@
-"""Many lines: from a file or standard input, to a file that survives an interruption.
+"""Many lines into a file that survives an interruption, a second job, and a crowded folder.
 
 Nothing here holds more than a block of lines.
 """
 
-import contextlib
+import bz2
+import functools
+import gzip
 import hashlib
 import itertools
 import json
 import logging
+import lzma
 import os
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from translator.storage.model_folder import read_description
-from translator.system.disk import write_json
+from translator.system.disk import as_json, write_file, writing
+from translator.system.lock import exclusive
+from translator.system.signals import sigterm_interrupts
 from translator.text.lines import blocks
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
 
 log = logging.getLogger("translator")
+
+
+def _zstandard(data: bytes) -> bytes:
+    import pyarrow  # comes with datasets
+
+    packed: bytes = pyarrow.compress(data, codec="zstd", asbytes=True)
+    return packed
+
+
+# How a block is packed, by the ending of the file's name; packed blocks in a row are a packed file.
+_PACKERS: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": functools.partial(gzip.compress, mtime=0),
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": _zstandard,
+}
 
 
 def translate_to_file(
@@ -35,13 +58,17 @@ def translate_to_file(
     """Translates `lines` into `output`, which appears once it is whole.
 
     Until then the work is in `FILE.partial`, and `FILE.partial.json` says how much of which job it
-    holds; the same job goes on from there.
+    holds; the same job goes on from there. A file of that name that is not certainly from here is
+    left alone, and the work goes to `FILE.partial.1`.
+
+    A symbolic link is followed, and an earlier file's mode and hard links stay. If the name ends in
+    `.gz`, `.bz2`, `.xz` or `.zst`, the file is packed.
 
     Args:
         translator: what translates.
-        lines: gone through twice, so no iterator.
+        lines: read twice, so those of an iterator are held in memory.
         output: the file.
-        render: makes of each result what is written.
+        render: makes of each result the text to write.
         show_bar: whether there is a progress bar.
         **options: of `Translator.translate_lines`.
 
@@ -49,51 +76,131 @@ def translate_to_file(
         How many lines were translated now, and not in an earlier, interrupted call.
 
     Raises:
-        KeyboardInterrupt: with a message that says how many lines are done.
+        TranslatorError: another job is writing the file, or the disk cannot be written.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the message says how many lines are done.
     """
-    partial = output.with_name(output.name + ".partial")
-    progress_file = output.with_name(output.name + ".partial.json")
-    job, total = _job_key(translator, lines, render, options)
-    done = size = 0
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        progress = json.loads(progress_file.read_text())
-        if progress["job"] == job and partial.stat().st_size >= progress["bytes"]:
-            done, size = progress["lines"], progress["bytes"]
-            log.info("Going on after the %d lines that are done.", done)
-    begun_at = done
-    bar = tqdm(total=total, initial=done, unit="line", disable=not show_bar, leave=False)
-    with open(partial, "ab") as file, bar:
-        file.truncate(size)
+    lines = list(lines) if isinstance(lines, Iterator) else lines
+    pack = _PACKERS.get(output.suffix.lower(), bytes)
+    target = Path(os.path.realpath(output))
+    with exclusive(target.with_name(f".{target.name}.translator.lock"), str(output)):
+        job, total = _job_key(translator, lines, pack(render(_EXAMPLE).encode()), options)
+        work = _find_work(target, job)
+        begun_at = work.lines
+        if begun_at:
+            log.info("Going on after the %d lines that are done.", begun_at)
+        bar = tqdm(total=total, initial=begun_at, unit="line", disable=not show_bar, leave=False)
         try:
-            for block in blocks(itertools.islice(lines, done, None)):
-                found = translator.translate_lines(block, **options)
-                file.write("".join(map(render, found)).encode())
-                file.flush()
-                done += len(block)
-                write_json(progress_file, {"job": job, "lines": done, "bytes": file.tell()})
-                bar.update(len(block))
+            with sigterm_interrupts(), bar:
+                if not begun_at:
+                    work.begin(pack(b""))
+                for block in blocks(itertools.islice(lines, begun_at, None)):
+                    found = translator.translate_lines(block, **options)
+                    work.add(len(block), pack("".join(map(render, found)).encode()))
+                    bar.update(len(block))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{done} of {total} lines are done; the same command goes on from there."
+                f"{work.lines} of {total} lines are done; the same command goes on from there."
             ) from None
-    os.replace(partial, output)
-    progress_file.unlink(missing_ok=True)
-    return done - begun_at
+        with writing(output):
+            _publish(work.file, target)
+            work.note.unlink(missing_ok=True)
+        return work.lines - begun_at
+
+
+_EXAMPLE = Translation("s", "t", -1.0, [("t", -1.0)])
 
 
 def _job_key(
-    translator: Translator,
-    lines: Iterable[str],
-    render: Callable[[Translation], str],
-    options: dict[str, Any],
+    translator: Translator, lines: Iterable[str], example: bytes, options: dict[str, Any]
 ) -> tuple[str, int]:
     """A hash of what a job's output depends on (lines, models, options, form), and its lines."""
     described = [read_description(m.folder) if m.folder else {} for m in translator.models]
     weights = [(d.get("sha256"), d.get("confidence")) for d in described]
-    example = render(Translation("s", "t", -1.0, [("t", -1.0)]))
     digest = hashlib.sha256(repr((weights, translator.precision, options, example)).encode())
     total = 0
     for line in lines:
         digest.update(f"{line}\n".encode())
         total += 1
     return digest.hexdigest(), total
+
+
+@dataclass
+class _Work:
+    """What is done of a job: a file, and a note beside it that is written whole or not at all."""
+
+    job: str
+    file: Path
+    lines: int = 0
+    size: int = 0  # bytes of the file that the note vouches for
+
+    @property
+    def note(self) -> Path:
+        return self.file.with_name(self.file.name + ".json")
+
+    def begin(self, head: bytes) -> None:
+        """Makes the file, with `head` in it, once the note says that it is ours."""
+        with writing(self.file):
+            self._write_note()
+            self._append(head, at=0)
+
+    def add(self, n_lines: int, data: bytes) -> None:
+        """Appends `data`, the result of so many lines, and then notes it.
+
+        Raises:
+            TranslatorError: the disk cannot be written.
+        """
+        with writing(self.file):
+            self._append(data, at=self.size)
+            self.lines += n_lines
+            self._write_note()
+
+    def _append(self, data: bytes, at: int) -> None:
+        with open(self.file, "ab") as file:
+            file.truncate(at)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        self.size = at + len(data)
+
+    def _write_note(self) -> None:
+        write_file(self.note, as_json({"job": self.job, "lines": self.lines, "bytes": self.size}))
+
+
+def _find_work(output: Path, job: str) -> _Work:
+    """What an earlier call left of the job, or new work in the place of another job's.
+
+    Files whose note is damaged or missing are not touched: they may be the user's own.
+    """
+    for number in itertools.count():
+        work = _Work(job, output.with_name(f"{output.name}.partial{f'.{number}' * bool(number)}"))
+        if not os.path.lexists(work.file) and not os.path.lexists(work.note):
+            break
+        try:
+            note = json.loads(work.note.read_bytes())
+            of_job, n_lines, size = str(note["job"]), int(note["lines"]), int(note["bytes"])
+        except (OSError, ValueError, KeyError, TypeError):
+            log.warning(
+                "%s is left alone: it is not from this program, or its note %s is damaged.",
+                *(work.file, work.note.name),
+            )
+            continue
+        if of_job == job and work.file.is_file() and work.file.stat().st_size >= size:
+            work.lines, work.size = n_lines, size
+        break
+    return work
+
+
+def _publish(whole: Path, output: Path) -> None:
+    """Moves a whole file to `output`; what is there already keeps its mode, owner and links."""
+    if output.exists():
+        old, new = output.stat(), whole.stat()
+        if old.st_nlink > 1 or (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
+            # A rename would part the name from its file. If this is cut short, `whole` remains.
+            with open(whole, "rb") as source, open(output, "wb") as target:
+                shutil.copyfileobj(source, target)
+                target.flush()
+                os.fsync(target.fileno())
+            whole.unlink()
+            return
+        shutil.copymode(output, whole)
+    os.replace(whole, output)

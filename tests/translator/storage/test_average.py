@@ -14,7 +14,7 @@ from translator.config.errors import TranslatorError
 from translator.config.loading import to_dict
 from translator.config.schema import Config
 from translator.model.transformer import Transformer
-from translator.storage.average import average_models, choose_steps
+from translator.storage.average import STORED, average_models, choose_steps
 from translator.storage.model_folder import Model, load_model, save_model
 from translator.storage.run_folder import rotate
 from translator.storage.run_log import MetricsLog
@@ -97,6 +97,24 @@ def test_the_average_of_one_model_is_that_model(save, tmp_path: Path) -> None:
     average_models([save("a", 3)], tmp_path / "mean")
     one, mean = weights_of(tmp_path / "a"), weights_of(tmp_path / "mean")
     assert all(torch.equal(one[name], mean[name]) for name in one)
+
+
+@pytest.mark.parametrize("stored", STORED)
+def test_one_model_can_be_stored_in_another_way(save, tmp_path: Path, stored: str) -> None:
+    average_models([save("a", 3)], tmp_path / "other", stored)
+    one, other = weights_of(tmp_path / "a"), weights_of(tmp_path / "other")
+    bound = {"fp32": 0.0, "fp16": 1e-3, "int8": 5e-3}[stored]
+    for name, weight in one.items():
+        assert (other[name] - weight).abs().max() <= bound * weight.abs().max()
+    # What is in int8 is averaged as what it stands for, and stays as it is when stored again.
+    average_models([tmp_path / "other"], tmp_path / "again")
+    again = weights_of(tmp_path / "again")
+    assert all(torch.equal(again[name], other[name]) for name in one)
+
+
+def test_weights_of_an_unknown_kind_are_an_error(save, tmp_path: Path) -> None:
+    with pytest.raises(TranslatorError, match="fp32, fp16, int8, not int4"):
+        average_models([save("a", 1)], tmp_path / "other", "int4")
 
 
 def test_an_average_says_what_it_was_made_from(save, run: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 from torch import Tensor
 
 from translator.config.errors import TranslatorError
@@ -23,6 +24,7 @@ from translator.storage.model_folder import (
     Model,
     best_step,
     load_model,
+    quantise,
     read_description,
     save_model,
     step_folders,
@@ -92,6 +94,60 @@ def test_half_precision_is_loaded_as_single(random_model: Model, tmp_path: Path)
     assert equal(loaded, {name: w.float() for name, w in halves.items()})
 
 
+@pytest.fixture
+def in_int8(random_model: Model, tmp_path: Path) -> Path:
+    """`random_model` with int8 matrices."""
+    weights = quantise(random_model.transformer.state_dict())
+    save_model(tmp_path / "int8", weights, random_model.tokenizer, random_model.config, {})
+    return tmp_path / "int8"
+
+
+def test_int8_is_off_by_half_a_step_of_its_row_at_most(random_model: Model, in_int8: Path) -> None:
+    found = load_model(in_int8).transformer.state_dict()
+    stored = load_file(in_int8 / "model.safetensors")
+    for name, weight in random_model.transformer.state_dict().items():
+        assert found[name].dtype == torch.float32
+        if weight.dim() == 2:
+            scale = stored[f"{name}.scale"].float()
+            assert (scale <= 1.01 * weight.abs().amax(dim=1, keepdim=True) / 127 + 1e-7).all()
+            assert ((found[name] - weight).abs() <= scale / 2 + 1e-7).all(), name
+        else:
+            assert torch.equal(found[name], weight.half().float())
+
+
+@given(st.lists(st.floats(-1e6, 1e6, width=32), min_size=1, max_size=5))
+def test_any_row_keeps_its_greatest_number_and_its_zeros(row: list[float]) -> None:
+    weight = torch.tensor([row, [0.0] * len(row)])
+    stored = quantise({"m": weight})
+    steps, scale = stored["m"].float(), stored["m.scale"].float()
+    assert steps.abs().max() <= 127 and not steps[1].any()
+    assert ((steps * scale - weight).abs() <= scale * 0.5001).all()
+    assert scale[0] <= weight[0].abs().max() / 127 * 1.002 + 2**-23
+
+
+def test_every_matrix_is_in_int8_and_all_else_in_half_precision(
+    random_model: Model, in_int8: Path
+) -> None:
+    stored = load_file(in_int8 / "model.safetensors")
+    matrices = {n for n, w in random_model.transformer.state_dict().items() if w.dim() == 2}
+    assert matrices == {name for name, w in stored.items() if w.dtype == torch.int8}
+    assert matrices == {name.removesuffix(".scale") for name in stored if name.endswith(".scale")}
+    assert {w.dtype for name, w in stored.items() if name not in matrices} == {torch.float16}
+    numbers = sum(p.numel() for p in random_model.transformer.parameters())
+    assert (in_int8 / "model.safetensors").stat().st_size < 1.5 * numbers + 20_000
+
+
+def test_only_int8_needs_the_later_format(saved: Path, in_int8: Path) -> None:
+    formats = [read_description(folder)["format_version"] for folder in (saved, in_int8)]
+    assert formats == [1, 2]
+
+
+def test_a_flipped_bit_is_found_in_int8(in_int8: Path) -> None:
+    flip_bit(in_int8 / "model.safetensors", -1)
+    with pytest.raises(TranslatorError, match=r"model\.safetensors is damaged"):
+        load_model(in_int8)
+
+
 @pytest.mark.parametrize("name", FILES[:2])
 @pytest.mark.parametrize("place", [0, 0.5, -1])
 def test_one_flipped_bit_is_found(saved: Path, name: str, place: float) -> None:
@@ -145,6 +201,23 @@ def test_weights_that_do_not_fit_the_config_are_an_error(saved: Path) -> None:
     with pytest.raises(TranslatorError, match=r"model\.safetensors does not fit") as error:
         load_model(saved)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("changed", ["encoder.0.self_residual.norm.bias", "embedding.weight"])
+def test_a_weight_that_is_missing_or_unknown_is_an_error(
+    random_model: Model, tmp_path: Path, changed: str
+) -> None:
+    weights = random_model.transformer.state_dict()
+    weights = {name: w for name, w in weights.items() if name != changed}
+    model = random_model.tokenizer, random_model.config, {}
+    save_model(tmp_path / "less", weights, *model)
+    with pytest.raises(TranslatorError, match=f"does not fit its config: it lacks {changed}"):
+        load_model(tmp_path / "less")
+    save_model(
+        tmp_path / "more", {**random_model.transformer.state_dict(), "x": torch.ones(2)}, *model
+    )
+    with pytest.raises(TranslatorError, match=r"does not fit its config: x \[2\]"):
+        load_model(tmp_path / "more")
 
 
 def test_checkpoint_gives_back_all_of_the_run(save_step, random_model: Model) -> None:

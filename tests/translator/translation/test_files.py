@@ -1,175 +1,31 @@
-"""Lines from a stream as they come, and into a file that survives an interruption."""
+"""Many lines into a file that survives an interruption."""
 
+import bz2
 import functools
+import gzip
 import io
-import itertools
 import json
+import lzma
 import os
-import threading
-import time
-from collections.abc import Iterator
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import ANY_LINE
 
 from translator.config.errors import TranslatorError
 from translator.storage.model_folder import Model
-from translator.text.lines import blocks, blocks_as_they_come
+from translator.system import disk
+from translator.text.lines import blocks
 from translator.translation import files
 from translator.translation.files import translate_to_file
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
-
-
-class Chunks:
-    """A stream that gives so many bytes at a time, as a pipe does."""
-
-    def __init__(self, *chunks: bytes):
-        self.left = list(chunks)
-        self.n_given = 0
-
-    def read(self, size: int) -> bytes:
-        self.n_given += 1
-        return self.left.pop(0) if self.left else b""
-
-
-def test_blocks_are_all_lines_in_order() -> None:
-    lines = [str(i) for i in range(10)]
-    assert list(blocks(lines, 4)) == [lines[:4], lines[4:8], lines[8:]]
-    assert list(blocks(lines, 5)) == [lines[:5], lines[5:]]
-    assert list(blocks([])) == []
-
-
-def test_blocks_hold_no_more_than_they_need() -> None:
-    endless = (str(i) for i in itertools.count())
-    assert next(blocks(endless, 3)) == ["0", "1", "2"]
-    assert next(endless) == "3"
-
-
-# --- lines as they come -------------------------------------------------------------------------
-
-
-@given(lines=st.lists(ANY_LINE, max_size=8), cuts=st.lists(st.integers(1, 200), max_size=8))
-def test_lines_do_not_depend_on_how_the_bytes_come(lines: list[str], cuts: list[int]) -> None:
-    """Not even if a character is torn apart."""
-    data = "".join(line + "\n" for line in lines).encode()
-    ends = sorted({min(cut, len(data)) for cut in cuts} | {len(data)})
-    chunks = [data[start:end] for start, end in itertools.pairwise([0, *ends]) if start < end]
-    found = list(blocks_as_they_come(Chunks(*chunks), "it", 3))  # type: ignore[arg-type]
-    assert [line for block in found for line in block] == lines
-    assert all(1 <= len(block) <= 3 for block in found)
-
-
-@pytest.mark.parametrize(
-    "data, lines",
-    [
-        (b"", []),
-        (b"\n", [""]),
-        (b"a", ["a"]),
-        (b"a\r\nb\r", ["a\r", "b\r"]),
-        (b"\n\na", ["", "", "a"]),
-    ],
-)
-def test_a_last_line_needs_no_end(data: bytes, lines: list[str]) -> None:
-    assert [
-        line for block in blocks_as_they_come(io.BytesIO(data), "it") for line in block
-    ] == lines
-
-
-def test_a_line_longer_than_what_is_read_at_once() -> None:
-    lines = ["ä" * 100_001, "b", "€" * 70_000]
-    data = "\n".join(lines).encode()
-    assert [
-        line for block in blocks_as_they_come(io.BytesIO(data), "it") for line in block
-    ] == lines
-
-
-@pytest.fixture
-def pipe() -> Iterator[tuple[io.FileIO, Iterator[list[str]]]]:
-    """The end to write to, and the blocks at the other."""
-    reading, writing = os.pipe()
-    with open(reading, "rb") as source, open(writing, "wb", buffering=0) as sink:
-        yield sink, blocks_as_they_come(source, "it", 4)
-
-
-def test_each_line_is_given_out_before_the_next_comes(pipe) -> None:
-    sink, found = pipe
-    for line in ("one", "two", "three"):
-        sink.write(line.encode() + b"\n")
-        assert next(found) == [line]
-    sink.write(b"fo")
-    sink.write(b"ur\n")
-    assert next(found) == ["four"]
-    sink.write(b"five")
-    sink.close()
-    assert list(found) == [["five"]]
-
-
-def test_who_writes_fast_is_served_in_batches(pipe) -> None:
-    sink, found = pipe
-    sink.write(b"0\n")
-    assert next(found) == ["0"]
-    sink.write(b"".join(b"%d\n" % i for i in range(1, 12)))
-    sink.close()
-    sizes, lines = [], []
-    for block in found:
-        sizes.append(len(block))
-        lines += block
-        time.sleep(0.2)  # as a search takes
-    assert lines == [str(i) for i in range(1, 12)]
-    assert sizes[1:-1] == [4] * len(sizes[1:-1])  # the first may be smaller, the last is the rest
-
-
-def test_no_more_is_read_than_is_soon_needed() -> None:
-    source = Chunks(*[b"a line\n"] * 1000)
-    found = blocks_as_they_come(source, "it", 5)  # type: ignore[arg-type]
-    next(found)
-    time.sleep(0.1)
-    assert source.n_given < 20
-
-
-@pytest.mark.parametrize("n_before", [0, 1, 5, 6, 9])
-def test_lines_before_one_that_is_not_utf8_are_given_out(n_before: int) -> None:
-    lines = [f"line {i}" for i in range(1, n_before + 1)]
-    data = "".join(line + "\n" for line in lines).encode() + b"M\xe4dchen\nmore\n"
-    found = []
-    with pytest.raises(TranslatorError, match=f"^it, line {n_before + 1}: not UTF-8") as caught:
-        for block in blocks_as_they_come(io.BytesIO(data), "it", 5):
-            found += block
-    assert found == lines
-    assert caught.value.__suppress_context__
-
-
-def test_a_stream_that_breaks_says_so_behind_its_lines() -> None:
-    class Broken(Chunks):
-        def read(self, size: int) -> bytes:
-            if not self.left:
-                raise OSError(5, "Input/output error")
-            return super().read(size)
-
-    found = blocks_as_they_come(Broken(b"a\n", b"b\nc"), "it")  # type: ignore[arg-type]
-    lines = []
-    with pytest.raises(OSError, match="Input/output"):
-        for block in found:
-            lines += block
-    assert lines == ["a", "b"]
-
-
-def test_no_thread_is_left_when_all_is_read() -> None:
-    before = threading.active_count()
-    for _ in range(5):
-        list(blocks_as_they_come(io.BytesIO(b"a\nb\n"), "it"))
-    for _ in range(100):
-        if threading.active_count() <= before:
-            break
-        time.sleep(0.01)
-    assert threading.active_count() <= before
-
-
-# --- into a file --------------------------------------------------------------------------------
 
 LINES = [
     *("The dog runs here.", "", "The man sleeps today. The bird sings often.", "  ", "dog"),
@@ -315,13 +171,232 @@ def test_another_model_begins_anew(
     assert len(other.asked) == 3
 
 
-@pytest.mark.parametrize("note", [b"", b"{", b"[]", b"null", b'{"job": 1}', b"\xff"])
-def test_a_damaged_note_begins_anew(translator: Counting, tmp_path: Path, note: bytes) -> None:
-    interrupt(translator, tmp_path / "out.de")
-    (tmp_path / "out.de.partial.json").write_bytes(note)
+# What is not certainly this program's work is left alone.
+
+NOTES = [b"", b"{", b"[]", b"null", b'{"job": 1}', b"\xff", None]
+
+
+@pytest.mark.parametrize("note", NOTES)
+def test_work_whose_note_cannot_be_read_is_kept(
+    translator: Counting, tmp_path: Path, caplog: pytest.LogCaptureFixture, note: bytes | None
+) -> None:
+    output, partial = tmp_path / "out.de", tmp_path / "out.de.partial"
+    interrupt(translator, output)
+    done = partial.read_bytes()
+    assert done
+    if note is None:
+        (tmp_path / "out.de.partial.json").unlink()
+    else:
+        (tmp_path / "out.de.partial.json").write_bytes(note)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    interrupt(translator, output)
+    run(translator, LINES, output, render)
+    assert output.read_bytes() == translator.expected()
+    assert translator.asked == [LINES[3:6], LINES[6:]]  # it went on from the second attempt
+    assert {path: path.read_bytes() for path in tmp_path.iterdir() if path != output} == before
+    assert str(partial) in caplog.text and "left alone" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["out.de.partial", "out.de.partial.json"])
+def test_a_file_of_the_users_with_such_a_name_is_never_touched(
+    translator: Counting, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text("my own")
     run(translator, LINES, tmp_path / "out.de", render)
     assert (tmp_path / "out.de").read_bytes() == translator.expected()
-    assert len(translator.asked) == 3
+    assert (tmp_path / name).read_text() == "my own"
+    assert {path.name for path in tmp_path.iterdir()} == {name, "out.de"}
+
+
+@pytest.mark.parametrize("moment", ["os:replace", "os:fsync"])
+@pytest.mark.parametrize("call", range(1, 9))
+def test_a_kill_at_any_moment_loses_at_most_a_block(
+    translator: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str, call: int
+) -> None:
+    """The process is dead before the `call`th rename or sync."""
+    output, name = tmp_path / "out.de", moment.partition(":")[2]
+    original, calls = getattr(os, name), 0
+
+    class Killed(BaseException):
+        pass
+
+    def deadly(*arguments: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise Killed
+        return original(*arguments)
+
+    monkeypatch.setattr(os, name, deadly)
+    try:
+        run(translator, LINES, output, render)
+    except Killed:
+        n_asked = len(translator.asked)
+        monkeypatch.undo()
+        monkeypatch.setattr(files, "blocks", functools.partial(blocks, size=3))
+        run(translator, LINES, output, render)
+        assert len(translator.asked) <= 3 + 1 or n_asked == 3
+    assert output.read_bytes() == translator.expected()
+    assert {path.name for path in tmp_path.iterdir()} <= {"out.de", "out.de.partial.json.tmp"}
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20])
+def test_a_note_is_never_written_in_part(
+    translator: Counting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: int
+) -> None:
+    """A write that stops in the middle leaves the note of the block before."""
+    output, calls = tmp_path / "out.de", 0
+
+    class HalfWritten:
+        def __init__(self, file):  # type: ignore[no-untyped-def]
+            self.file = file
+
+        def __enter__(self):  # type: ignore[no-untyped-def]
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            self.file.close()
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self.file, name)
+
+        def write(self, data: bytes) -> int:
+            nonlocal calls
+            calls += 1
+            if calls == 3:  # the first is that of the beginning
+                self.file.write(data[:cut])
+                self.file.flush()
+                raise KeyboardInterrupt
+            written: int = self.file.write(data)
+            return written
+
+    def half_written(path: Path, mode: str) -> HalfWritten:
+        return HalfWritten(path.open(mode))
+
+    monkeypatch.setattr(disk, "open", half_written, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        run(translator, LINES, output, render)
+    monkeypatch.delattr(disk, "open")
+    assert len(translator.asked) == 2
+    translator.asked.clear()
+    run(translator, LINES, output, render)
+    assert translator.asked == [LINES[3:6], LINES[6:]]
+    assert output.read_bytes() == translator.expected()
+
+
+# The file that is there keeps what it is.
+
+
+def test_a_symlink_is_followed(translator: Counting, tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    (tmp_path / "out.de").symlink_to(tmp_path / "store" / "real.de")
+    for _ in range(2):  # the target is not there; it is
+        run(translator, LINES, tmp_path / "out.de", render)
+        assert (tmp_path / "out.de").is_symlink()
+        assert (tmp_path / "store" / "real.de").read_bytes() == translator.expected()
+        (tmp_path / "store" / "real.de").write_text("older")
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["real.de"]
+
+
+def test_mode_and_hard_links_stay(translator: Counting, tmp_path: Path) -> None:
+    output, link = tmp_path / "out.de", tmp_path / "link.de"
+    output.write_text("older")
+    output.chmod(0o640)
+    run(translator, LINES, output, render)
+    assert output.stat().st_mode & 0o777 == 0o640
+    os.link(output, link)
+    output.write_text("older")
+    inode = output.stat().st_ino
+    run(translator, LINES, output, render)
+    assert output.stat().st_ino == link.stat().st_ino == inode
+    assert link.read_bytes() == translator.expected()
+    assert output.stat().st_mode & 0o777 == 0o640
+    assert {path.name for path in tmp_path.iterdir()} == {"out.de", "link.de"}
+
+
+def unpack_zstandard(data: bytes) -> bytes:
+    unpacked: bytes = pyarrow.input_stream(io.BytesIO(data), compression="zstd").read()
+    return unpacked
+
+
+@pytest.mark.parametrize(
+    "name, unpack",
+    [("out.gz", gzip.decompress), ("OUT.GZ", gzip.decompress), ("out.de.bz2", bz2.decompress)]
+    + [("out.de.xz", lzma.decompress), ("out.zst", unpack_zstandard), ("out.gzip", bytes)],
+)
+def test_a_name_says_how_a_file_is_packed(
+    translator: Counting, tmp_path: Path, name: str, unpack: Callable[[bytes], bytes]
+) -> None:
+    output = tmp_path / name
+    interrupt(translator, output)
+    run(translator, LINES, output, render)
+    assert unpack(output.read_bytes()) == translator.expected()
+    assert translator.asked == [LINES[3:6], LINES[6:]]
+    whole = output.read_bytes()
+    run(translator, LINES, output, render)
+    assert output.read_bytes() == whole  # there is no clock in it
+    run(translator, [], output, render)
+    assert unpack(output.read_bytes()) == b""
+
+
+def test_lines_may_come_from_an_iterator(translator: Counting, tmp_path: Path) -> None:
+    run(translator, iter(LINES), tmp_path / "out.de", render)
+    assert (tmp_path / "out.de").read_bytes() == translator.expected()
+
+
+# Two jobs.
+
+
+def test_two_jobs_cannot_write_the_same_file(translator: Counting, tmp_path: Path) -> None:
+    output, link = tmp_path / "out.de", tmp_path / "link.de"
+    link.symlink_to(output)
+
+    class Second(Counting):
+        def translate_lines(self, lines: list[str], **options: object) -> list[Translation]:
+            for name in (output, link):
+                with pytest.raises(TranslatorError, match=f"{name} is in use by .*{os.getpid()}"):
+                    run(translator, LINES, name, render)
+            return super().translate_lines(lines, **options)
+
+    run(Second(translator.translator), LINES, output, render)
+    assert output.read_bytes() == translator.expected()
+    assert translator.asked == []
+    assert {path.name for path in tmp_path.iterdir()} == {"out.de", "link.de"}
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from translator import Translator
+from translator.translation.files import translate_to_file
+
+translator = Translator.load(sys.argv[1], device="cpu")
+translate_lines = translator.translate_lines
+
+def slow(lines, **options):
+    print("begun", flush=True)
+    time.sleep(60)
+
+translator.translate_lines = slow
+translate_to_file(translator, ["The dog runs."], Path(sys.argv[2]), lambda found: found.text)
+"""
+
+
+def test_sigterm_ends_a_translation_as_ctrl_c_does(
+    model_folder: Path, subprocess_environment: dict[str, str], tmp_path: Path
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", SLOW, str(model_folder), str(tmp_path / "out.de")],
+        env=subprocess_environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout and process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=30)
+    assert "0 of 1 lines are done; the same command goes on from there." in errors
+    assert not (tmp_path / "out.de").exists()
 
 
 def test_a_partial_file_that_lost_its_end_begins_anew(translator: Counting, tmp_path: Path) -> None:

@@ -1,0 +1,175 @@
+"""What training costs on this GPU: measure.py [SHAPE...], of general, base and big.
+
+Prints, for each shape, an update of packed batches of random sentences: milliseconds, target
+tokens/s, and which share of the card's own rate of bf16 products the model's products reach. Then
+a profile of ten updates of the first shape, and whether captured updates learn what plain ones do.
+"""
+
+import os
+import random
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+START = time.monotonic()
+WORK = Path(os.environ.get("GPU_WORK", Path.home() / "gpu-work"))
+sys.path.insert(0, str(WORK / "program"))
+
+import torch  # noqa: E402
+
+from translator.config.schema import ModelConfig, TrainConfig  # noqa: E402
+from translator.model.packing import PackedBatch, pack  # noqa: E402
+from translator.model.transformer import Transformer  # noqa: E402
+from translator.training.update import Updater  # noqa: E402
+
+ON_GPU = torch.cuda.is_available()
+DEVICE = torch.device("cuda" if ON_GPU else "cpu")
+LENGTH = 192  # of a row
+TOKENS = int(os.environ.get("GPU_TOKENS", "40960"))  # padded, of a batch
+SHAPES = {
+    "general": (ModelConfig(512, 2048, 8, 6, 2, 0.1, "pre", 12_000), "muon"),
+    "base": (ModelConfig(512, 2048, 8, 6, 6, 0.1, "post", 32_000), "adam"),
+    "big": (ModelConfig(1024, 4096, 16, 6, 6, 0.3, "post", 32_000), "adam"),
+}
+
+
+def say(text: str) -> None:
+    """Prints a line with the time since the start."""
+    print(f"[{time.monotonic() - START:6.1f} s] {text}", flush=True)
+
+
+def wait() -> None:
+    """Until the device has done all that it was given."""
+    if ON_GPU:
+        torch.cuda.synchronize()
+
+
+def random_batch(vocab_size: int, tokens: int, seed: int) -> PackedBatch:
+    """Sentences of 2 to 128 pieces, 18 on average, in rows that are 95 % full."""
+    rng = random.Random(seed)
+    pairs, used = [], 0
+    while used < 0.95 * tokens:
+        src = max(1, min(127, int(rng.lognormvariate(2.7, 0.7))))
+        tgt = max(1, min(127, int(src * rng.uniform(0.9, 1.3))))
+        pairs.append(tuple([rng.randrange(4, vocab_size) for _ in range(n)] for n in (src, tgt)))
+        used += max(src, tgt) + 1
+    batch = pack(pairs, tokens // LENGTH, LENGTH, slice(None))
+    return batch.pin_memory() if ON_GPU else batch
+
+
+def product_rate() -> float:
+    """FLOP/s of bf16 products of 8,192 x 8,192 matrices."""
+    size = 8192 if ON_GPU else 512
+    left, right = (torch.randn(size, size, device=DEVICE, dtype=torch.bfloat16) for _ in range(2))
+    for _ in range(3):
+        left @ right
+    wait()
+    start = time.monotonic()
+    for _ in range(20):
+        left @ right
+    wait()
+    return 2 * size**3 * 20 / (time.monotonic() - start)
+
+
+def product_flops(c: ModelConfig, tokens: int) -> int:
+    """FLOP of the model's weight products in an update; attention's own are not counted."""
+    encoder = c.n_encoder_layers * (4 * c.d_model**2 + 2 * c.d_model * c.d_ff)
+    decoder = c.n_decoder_layers * (8 * c.d_model**2 + 2 * c.d_model * c.d_ff)
+    return 6 * tokens * (encoder + decoder + c.vocab_size * c.d_model)
+
+
+def make_updater(config: ModelConfig, optimizer: str) -> Updater:
+    """A new model on the device."""
+    torch.manual_seed(1)
+    train = TrainConfig(optimizer=optimizer, precision="bf16", warmup_steps=100, steps=100_000)
+    return Updater(Transformer(config).to(DEVICE), train)
+
+
+def measure(name: str, rate: float, count: int = 20) -> tuple[Updater, list[PackedBatch]]:
+    """Prints the line of a shape."""
+    config, optimizer = SHAPES[name]
+    updater = make_updater(config, optimizer)
+    batches = [random_batch(config.vocab_size, TOKENS, seed) for seed in range(4)]
+    start = time.monotonic()
+    updater.update(batches[:1], 1)
+    wait()
+    first = time.monotonic() - start
+    for step in range(2, 5):
+        updater.update([batches[step % 4]], step)
+    wait()
+    start = time.monotonic()
+    for step in range(5, 5 + count):
+        updater.update([batches[step % 4]], step)
+    wait()
+    each = (time.monotonic() - start) / count
+    tokens = sum(batch.n_tokens for batch in batches) / len(batches)
+    share = product_flops(config, TOKENS) / each / rate
+    memory = torch.cuda.max_memory_allocated() / 2**30 if ON_GPU else 0.0
+    say(
+        f"{name:8} {each * 1000:7.1f} ms an update, {tokens / each:10,.0f} target tokens/s, "
+        f"{share:.1%} of the product rate, first update {first:.1f} s, {memory:.1f} GiB"
+    )
+    return updater, batches
+
+
+def profile(updater: Updater, batches: list[PackedBatch], count: int = 10) -> None:
+    """Prints where the time of some updates goes."""
+    from torch.profiler import ProfilerActivity
+    from torch.profiler import profile as record
+
+    wait()
+    start = time.monotonic()
+    with record(activities=[ProfilerActivity.CUDA]) as found:
+        for step in range(count):
+            updater.update([batches[step % 4]], 100 + step)
+        wait()
+    seconds = time.monotonic() - start
+    rows = sorted(found.key_averages(), key=lambda row: -row.self_device_time_total)
+    total = sum(row.self_device_time_total for row in rows) / 1e6
+    products = sum(
+        row.self_device_time_total
+        for row in rows
+        if any(word in row.key for word in ("nvjet", "gemm", "cutlass"))
+    )
+    share = products / 1e6 / total
+    say(
+        f"profile of {count} updates: kernels {total / seconds:.0%} of the time, products "
+        f"{share:.0%} of that, {sum(row.count for row in rows) / count:.0f} kernels an update"
+    )
+    for row in rows[:12]:
+        print(f"    {row.self_device_time_total / count / 1000:7.3f} ms  {row.key[:100]}")
+
+
+def compare(count: int = 8 if ON_GPU else 2) -> None:
+    """Prints losses of captured and of plain updates, without dropout."""
+    shape = replace(SHAPES["general"][0], dropout=0.0)
+    tokens = max(TOKENS // 4, LENGTH)
+    batches = [random_batch(shape.vocab_size, tokens, seed) for seed in range(3)]
+    losses = []
+    for captured in (True, False):
+        updater = make_updater(shape, "muon")
+        if not captured:
+            updater.captured = None
+        for step in range(1, count + 1):  # every other update has two micro-batches
+            updater.update(batches[:2] if step % 2 else batches[2:], step)
+        losses.append([result.nll_sum / result.n_tokens for result in updater.results()])
+    worst = max(abs(one - other) for one, other in zip(*losses, strict=True))
+    say(f"captured against plain updates: losses of {losses[0][0]:.1f} differ by {worst:.4f}")
+
+
+def main(shapes: list[str]) -> None:
+    """See the top of the file."""
+    rate = product_rate()
+    card = torch.cuda.get_device_name() if ON_GPU else "CPU"
+    say(f"{card}, torch {torch.__version__}, bf16 products {rate / 1e12:.1f} TFLOP/s")
+    for name in shapes or list(SHAPES):
+        made = measure(name, rate, 20 if ON_GPU else 1)
+        if ON_GPU and name == (shapes or list(SHAPES))[0]:
+            profile(*made)
+    compare()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,144 @@
+"""Trains one direction for a given time: train.py DIRECTION SECONDS [SECTION.KEY=VALUE...].
+
+Starts from `start-DIRECTION.safetensors` if it is there. How many updates the time is enough for
+is measured in the first ones, so that the learning rate reaches zero when the time is up. Writes
+`model-DIRECTION` (fp16).
+"""
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+START = time.monotonic()
+WORK = Path(os.environ.get("GPU_WORK", Path.home() / "gpu-work"))
+sys.path.insert(0, str(WORK / "program"))
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from safetensors.torch import load_file  # noqa: E402
+
+from data_prep.prepared.prepare import Mixture, TrainingData  # noqa: E402
+from data_prep.sources.mapped import Pairs, id_rows  # noqa: E402
+from translator.config.loading import from_dict, override  # noqa: E402
+from translator.config.schema import Config  # noqa: E402
+from translator.storage.model_folder import save_model  # noqa: E402
+from translator.text.tokenizer import Tokenizer  # noqa: E402
+from translator.training.losses import validation_loss  # noqa: E402
+from translator.training.run import Run  # noqa: E402
+from translator.training.setup import build_batches  # noqa: E402
+
+PROBE = int(os.environ.get("GPU_PROBE", "150"))  # updates whose speed is measured
+RESTART = [  # of weights that were trained before
+    *("train.schedule=constant", "train.warmup_steps=150", "train.cooldown=0.6"),
+    *("train.muon_lr=0.012", "train.peak_lr=1.2e-3"),
+]
+SAVING = 4  # seconds that are left for it
+
+
+def read_data(direction: str) -> tuple[Config, TrainingData]:
+    """The packed corpora, in a direction."""
+    src, tgt = direction.split("-")
+    meta = json.loads((WORK / "meta.json").read_text())
+    config = from_dict(meta["config"])
+    valid = meta["valid"]
+    if config.data.src != src:
+        valid = [(b, a) for a, b in valid]
+    config = replace(config, data=replace(config.data, src=src, tgt=tgt))
+    for language in (src, tgt):
+        lengths = np.fromfile(WORK / "ids" / f"{language}.lengths", dtype=np.uint16)
+        np.cumsum(lengths, dtype=np.int64).tofile(WORK / "ids" / f"{language}.ends")
+    pairs = Pairs(*(id_rows(WORK / "ids" / language) for language in (src, tgt)))
+    sizes = torch.tensor([part["pairs"] for part in meta["parts"]])
+    weights = torch.tensor([part["weight"] for part in meta["parts"]]).repeat_interleave(sizes)
+    data = TrainingData(
+        name=config.data.corpus,
+        corpora=[],
+        splits={},
+        tokenizer=Tokenizer.load(WORK / "tokenizer.model"),
+        train=Mixture([pairs], [None]),
+        valid=valid,
+        fingerprint=meta["fingerprint"],
+        dropped={},
+        weights=weights,
+    )
+    return config, data
+
+
+def read_start(direction: str) -> dict[str, torch.Tensor] | None:
+    """Weights to start from, if any were sent."""
+    file = WORK / f"start-{direction}.safetensors"
+    if not file.exists():
+        return None
+    tensors = load_file(file)
+    return {
+        key: weight.float() * tensors.get(f"{key}/scale", torch.ones(()))
+        for key, weight in tensors.items()
+        if not key.endswith("/scale")
+    }
+
+
+def main(direction: str, seconds: float, settings: list[str]) -> None:
+    """See the top of the file."""
+
+    def elapsed() -> float:
+        return time.monotonic() - START
+
+    def say(text: str) -> None:
+        print(f"[{direction} {elapsed():6.1f} s] {text}", flush=True)
+
+    config, data = read_data(direction)
+    start = read_start(direction)
+    on_gpu = torch.cuda.is_available()
+    seed = int(time.time())  # another order and other noise on each machine
+    settings = [*(RESTART if start else []), f"train.seed={seed}", *settings]
+    config = override(config, ["train.steps=1000000", *settings])
+    device = torch.device("cuda" if on_gpu else "cpu")
+    folder = WORK / f"run-{direction}"
+    folder.mkdir(parents=True, exist_ok=True)
+    run = Run(config, data, build_batches(config, data, device), folder, device, start=start)
+    state = run.state
+    say(f"{'goes on' if start else 'starts anew'}, torch {torch.__version__}, {device}")
+    batches = run.training_batches()
+
+    def update(count: int, end: float = float("inf")) -> float:
+        """Updates until the count or the time is reached; returns the seconds of each."""
+        before, first = elapsed(), state.step
+        while state.step < first + count and elapsed() < end:
+            run.step(batches)
+            if state.step % config.train.log_every == 0:
+                loss = state.window_nll / max(state.window_tokens, 1)
+                say(f"step {state.step}, loss {loss:.3f}, {state.n_tokens / 1e6:.1f} M tokens")
+                state.window_nll = state.window_norm = 0.0
+                state.window_tokens = state.window_updates = 0
+        if on_gpu:
+            torch.cuda.synchronize()
+        return (elapsed() - before) / max(state.step - first, 1)
+
+    say(f"first update: {update(1):.1f} s")
+    tokens = state.n_tokens
+    each = update(PROBE)
+    say(f"{each * 1000:.1f} ms, {(state.n_tokens - tokens) / each / PROBE:,.0f} target tokens/s")
+    steps = state.step + max(int((seconds - elapsed() - SAVING) / each), 1)
+    say(f"{steps} updates in all")
+    run.updater.config = run.updater.objective.config = replace(config.train, steps=steps)
+    tokens, at = state.n_tokens, state.step
+    each = update(steps - state.step, end=seconds + SAVING)
+    rate = (state.n_tokens - tokens) / each / max(state.step - at, 1)
+    say(f"step {state.step}, {state.n_tokens / 1e6:.1f} M tokens; {rate:,.0f} target tokens/s")
+    with torch.compiler.set_stance("force_eager"):
+        loss = validation_loss(run.updater.kept.eval(), data.valid[:1000], device)
+    say(f"loss on 1,000 validation pairs {loss:.3f}")
+    state.seconds = elapsed()
+    weights = {key: weight.half() for key, weight in run.updater.kept.state_dict().items()}
+    config = replace(config, train=replace(config.train, steps=steps))
+    info = {"preset": config.preset, "training": vars(state), "environment": run.environment}
+    save_model(WORK / f"model-{direction}", weights, data.tokenizer, config, info)
+    say("saved")
+    os._exit(0)  # the processes that make batches need not be waited for
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])

@@ -1,0 +1,102 @@
+"""Packing, sending, training for a given time and fetching, rehearsed on the CPU."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from translator.config.loading import load_config
+from translator.model.transformer import Transformer
+from translator.storage.model_folder import load_model, save_model
+from translator.training.setup import load_data
+
+REPOSITORY = Path(__file__).parents[2]
+TINY = [
+    *("model.d_model=16", "model.d_ff=32", "model.n_heads=2"),
+    *("model.n_encoder_layers=1", "model.n_decoder_layers=1", "train.max_tokens=512"),
+    *("data.vocab_size=500", "train.workers=0", "train.log_every=1"),
+]
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(shutil.which("xz") is None, reason="needs xz"),
+]
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a machine to which corpora were sent."""
+    folder = tmp_path_factory.mktemp("machine")
+    pack(folder, "--vocabulary", str(tiny_model(folder)))
+    return folder
+
+
+def run(folder: Path, *command: str) -> str:
+    work = {"GPU_WORK": str(folder / "work"), "OUT": str(folder / "out"), "GPU_PROBE": "2"}
+    environment = {**os.environ, **work, "PYTHON": sys.executable, "GPU_TOKENS": "384"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def pack(folder: Path, *options: str) -> None:
+    settings = [word for setting in TINY for word in ("--set", setting)]
+    script = str(REPOSITORY / "benchmarks" / "gpu" / "pack.py")
+    corpora = ("--data", "sample:0.5,sample:1", "--preset", "tiny", "--out", str(folder / ".gpu"))
+    run(folder, sys.executable, script, *corpora, *settings, *options)
+
+
+def tiny_model(folder: Path) -> Path:
+    """A MODEL that has learnt nothing yet."""
+    config = load_config("tiny", None, ["data.corpus='sample'", *TINY])
+    config, data = load_data(config, None)
+    weights = Transformer(config.model).state_dict()
+    save_model(folder / "model", weights, data.tokenizer, config, {"preset": "tiny"})
+    return folder / "model"
+
+
+def go(folder: Path, *words: str) -> str:
+    return run(folder, "bash", str(folder / ".gpu" / "data" / "go.sh"), *words)
+
+
+def test_a_model_goes_there_and_comes_back_better(machine: Path) -> None:
+    before = load_model(machine / "model")
+    pack(machine, "--model", f"en-de={machine / 'model'}")
+    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    go(machine, "unpack", str(machine / ".gpu" / "en-de"))
+    assert "goes on" in go(machine, "train", "12", "en-de") + (
+        machine / "out" / "en-de.log"
+    ).read_text(encoding="utf-8")
+    go(machine, "fetch", "en-de")
+    parts = sorted((machine / "out").glob("model-en-de.xz.*"))
+    assert parts and all(part.stat().st_size <= 16 << 20 for part in parts)
+    command = f"cat {' '.join(map(str, parts))} | xz -dc | tar xf - -C {machine}"
+    subprocess.run(command, shell=True, check=True)
+    after = load_model(machine / "model-en-de")
+    assert after.config.data.corpus == "sample:0.5,sample:1"
+    assert after.tokenizer.model_bytes == before.tokenizer.model_bytes
+    assert after.info["training"]["step"] > 3
+    weights = (m.transformer.embedding.weight for m in (before, after))
+    assert not torch.allclose(*weights, atol=1e-3)
+
+
+def test_both_directions_start_anew(machine: Path) -> None:
+    pack(machine, "--vocabulary", str(machine / "model"))
+    shutil.rmtree(machine / "work", ignore_errors=True)
+    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    go(machine, "train", "34", "en-de", "de-en")
+    for direction in ("en-de", "de-en"):
+        assert "starts anew" in (machine / "out" / f"{direction}.log").read_text(encoding="utf-8")
+        config = load_model(machine / "work" / f"model-{direction}").config
+        assert f"{config.data.src}-{config.data.tgt}" == direction
+
+
+def test_the_measurement_runs(machine: Path) -> None:
+    pack(machine, "--vocabulary", str(machine / "model"))
+    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    table = go(machine, "measure", "general")
+    assert "target tokens/s" in table and "captured against plain" in table
