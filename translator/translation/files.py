@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from translator.storage.model_folder import read_description
-from translator.system.disk import as_json, write_file, writing
+from translator.system.disk import write_json, writing
 from translator.system.lock import exclusive
 from translator.system.signals import sigterm_interrupts
 from translator.text.lines import blocks
@@ -163,7 +163,7 @@ class _Work:
         self.size = at + len(data)
 
     def _write_note(self) -> None:
-        write_file(self.note, as_json({"job": self.job, "lines": self.lines, "bytes": self.size}))
+        write_json(self.note, {"job": self.job, "lines": self.lines, "bytes": self.size})
 
 
 def _find_work(output: Path, job: str) -> _Work:
