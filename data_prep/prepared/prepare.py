@@ -18,7 +18,7 @@ from data_prep.augmentation.noise import Noise
 from data_prep.cleaning.rules import Languages
 from data_prep.prepared.cleaned import Prepared, prepare_corpus
 from data_prep.prepared.encoded import Ids, encode_corpus, encode_pairs
-from data_prep.prepared.shards import Progress, no_progress
+from data_prep.prepared.shards import Progress, locked, no_progress
 from data_prep.sources.corpus import split_mixture
 from data_prep.sources.mapped import text_pairs
 from translator.config.errors import TranslatorError
@@ -136,13 +136,13 @@ def learn_tokenizer(corpora: Sequence[Prepared], config: Config) -> Tokenizer:
     ]
     key = hashlib.sha256(repr(made_from).encode()).hexdigest()[:16]
     file = corpora[0].folder / f"tokenizer-{key}.model"
-    if file.exists():
-        return Tokenizer.load(file)
-    lines = filter(None, _sample(corpora, languages, config))
-    tokenizer = Tokenizer.train(lines, size, model_type=data.vocab_type)
-    with writing(file):
+    with writing(file), locked(file.parent):
+        if file.exists():
+            return Tokenizer.load(file)
+        lines = filter(None, _sample(corpora, languages, config))
+        tokenizer = Tokenizer.train(lines, size, model_type=data.vocab_type)
         write_file(file, tokenizer.model_bytes)
-    return tokenizer
+        return tokenizer
 
 
 def prepare_data(

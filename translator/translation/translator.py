@@ -62,6 +62,7 @@ class Translator:
         self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
         self._warned_of_language = False
+        self._warned_of_parts = False
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
@@ -177,6 +178,7 @@ class Translator:
         calibration = self.calibration if confidence else None  # complains before the work
         self._check_language(lines)
         units = cut_lines(self.codec, self.src, lines, search, split, prefix)
+        self._check_parts(lines, units, search)
         write = partial(self.decoder.write, alignments=alignments)
         mender = Mender(self.codec, self.src, search, self.decoder.search, write)
         parts: list[tuple[Unit, Segment]] = []
@@ -216,6 +218,19 @@ class Translator:
                 "This text seems to be %s already, and the model translates %s-%s. "
                 "For the other direction: --src %s --tgt %s.",
                 *(_LANGUAGES[self.tgt], self.src, self.tgt, self.tgt, self.src),
+            )
+
+    def _check_parts(
+        self, lines: Sequence[str], units: Sequence[Unit], search: SearchConfig
+    ) -> None:
+        """Warns, once, of a sentence that is too long to be read as a whole."""
+        long = next((unit for unit in units if unit.n_parts > 1), None)
+        if long and not self._warned_of_parts:
+            self._warned_of_parts = True
+            log.warning(
+                "A text of %d characters has a sentence of more than the %d pieces that the model "
+                "reads at once: it is translated in %d parts; so is every other such sentence.",
+                *(len(lines[long.line]), search.max_pieces, long.n_parts),
             )
 
     def translate_blocks(

@@ -1,6 +1,5 @@
 """A line -> the units that a model translates one at a time: sentences, or parts of long ones."""
 
-import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -9,8 +8,6 @@ from translator.config.schema import SearchConfig
 from translator.text.codec import Source, TextCodec, normalise, target_ids
 from translator.text.sentences import split_long, split_sentences
 from translator.text.tokenizer import N_COPY
-
-log = logging.getLogger("translator")
 
 SPLITS = ("sentences", "long", "never")
 
@@ -24,6 +21,7 @@ class Unit:
     source: Source
     prefix: list[int]  # what its translation begins with
     space: str  # white space between this segment and the next
+    n_parts: int = 1  # into which its sentence was cut
 
 
 def cut_line(
@@ -38,25 +36,12 @@ def cut_line(
     stripped = text.strip()
     if not stripped:
         return
-    parts = split_sentences(stripped, language) if split == "sentences" else [(stripped, "")]
-    if split != "never":
-        shorter = [split_long(part, fits) for part, _ in parts]
-        if any(len(pieces) > 1 for pieces in shorter):
-            log.warning(
-                "A text of %d characters has more than the %d pieces that the model reads at "
-                "once: it is translated in %d parts.",
-                len(text),
-                search.max_pieces,
-                sum(map(len, shorter)),
-            )
-        parts = [
-            (part, inner or outer)
-            for pieces, (_, outer) in zip(shorter, parts, strict=True)
-            for part, inner in pieces
-        ]
-    for part, space in parts:
-        part = normalise(part)
-        yield Unit(line, part, codec.encode(part), [], space)
+    sentences = split_sentences(stripped, language) if split == "sentences" else [(stripped, "")]
+    for sentence, outer in sentences:
+        parts = [(sentence, "")] if split == "never" else split_long(sentence, fits)
+        for part, inner in parts:
+            part = normalise(part)
+            yield Unit(line, part, codec.encode(part), [], inner or outer, len(parts))
 
 
 def cut_lines(

@@ -28,9 +28,13 @@ def test_presets_have_the_sizes_of_their_papers() -> None:
 
     assert sizes("tiny") == (4, 4, 128, 256, 4)
     assert sizes("small") == (3, 3, 256, 1024, 4)
+    assert sizes("general") == (6, 2, 512, 2048, 8)
     assert sizes("base") == (6, 6, 512, 2048, 8)
     assert sizes("big") == (6, 6, 1024, 4096, 16)
     assert sizes("deep") == (24, 6, 512, 2048, 8)
+    general = PRESETS["general"]
+    # Whole sentences, as long as those that training saw.
+    assert general.search.max_pieces == general.data.max_length == 128
     assert [PRESETS[name].model.norm for name in ("base", "big", "deep")] == ["post", "post", "pre"]
 
 

@@ -237,7 +237,7 @@ def test_a_kill_at_any_moment_loses_at_most_a_block(
         run(translator, LINES, output, render)
         assert len(translator.asked) <= 3 + 1 or n_asked == 3
     assert output.read_bytes() == translator.expected()
-    assert {path.name for path in tmp_path.iterdir()} <= {"out.de", "out.de.partial.json.tmp"}
+    assert {path.name for path in tmp_path.iterdir()} <= {"out.de", ".out.de.partial.json.tmp"}
 
 
 @pytest.mark.parametrize("cut", [0, 1, 20])

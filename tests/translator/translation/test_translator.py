@@ -219,11 +219,13 @@ def test_text_in_the_target_language_is_warned_about_once(
 
 @pytest.mark.parametrize("split", ["sentences", "long"])
 def test_a_long_text_is_translated_in_parts_with_one_warning(
-    translator: Translator, long_text: str, split: str, caplog: pytest.LogCaptureFixture
+    random_model: Model, long_text: str, split: str, caplog: pytest.LogCaptureFixture
 ) -> None:
+    translator = Translator(random_model)
     limit = translator.model.config.search.max_pieces
     with caplog.at_level(logging.WARNING, logger="translator"):
         (found,) = translator.translate_lines([f" {long_text} "], split=split)
+        translator.translate_lines([long_text, "The dog.", long_text], split=split)
     (warning,) = caplog.messages
     parts = split_long(long_text, lambda part: n_pieces(translator, part) <= limit)
     assert len(parts) > 1 and f"in {len(parts)} parts" in warning
