@@ -67,7 +67,7 @@ class Split:
 def evaluation_html(results: Mapping[str, SplitResult]) -> str:
     """The results of an evaluation, by split, as a page."""
     found = [SplitResult.from_dict(_finite(result.to_dict())) for result in results.values()]
-    splits = [_split(n, result) for n, result in enumerate(found)]
+    splits = [_split(n, result, len(found) == 1) for n, result in enumerate(found)]
     metrics = list(dict.fromkeys(metric for result in found for metric in result.scores))
     overview = Overview(metrics, _intervals(found)) if len(found) > 1 else None
     has_sentences = any(split.data for split in splits)
@@ -99,10 +99,10 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _split(number: int, result: SplitResult) -> Split:
+def _split(number: int, result: SplitResult, alone: bool) -> Split:
     found = analyses(result)
     lines = compare_lines(found)
-    scores = _scores(result)
+    scores = _scores(result, alone)
     parts = [("scores", "Scores", scores), *_sections(number, result, lines)]
     return Split(result, scores, parts, sentence_data(result, lines) if found else None)
 
@@ -166,13 +166,13 @@ def _settings(settings: Mapping[str, Any]) -> str:
 # --- scores --------------------------------------------------------------------------------------
 
 
-def _scores(result: SplitResult) -> Scores:
+def _scores(result: SplitResult, alone: bool) -> Scores:
     clean = result.clean_part
     return Scores(
         comparison=list(_comparison(result)),
         has_intervals=any(score.interval for score in result.scores.values()),
         notes=[_NOTES[metric] for metric in result.scores if metric in _NOTES],
-        intervals=_intervals([result]) if result.compare else None,
+        intervals=_intervals([result]) if alone else None,  # else one chart shows all splits
         clean=clean if clean and clean.scores and clean.sentences < result.sentences else None,
     )
 
