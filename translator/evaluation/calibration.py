@@ -1,8 +1,7 @@
 """Fitting a model's confidence: translations with known references, good ones and bad ones.
 
-What a corpus holds is not all that a model is asked: spoilt inputs
-(data_prep/augmentation/corrupt.py) and, where there are any, other corpora show it what its bad
-translations look like.
+A model is asked more than its corpus contains: spoilt inputs (data_prep/augmentation/corrupt.py)
+and, if there are any, other corpora show what its bad translations look like.
 """
 
 import random
@@ -24,8 +23,8 @@ from translator.text.lines import TextPair
 from translator.translation.confidence import GOOD_CHRF, Calibration, Evidence, expand, good, judge
 from translator.translation.translator import Translator
 
-OWN_SHARE = 0.5  # of the weight of all sentences: those of the model's own corpus, as they are
-EVERY = 4  # every fourth of them comes again with another's translation
+OWN_SHARE = 0.5  # of the total weight: unchanged sentences of the model's own corpus
+EVERY = 4  # every fourth one is used again, with the translation of another
 FOLDS = 5  # of the cross-validation
 SENTENCES = 1000  # of each kind that a model is calibrated on
 # Both by cross-validation, and by fits to one half of the captions, the rarer ones for instance,
@@ -45,7 +44,7 @@ class _Examples:
 
 
 def validation_pairs(corpus: str, src: str, tgt: str) -> list[TextPair]:
-    """The validation pairs of a corpus; nothing else of it is read if it has some.
+    """The validation pairs of a corpus; if it has some, nothing else is read.
 
     Raises:
         TranslatorError: it is missing or broken, or has none.
@@ -76,8 +75,8 @@ def calibrate(
         translator: the model in one direction.
         own: pairs of a source and its reference, like those that it was trained on.
         others: pairs of other corpora.
-        limit: so many of each corpus at most; spoilt ones are as many as are taken of `own`.
-        translations: those of `own`, if they are there already.
+        limit: the most of each corpus; as many spoilt ones are made as `own` has then.
+        translations: those of `own`, if they exist already.
     """
     places = _draw(len(own), limit)
     pairs = [own[i] for i in places]
@@ -128,7 +127,7 @@ def _measure(
     chrf: Sequence[float],
     weights: Sequence[float],
 ) -> dict[str, Any]:
-    """What the fit is worth on sentences that it has not seen, by cross-validation."""
+    """How good the fit is on sentences that it has not seen, by cross-validation."""
     pairs = [pair for part in examples for pair in part.pairs]
     folds = [random.Random(i).randrange(FOLDS) for i in range(len(pairs))]
     confidences = [0.0] * len(pairs)

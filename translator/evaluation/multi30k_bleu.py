@@ -15,7 +15,7 @@ def paper_tokens(lines: Sequence[str], language: str) -> list[str]:
     """Each line lower-cased, then its punctuation normalised, then in tokens with spaces between.
 
     Raises:
-        TranslatorError: sacremoses is not there.
+        TranslatorError: sacremoses is not installed.
     """
     try:
         from sacremoses import MosesPunctNormalizer, MosesTokenizer

@@ -1,4 +1,4 @@
-"""What is scored: test sets, finished hypotheses, and what the training data have of them."""
+"""What is scored: test sets, finished hypotheses, and which of them the training data contain."""
 
 import itertools
 import re
@@ -64,7 +64,7 @@ def read_test_sets(
 
 
 def check_lines(test_sets: Mapping[str, TestSet], hypotheses: Sequence[str], name: str) -> None:
-    """Complains, before anything is translated, about hypotheses that are not those of a test set.
+    """Checks, before anything is translated, that hypotheses fit the test sets.
 
     Raises:
         TranslatorError: they are more or fewer than its lines.
@@ -155,7 +155,7 @@ def training_text(
     tgt: str,
     wanted: bool,
 ) -> TrainingText | None:
-    """What a corpus has of the test sets: of `corpus`, else if it is wanted of the test sets' own.
+    """What a corpus contains of the test sets: `corpus`, else their own if that is `wanted`.
 
     Raises:
         TranslatorError: the corpus is missing or broken, or has no training pairs.

@@ -1,4 +1,4 @@
-"""What a run writes down about itself while it goes on, and reading it back."""
+"""The log of a run for programs: written while it trains, and read back."""
 
 import json
 import math
@@ -23,11 +23,11 @@ class MetricsLog:
         """Opens nothing yet.
 
         Args:
-            path: the file, which need not be there.
+            path: the file, which need not exist.
             tensorboard: the folder for TensorBoard's event files; None for none.
 
         Raises:
-            TranslatorError: TensorBoard is asked for and not installed.
+            TranslatorError: TensorBoard is requested but not installed.
         """
         self.path = path
         self.tensorboard = tensorboard
@@ -35,7 +35,7 @@ class MetricsLog:
         self._writer: Any = None
 
     def record(self, step: int, **values: Any) -> None:
-        """Appends a line, in one write. What is not a finite number becomes null, as JSON wants."""
+        """Appends a line in one write; numbers that are not finite become null."""
         finite = {
             name: None if isinstance(value, float) and not math.isfinite(value) else value
             for name, value in values.items()
@@ -53,12 +53,12 @@ class MetricsLog:
             self._writer.flush()
 
     def sync(self) -> None:
-        """Puts all lines on the disk, so that a checkpoint outlives no line before it."""
+        """Waits until all lines are on the disk, before a checkpoint refers to them."""
         with open(self.path, "ab") as file:
             sync(file)
 
     def rewind(self, step: int) -> None:
-        """Drops the lines after `step`, and those that a kill has cut short.
+        """Drops the lines after `step`, and those that a kill cut short.
 
         The file is replaced as a whole: a kill in here loses nothing.
         """
@@ -69,13 +69,13 @@ class MetricsLog:
             self._open(step + 1)
 
     def close(self) -> None:
-        """Ends TensorBoard's file. A run that is killed loses nothing without this."""
+        """Closes TensorBoard's file; a run that is killed loses nothing."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
     def _open(self, purge_step: int | None) -> None:
-        """A new event file, which hides what the earlier ones say of `purge_step` and later."""
+        """Opens a new event file, which hides what earlier ones say from `purge_step` on."""
         self.close()
         assert self._writer_class is not None
         try:
@@ -97,13 +97,13 @@ def _writer_class() -> Any:
 
 
 def _tag(name: str) -> str:
-    """TensorBoard shows what stands before the first slash as a group."""
+    """The name with its group, which TensorBoard takes from before the first slash."""
     is_valid = name.startswith("valid_")
     return f"valid/{name.removeprefix('valid_')}" if is_valid else f"train/{name}"
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:
-    """A line's object; None if it is cut short, no UTF-8, or has no step."""
+    """A line's object; None if it is cut short, not UTF-8, or has no step."""
     try:
         values = json.loads(line)
     except ValueError:
@@ -121,7 +121,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
     """The readable lines of a run's `metrics.jsonl`.
 
     Raises:
-        TranslatorError: there is no such file, or nothing in it.
+        TranslatorError: the file is missing or empty.
     """
     path = run / METRICS
     try:
@@ -137,7 +137,7 @@ def read_metrics(run: Path) -> list[dict[str, Any]]:
 
 
 def series(lines: Sequence[Mapping[str, Any]], name: str) -> list[tuple[int, float]]:
-    """The `(step, value)` where `name` is a finite number, by step; the last one said counts."""
+    """The `(step, value)` where `name` is a finite number, by step; the last one logged counts."""
     found = {
         line["step"]: float(line[name])
         for line in lines
@@ -153,7 +153,7 @@ class Speed:
         self.n_tokens, self.seconds, self.start = 0, 0.0, time.monotonic()
 
     def restart(self) -> None:
-        """Leaves out the time since the last update, which went into something else."""
+        """Ignores the time since the last update, which something else took."""
         self.start = time.monotonic()
 
     def add(self, n_tokens: int) -> None:
@@ -162,7 +162,7 @@ class Speed:
         self.n_tokens += n_tokens
 
     def take(self) -> float:
-        """The speed since it was last asked for."""
+        """The speed since the last call."""
         speed = self.n_tokens / max(self.seconds, 1e-9)
         self.n_tokens, self.seconds = 0, 0.0
         return speed
