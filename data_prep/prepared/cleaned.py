@@ -25,7 +25,7 @@ import os
 import re
 import shutil
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
@@ -203,7 +203,7 @@ def prepare_corpus(
         _check_rules(found, config)
         return found
     has_ftfy = config.repair and find_spec("ftfy") is not None  # which mends more
-    made_from = [VERSION, corpus_identity(name, *languages), languages, asdict(config), seed]
+    made_from = [VERSION, corpus_identity(name, src, tgt), languages, asdict(config), seed]
     made_from.append(has_ftfy)
     made_from.append(beside and beside.manifest["made_from"])
     made_from = json.loads(json.dumps(made_from))  # as it will be read
@@ -220,7 +220,9 @@ def prepare_corpus(
     with writing(folder):
         _check_folder(folder, made_from, languages)
         if not is_prepared(folder):
-            sources = open_corpus(name, *languages)  # fails before anything is written
+            sources = open_corpus(name, src, tgt)  # fails before anything is written
+            if src > tgt:
+                sources = {split: partial(_swapped, pairs) for split, pairs in sources.items()}
             away = open_prepared(beside.folder, *languages).splits if beside else None
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder):
@@ -232,6 +234,10 @@ def prepare_corpus(
         shutil.rmtree(folder / "shards", ignore_errors=True)
         (folder / MAKING).unlink(missing_ok=True)
     return open_prepared(folder, src, tgt)
+
+
+def _swapped(pairs: Source) -> Iterator[TextPair]:
+    return ((second, first) for first, second in pairs())
 
 
 def _check_rules(prepared: Prepared, config: CleanConfig) -> None:

@@ -167,7 +167,7 @@ def corpus_lines() -> list[str]:
         *lines,
         "sample    bundled: needs no network",
         f"FOLDER    with train.*, valid.*, test*.*: a file for each language, or {kinds}",
-        f"FILE      {kinds}; like the files of a folder also .gz, .xz, .zst",
+        f"FILE      {kinds}; like the files of a folder also .gz, .bz2, .xz, .zst",
         "hf:OWNER/NAME[:CONFIG]   any data set of the hub with such columns, in plain files",
         "sacrebleu:NAME           a test set of sacreBLEU",
     ]

@@ -26,7 +26,9 @@ from data_prep.sources.formats import (
 from data_prep.sources.hub import open_hub, open_sacrebleu
 from data_prep.sources.mapped import MANIFEST, is_prepared, text_pairs
 from translator.config.errors import TranslatorError
-from translator.text.lines import TextPair
+from translator.text.lines import PACKINGS, TextPair
+
+PACKED = ", ".join(PACKINGS)
 
 
 @dataclass
@@ -143,7 +145,12 @@ def corpus_identity(name: str, src: str, tgt: str) -> list[Any]:
     if path.is_dir() and not is_prepared(path):
         files = [file for _, split_files in _folder_files(path, src, tgt) for file in split_files]
         files += [file for file in (path / "corpus.json",) if file.is_file()]
-    return [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
+    identity: list[Any] = [
+        [str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in sorted(files)
+    ]
+    # Tables without a header are source and target, so each direction is another corpus.
+    tables = any(split_name(file.name)[1] in ("tsv", "csv") for file in files)
+    return [*identity, [src, tgt]] if tables else identity
 
 
 def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
@@ -176,8 +183,8 @@ def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
         return open_folder(path, src, tgt)
     if split_name(path.name)[1] not in READERS:
         raise TranslatorError(
-            f"{name} is no corpus: a single file must be one of {kinds} (also .gz, .xz, .zst); "
-            "two plain files go into a folder."
+            f"{name} is no corpus: a single file must be one of {kinds} (also {PACKED}); two plain "
+            "files go into a folder."
         )
     return {"train": partial(_open_files, [path], src, tgt)}
 

@@ -1,18 +1,21 @@
-"""Parallel text in files, pair by pair: two plain files, TSV, JSON lines, Parquet, TMX.
+"""Parallel text in files, pair by pair: two plain files, TSV, CSV, JSON, Parquet, TMX.
 
-All but Parquet may be packed: `.gz`, `.xz`, `.zst`. Memory does not grow with a file. What is wrong
-with one is a single line that names the file, and the line in it where there is one.
+All but Parquet may be packed: `.gz`, `.bz2`, `.xz`, `.zst`. Only a JSON array is held in memory.
+What is wrong with a file is one line that names it, and the line in it where there is one.
 """
 
+import csv
 import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
 from translator.config.errors import TranslatorError
+from translator.text.language import identify
 from translator.text.lines import (
     MAX_LINE,
     NUL_BYTE,
@@ -20,8 +23,11 @@ from translator.text.lines import (
     TOO_LONG,
     TextPair,
     open_bytes,
+    say_once,
     text_lines,
 )
+
+CHECKED = 100  # pairs of a table without a header whose languages are looked at
 
 Source = Callable[[], Iterator[TextPair]]  # opens a split: each call reads it from its start
 
@@ -49,49 +55,131 @@ def read_pairs(src_file: Path, tgt_file: Path) -> list[TextPair]:
     return list(iterate_pairs(src_file, tgt_file))
 
 
+def language_code(text: str) -> str:
+    """`en-US`, `en_GB` and `EN` are `en`."""
+    return re.split("[-_]", text.strip().lower(), maxsplit=1)[0]
+
+
 def iterate_tsv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
     """Source TAB target. A first line with the languages in it names the columns instead.
 
-    Quotes have no meaning.
+    Quotes have no meaning. Blank lines are skipped.
 
     Raises:
         TranslatorError: as `text_lines`, or a line has other columns.
     """
-    n_columns, src_column, tgt_column = 2, 0, 1
-    for number, line in enumerate(text_lines(path), start=1):
-        fields = line.split("\t")
-        if number == 1 and src in fields and tgt in fields:
-            n_columns, src_column, tgt_column = len(fields), fields.index(src), fields.index(tgt)
-        elif len(fields) == n_columns:
-            yield fields[src_column], fields[tgt_column]
-        else:
+    return _iterate_table((line.split("\t") for line in text_lines(path)), path, src, tgt)
+
+
+def iterate_csv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """As `iterate_tsv`, with commas between the columns; quotes as spreadsheets write them.
+
+    Raises:
+        TranslatorError: as `iterate_tsv`, or a field is too long.
+    """
+    rows = csv.reader(f"{line}\n" for line in text_lines(path))
+    try:
+        yield from _iterate_table(rows, path, src, tgt)
+    except csv.Error as error:
+        raise TranslatorError(f"{path}, line {rows.line_num}: broken CSV ({error}).") from None
+
+
+def _iterate_table(rows: Iterable[list[str]], path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    columns: list[int] | None = None  # of source and target
+    n_columns = 2
+    first: list[TextPair] = []  # without a header: those by which the languages are checked
+    n_blank = 0
+    for number, fields in enumerate(rows, start=1):
+        if not "".join(fields).strip() and len(fields) < 2:
+            n_blank += 1
+            continue
+        codes = [language_code(field) for field in fields]
+        if number - n_blank == 1 and src in codes and tgt in codes:
+            n_columns, columns = len(fields), [codes.index(src), codes.index(tgt)]
+            continue
+        if len(fields) != n_columns:
             raise TranslatorError(
-                f"{path}, line {number}: columns between tabs: {len(fields)} instead of "
-                f'{n_columns}. If there are more than two, the first line must name them: "{src}", '
-                f'"{tgt}", ...'
+                f"{path}, line {number}: {len(fields)} columns instead of {n_columns}. If there "
+                f'are more than two, the first line must name them: "{src}", "{tgt}", ...'
             )
+        place = f"{path}, line {number}"
+        pair = tuple(_cell(fields[column], place) for column in columns or (0, 1))
+        if columns is None and len(first) < CHECKED:
+            first.append((pair[0], pair[1]))
+            if len(first) == CHECKED:
+                _warn_if_swapped(first, path, src, tgt)
+        yield pair[0], pair[1]
+    if len(first) < CHECKED:
+        _warn_if_swapped(first, path, src, tgt)
+    _tell_blank(n_blank, path)
+
+
+def _warn_if_swapped(pairs: Sequence[TextPair], path: Path, src: str, tgt: str) -> None:
+    languages = [(identify(first), identify(second)) for first, second in pairs]
+    swapped, straight = languages.count((tgt, src)), languages.count((src, tgt))  # type: ignore[arg-type]
+    if swapped > straight:
+        say_once(
+            f"{path}: the first column looks like {tgt}, the second like {src}. Without a header "
+            f'the first one is the source: put a first line "{tgt}", "{src}" there to name them.'
+        )
+
+
+def _tell_blank(n_blank: int, path: Path) -> None:
+    if n_blank:
+        say_once(f"{path}: {n_blank:,} blank line{'s' * (n_blank > 1)} skipped.")
 
 
 def iterate_jsonl(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
     """One JSON object a line: `{"en": ..., "de": ...}` or `{"translation": {"en": ...}}`.
 
+    Blank lines are skipped.
+
     Raises:
         TranslatorError: as `text_lines`, broken JSON, or a language is missing.
     """
+    n_blank = 0
     for number, line in enumerate(text_lines(path), start=1):
+        if not line.strip():
+            n_blank += 1
+            continue
         place = f"{path}, line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise TranslatorError(f"{place}: broken JSON ({error}).") from None
-        except RecursionError:
-            raise TranslatorError(f"{place}: broken JSON (too deep).") from None
-        if isinstance(row, dict) and not (src in row and tgt in row):
-            row = row.get("translation", row)
-        if not (isinstance(row, dict) and src in row and tgt in row):
-            found = f"has {', '.join(row) or 'nothing'}" if isinstance(row, dict) else "has no keys"
-            raise TranslatorError(f"{place}: {found}; {_needed(src, tgt)}.")
-        yield _cell(row[src], place), _cell(row[tgt], place)
+        yield _object_pair(_parse_json(line, place), place, src, tgt)
+    _tell_blank(n_blank, path)
+
+
+def iterate_json(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
+    """A JSON array of objects as `iterate_jsonl` has them; it is held in memory.
+
+    Raises:
+        TranslatorError: as `iterate_jsonl`, or no array.
+    """
+    rows = _parse_json("\n".join(text_lines(path)), str(path))
+    if not isinstance(rows, list):
+        raise TranslatorError(f"{path}: no array of objects; an object a line is .jsonl.")
+    for number, row in enumerate(rows, start=1):
+        place = f"{path}, object {number}"
+        yield _object_pair(row, place, src, tgt)
+
+
+def _parse_json(text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise TranslatorError(f"{place}: broken JSON ({error}).") from None
+    except RecursionError:
+        raise TranslatorError(f"{place}: broken JSON (too deep).") from None
+
+
+def _object_pair(row: Any, place: str, src: str, tgt: str) -> TextPair:
+    if isinstance(row, dict) and not {src, tgt} <= set(map(language_code, row)):
+        row = row.get("translation", row)
+    sides = (
+        {language_code(key): value for key, value in row.items()} if isinstance(row, dict) else {}
+    )
+    if not {src, tgt} <= sides.keys():
+        found = f"has {', '.join(row) or 'nothing'}" if isinstance(row, dict) else "has no keys"
+        raise TranslatorError(f"{place}: {found}; {_needed(src, tgt)}.")
+    return _cell(sides[src], place), _cell(sides[tgt], place)
 
 
 def _needed(src: str, tgt: str) -> str:
@@ -196,7 +284,7 @@ class _Units:
             self.languages = {}
         elif tag == "tuv":
             full = attributes.get("xml:lang") or attributes.get("lang", "")
-            self.language = full.replace("_", "-").partition("-")[0].lower()
+            self.language = language_code(full)
         elif tag == "seg":
             self.text = []
             self.parser.CharacterDataHandler = self.text.append
@@ -247,7 +335,9 @@ def iterate_tmx(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
 
 READERS: dict[str, Callable[[Path, str, str], Iterator[TextPair]]] = {
     "tsv": iterate_tsv,
+    "csv": iterate_csv,
     "jsonl": iterate_jsonl,
+    "json": iterate_json,
     "parquet": iterate_parquet,
     "tmx": iterate_tmx,
 }
@@ -258,8 +348,8 @@ def split_name(name: str) -> tuple[str, str]:
 
     What says how it is packed belongs to neither.
     """
-    for packing in PACKINGS:
-        name = name.removesuffix(packing)
+    packed = Path(name).suffix
+    name = name.removesuffix(packed) if packed.lower() in PACKINGS else name
     stem, _, ending = name.rpartition(".")
     return stem, ending
 

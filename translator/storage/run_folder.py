@@ -76,7 +76,11 @@ _REPLACE = "put that of a checkpoint in its place (steps/STEP), or start anew wi
 
 def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
     """Raises TranslatorError if the run in `folder` had other settings or another corpus."""
-    changes = differences(from_saved(earlier["config"]), config, MAY_DIFFER)
+    before = from_saved(earlier["config"])
+    # What the corpus holds counts, not where it lies; a mixture's weights are in its name.
+    changes = differences(before, config, (*MAY_DIFFER, "data.corpus"))
+    if _weights(before.data.corpus) != _weights(config.data.corpus):
+        changes.append(f"data.corpus: {before.data.corpus} -> {config.data.corpus}")
     if earlier["data"]["fingerprint"] != fingerprint:
         changes.append("the corpus: its text is another")
     if changes:
@@ -84,6 +88,10 @@ def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, finger
             f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
             "name another folder with --run, or start anew with --fresh."
         )
+
+
+def _weights(corpus: str) -> list[str]:
+    return [part.rpartition(":")[2] for part in corpus.split(",")] if "," in corpus else []
 
 
 def move_aside(folder: Path) -> Path | None:

@@ -3,6 +3,7 @@
 Imports no torch: the command line reads lines before it loads a model.
 """
 
+import bz2
 import gzip
 import io
 import itertools
@@ -22,7 +23,7 @@ from translator.config.errors import TranslatorError
 log = logging.getLogger("translator")
 
 TextPair = tuple[str, str]
-PACKINGS = (".gz", ".xz", ".zst")
+PACKINGS = (".gz", ".bz2", ".xz", ".zst")
 # Bytes. No sentence is as long: such a "line" is a file without line ends, or no text at all.
 MAX_LINE = 10_000_000
 
@@ -38,7 +39,7 @@ BLOCK = 512  # lines
 @contextmanager
 def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
     """The bytes of a file, unpacked. What goes wrong while it is open is a TranslatorError."""
-    packing = path.suffix if path.suffix in PACKINGS else ""
+    packing = path.suffix.lower() if path.suffix.lower() in PACKINGS else ""
     try:
         with open(path, "rb") as raw, _unpacked(raw, packing) as file:
             if packing and not raw.peek(1):
@@ -58,6 +59,8 @@ def open_bytes(path: Path) -> Iterator[io.BufferedReader]:
 def _unpacked(raw: io.BufferedReader, packing: str) -> Any:
     if packing == ".gz":
         return gzip.open(raw)
+    if packing == ".bz2":
+        return bz2.open(raw)
     if packing == ".xz":
         return lzma.open(raw)
     if packing == ".zst":
@@ -89,6 +92,10 @@ def iterate_lines(path: Path, limit: int = -1) -> Iterator[str]:
 
 def decode_line(raw: bytes, name: str, number: int) -> str:
     """A line of bytes -> its text without the "\\n"; `name` and `number` are for the error."""
+    if number == 1 and _is_utf16(raw):
+        raise TranslatorError(
+            f"{name} is UTF-16: convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8."
+        )
     try:
         return raw.decode("utf-8").removesuffix("\n")
     except UnicodeDecodeError:
@@ -97,8 +104,15 @@ def decode_line(raw: bytes, name: str, number: int) -> str:
         ) from None
 
 
+def _is_utf16(raw: bytes) -> bool:
+    """Whether a first line has the byte order mark of UTF-16, or is ASCII in it without one."""
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    return len(raw) > 3 and max(raw[::2].count(0), raw[1::2].count(0)) > 0.4 * len(raw)
+
+
 @cache
-def _say_once(text: str) -> None:
+def say_once(text: str) -> None:
     log.warning(text)
 
 
@@ -110,10 +124,10 @@ def text_lines(path: Path) -> Iterator[str]:
     """
     for number, line in enumerate(iterate_lines(path, MAX_LINE), start=1):
         if number == 1 and line.startswith("\ufeff"):
-            _say_once(f"{path} begins with a byte order mark, which is left out.")
+            say_once(f"{path} begins with a byte order mark, which is left out.")
             line = line[1:]
         if line.endswith("\r"):
-            _say_once(f"{path} has Windows line endings, which are left out.")
+            say_once(f"{path} has Windows line endings, which are left out.")
             line = line[:-1]
         if "\0" in line:
             raise TranslatorError(f"{path}, line {number}: {NUL_BYTE}.")

@@ -303,6 +303,17 @@ def test_processes_that_meet(corpus: Path, tmp_path: Path, tokenizer: Tokenizer)
     assert content(tmp_path / "together") == content(alone.folder)
 
 
+def test_a_table_without_header_is_source_and_target(tmp_path: Path, cache: Path) -> None:
+    """In either direction, whatever the alphabet says."""
+    pairs = [(f"A dog has {n} balls.", f"Ein Hund hat {n} Bälle.") for n in range(2, 40)]
+    path = tmp_path / "memory.tsv"
+    path.write_text("".join(f"{src}\t{tgt}\n" for src, tgt in pairs))
+    config = CleanConfig(enabled=False)
+    for src, tgt in (("en", "de"), ("de", "en")):
+        found = prepare_corpus(str(path), src, tgt, config)
+        assert sorted([*found.train, *found.splits["valid"]]) == sorted(pairs)
+
+
 def test_who_waited_does_no_work(corpus: Path, tmp_path: Path, tokenizer, monkeypatch) -> None:
     """Another process ends while this one waits for its turn."""
     folder = tmp_path / "folder"

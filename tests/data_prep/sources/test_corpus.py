@@ -1,5 +1,6 @@
 """Corpora: folders, hub layouts, hold-out, and errors that name the file."""
 
+import bz2
 import gzip
 import importlib
 import json
@@ -409,7 +410,7 @@ def test_a_folder_may_mix_formats(tmp_path: Path, names: tuple[str, str]) -> Non
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_a_side_may_be_packed_in_any_way(tmp_path: Path, packing: str) -> None:
-    pack = {".gz": gzip.compress, ".xz": lzma.compress}.get(packing)
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}.get(packing)
     if pack is None:
         pyarrow = pytest.importorskip("pyarrow")
         pack = lambda data: pyarrow.compress(data, "zstd", asbytes=True)  # noqa: E731

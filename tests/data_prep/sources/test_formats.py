@@ -1,6 +1,9 @@
 """Readers of parallel text: every format and packing gives the same pairs; every fault one line."""
 
+import bz2
+import csv
 import gzip
+import io
 import json
 import logging
 import lzma
@@ -39,6 +42,8 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=20)
 def pack(data: bytes, packing: str) -> bytes:
     if packing == ".gz":
         return gzip.compress(data)
+    if packing == ".bz2":
+        return bz2.compress(data)
     if packing == ".xz":
         return lzma.compress(data)
     if packing == ".zst":
@@ -52,6 +57,18 @@ def pack(data: bytes, packing: str) -> bytes:
 
 def as_tsv(pairs: list[TextPair]) -> bytes:
     return "".join(f"{src}\t{tgt}\n" for src, tgt in pairs).encode()
+
+
+def as_csv(pairs: list[TextPair]) -> bytes:
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\n").writerows(
+        [("id", "de", "en"), *((1, t, s) for s, t in pairs)]
+    )
+    return sink.getvalue().encode()
+
+
+def as_json(pairs: list[TextPair]) -> bytes:
+    return json.dumps([{"de": t, "en": s} for s, t in pairs], indent=1).encode()
 
 
 def as_jsonl(pairs: list[TextPair]) -> bytes:
@@ -85,6 +102,8 @@ def as_parquet(pairs: list[TextPair], nested: bool = False) -> bytes:
 
 WRITERS: dict[str, tuple[str, Callable[[list[TextPair]], bytes]]] = {
     "tsv": ("tsv", as_tsv),
+    "csv": ("csv", as_csv),
+    "json": ("json", as_json),
     "jsonl": ("jsonl", as_jsonl),
     "nested jsonl": ("jsonl", as_nested_jsonl),
     "tmx": ("tmx", as_tmx),
@@ -252,19 +271,18 @@ def test_what_is_no_text_names_file_and_line(tmp_path: Path, data: bytes, messag
         read_pairs(tmp_path / "a.en", tmp_path / "a.de")
 
 
-@pytest.mark.parametrize("line, found", [("one", 1), ("one\ttwo\tthree", 3), ("", 1)])
+@pytest.mark.parametrize("line, found", [("one", 1), ("one\ttwo\tthree", 3)])
 def test_other_columns_of_a_tsv_name_the_line(tmp_path: Path, line: str, found: int) -> None:
     message = fault(tmp_path, "a.tsv", f"a\tb\n{line}\n".encode())
-    assert f"line 2: columns between tabs: {found} instead of 2" in message
+    assert f"line 2: {found} columns instead of 2" in message
     message = fault(tmp_path, "a.tsv", f"de\tid\tx\ten\na\tb\tc\td\n{line}\n".encode())
-    assert f"line 3: columns between tabs: {found} instead of 4" in message
+    assert f"line 3: {found} columns instead of 4" in message
 
 
 @pytest.mark.parametrize(
     "line, message",
     [
         ("{'en': 1}", "broken JSON"),
-        ("", "broken JSON"),
         ("[" * 100_000, "broken JSON"),
         ('"en de"', 'has no keys; needed are "en" and "de"'),
         ("[1]", "has no keys"),
@@ -413,3 +431,62 @@ def test_a_huge_line_is_not_held(tmp_path: Path, subprocess_environment: dict[st
     _, peak, message = measure(tmp_path / "a.tsv.gz", subprocess_environment)
     assert "line 1: longer than 10 MB" in message
     assert peak < 60
+
+
+# --- tables, codes and encodings as people have them --------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["en-US\tDE\n", "\n", ""])
+def test_blank_lines_of_a_table_are_skipped_and_counted(
+    tmp_path: Path, header: str, caplog
+) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(f"{header}A dog.\tEin Hund.\n\n  \nA cat.\tEine Katze.\n\n")
+    pairs = [("A dog.", "Ein Hund."), ("A cat.", "Eine Katze.")]
+    assert list(iterate_file(path, "en", "de")) == pairs
+    assert f"{3 + (header == chr(10))} blank lines skipped" in caplog.text
+
+
+def test_blank_lines_of_json_lines_are_skipped_and_counted(tmp_path: Path, caplog) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"en": "A dog.", "de-AT": "Ein Hund."}\n\n')
+    assert list(iterate_file(path, "en", "de")) == [("A dog.", "Ein Hund.")]
+    assert "1 blank line skipped" in caplog.text
+
+
+@pytest.mark.parametrize("header", ["", "EN,de_DE\n"])
+def test_csv_and_json(tmp_path: Path, header: str) -> None:
+    table, array = tmp_path / "a.csv", tmp_path / "a.json"
+    table.write_text(f'{header}"A dog, ""Rex"".",Ein Hund.\n"Two\nlines",Zwei\n')
+    pairs = [('A dog, "Rex".', "Ein Hund."), ("Two lines", "Zwei")]
+    assert list(iterate_file(table, "en", "de")) == pairs
+    array.write_text(json.dumps([{"en": src, "de": tgt} for src, tgt in pairs]))
+    assert list(iterate_file(array, "en", "de")) == pairs
+    array.write_text('{"en": "A dog.", "de": "Ein Hund."}')
+    with pytest.raises(TranslatorError, match=r"no array of objects; an object a line is \.jsonl"):
+        list(iterate_file(array, "en", "de"))
+
+
+@pytest.mark.parametrize("header", ["", "en\tde\n"])
+def test_columns_in_the_wrong_order_are_a_warning(tmp_path: Path, header: str, caplog) -> None:
+    path = tmp_path / "a.tsv"
+    lines = [f"Der Hund läuft mit dem Ball {n}.\tThe dog runs with the ball {n}." for n in range(5)]
+    path.write_text(header + "\n".join(lines))
+    list(iterate_file(path, "en", "de"))
+    assert ("first column looks like de" in caplog.text) == (not header)
+
+
+@pytest.mark.parametrize("ending", [".bz2", ".GZ"])
+def test_other_packings(tmp_path: Path, ending: str) -> None:
+    pack = bz2.compress if ending == ".bz2" else gzip.compress
+    path = tmp_path / f"a.tsv{ending}"
+    path.write_bytes(pack(b"A dog.\tEin Hund.\n"))
+    assert list(iterate_file(path, "en", "de")) == [("A dog.", "Ein Hund.")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes("A dog.\tEin Hund.\n".encode(encoding))
+    with pytest.raises(TranslatorError, match="is UTF-16: convert it to UTF-8"):
+        list(iterate_file(path, "en", "de"))
