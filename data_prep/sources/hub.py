@@ -1,17 +1,13 @@
 """Corpora from elsewhere: data sets of the Hugging Face hub, and the test sets of sacreBLEU.
 
-Downloaded once, read from a cache afterwards. The hash of a text is recorded when it is first read
-through, and checked whenever that happens again.
+Downloaded once, read from a cache afterwards. The revisions in catalogue.py say which text it is.
 """
 
-import hashlib
-import json
-import logging
 import os
 import queue
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +15,6 @@ from data_prep.sources.catalogue import HubCorpus
 from data_prep.sources.formats import Source, iterate_arrow, iterate_pairs
 from translator.config.errors import TranslatorError
 from translator.text.lines import TextPair
-
-log = logging.getLogger("translator")
 
 
 def reachable(url: str, timeout: float = 2.0) -> bool:
@@ -53,7 +47,7 @@ def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]
 
     Raises:
         TranslatorError: no network and nothing cached, or a layout this cannot read. While a split
-            is read: it lacks a language, or its text is not that of the first time.
+            is read: it lacks a language.
     """
     local = Path(hub.path).is_dir()
     offline = not local and not reachable(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
@@ -80,53 +74,11 @@ def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]
         def pairs() -> Iterator[TextPair]:
             tables = loaded[hub_name].with_format("arrow").iter(1000)
             split = hub.split_name(hub_name)
-            found = iterate_arrow(tables, src, tgt, f"{name}, {split}")
-            return _recorded(found, hub, f"{name}, {split}", split, src, tgt)
+            return iterate_arrow(tables, src, tgt, f"{name}, {split}")
 
         return pairs
 
     return {hub.split_name(hub_name): open_split(hub_name) for hub_name in loaded}
-
-
-def _record_file() -> Path:
-    """Beside the cache of `datasets`, so that it outlives that: below HF_HOME, XDG_CACHE_HOME."""
-    import datasets
-
-    return Path(datasets.config.HF_CACHE_HOME) / "translator_corpora.json"
-
-
-def _recorded(
-    pairs: Iterable[TextPair], hub: HubCorpus, title: str, split: str, src: str, tgt: str
-) -> Iterator[TextPair]:
-    """Hands pairs on, and at their end compares their hash with that of the first time."""
-    digest = hashlib.sha256()
-    order = 1 if src < tgt else -1  # one hash for both directions
-    for pair in pairs:
-        first, second = pair[::order]
-        digest.update(f"{first}\n{second}\n".encode())
-        yield pair
-    path = str(Path(hub.path).resolve()) if Path(hub.path).is_dir() else hub.path
-    parts = (path, hub.config, hub.folder, hub.revision, "-".join(sorted((src, tgt))), split)
-    key = " ".join(filter(None, parts))
-    file = _record_file()
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        record = {}
-    known = record.setdefault(key, digest.hexdigest())
-    if known != digest.hexdigest():
-        raise TranslatorError(
-            f"{title}: not the text of the first download (SHA-256 {digest.hexdigest()[:12]}, was "
-            f'{known[:12]}). If it may have changed, take the line "{key}" out of {file}; if not, '
-            "delete its folder in the cache of datasets and get it again."
-        )
-    temporary = file.with_name(f"{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, file)
-    except OSError as error:
-        log.warning("The hash of %s cannot be recorded in %s: %s.", title, file, error.strerror)
 
 
 def open_sacrebleu(test_set: str, src: str, tgt: str) -> dict[str, Source]:

@@ -4,7 +4,6 @@ import bz2
 import gzip
 import importlib
 import json
-import logging
 import lzma
 import re
 import socket
@@ -273,61 +272,6 @@ def test_other_columns_or_languages_are_an_error(multi30k_layout: Path, wmt14_la
         load_hub("multi30k", HubCorpus(str(multi30k_layout)), "en", "fr")
     with pytest.raises(TranslatorError, match='wmt14, train has the columns .*en.*; needed.*"fr"'):
         load_hub("wmt14", HubCorpus(str(wmt14_layout), "de-en"), "en", "fr")
-
-
-def change_hub(folder: Path, split: str, text: str) -> None:
-    rows = [json.dumps({"en": f"{split} {s}", "de": text}) + "\n" for s, _ in PAIRS]
-    (folder / f"{split}.jsonl").write_text("".join(rows), encoding="utf-8")
-
-
-@pytest.mark.usefixtures("hub_cache")
-def test_another_text_than_at_the_first_download_is_found(
-    multi30k_layout: Path, tmp_path: Path
-) -> None:
-    """In either direction, by split; the other splits are as good as before."""
-    hub = HubCorpus(str(multi30k_layout), splits=MULTI30K)
-    first = load_hub("multi30k", hub, "en", "de")
-    record = tmp_path / "home" / "translator_corpora.json"
-    known = record.read_bytes()
-    assert len(json.loads(known)) == 3
-    assert load_hub("multi30k", hub, "en", "de") == first
-    load_hub("multi30k", hub, "de", "en")
-    assert record.read_bytes() == known
-
-    change_hub(multi30k_layout, "val", "ein anderer Text")
-    for direction in (("en", "de"), ("de", "en")):
-        splits = open_hub("multi30k", hub, *direction)
-        for split in ("train", "test_2016_flickr"):
-            assert len(list(splits[split]())) == len(PAIRS)
-        with pytest.raises(TranslatorError, match="multi30k, valid: not the text of") as error:
-            list(splits["valid"]())
-        assert str(record) in str(error.value) and "\n" not in str(error.value)
-        assert record.read_bytes() == known  # nor is it forgotten by being read
-
-    key = str(error.value).split('"')[1]  # what to do works
-    entries = json.loads(known)
-    del entries[key]
-    record.write_text(json.dumps(entries))
-    load_hub("multi30k", hub, "en", "de")
-    assert json.loads(record.read_text()).keys() == json.loads(known).keys()
-
-
-@pytest.mark.usefixtures("hub_cache")
-def test_what_is_read_in_part_is_not_recorded(multi30k_layout: Path, tmp_path: Path) -> None:
-    splits = open_hub("x", HubCorpus(str(multi30k_layout)), "en", "de")
-    assert next(splits["train"]()) == ("train line 0", "Zeile 0")
-    assert not (tmp_path / "home").exists()
-
-
-@pytest.mark.usefixtures("hub_cache")
-def test_a_hash_that_cannot_be_recorded_stops_nothing(
-    multi30k_layout: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (tmp_path / "home").write_text("a file where the folder should be")
-    hub = HubCorpus(str(multi30k_layout))
-    with caplog.at_level(logging.WARNING, "translator"):
-        assert len(load_hub("x", hub, "en", "de")["train"]) == len(PAIRS)
-    assert "cannot be recorded" in caplog.text
 
 
 @pytest.mark.usefixtures("hub_cache")
