@@ -86,6 +86,7 @@ def test_a_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> N
         return done.stdout
 
     (wheel,) = built.glob("*.whl")
+    assert wheel.stat().st_size <= 95 * 10**6  # with all the models that ship
     assert {"translator/py.typed", "data_prep/py.typed"} <= set(ZipFile(wheel).namelist())
     call(sys.executable, "-m", "venv", tmp_path / "venv")
     python = tmp_path / "venv" / "bin" / "python"
@@ -93,8 +94,9 @@ def test_a_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> N
     command = tmp_path / "venv" / "bin" / "translator"
     # No network: any name it asked for would be answered by nobody.
     offline = {**os.environ, "HF_ENDPOINT": "http://127.0.0.1:9", "PYTHONPATH": ""}
-    german = call(command, "translate", "A dog runs along the beach.", env=offline)
-    assert german.startswith("Ein Hund ") and "Strand" in german
+    for options in ([], ["--model", "multi30k-en-de"]):
+        german = call(command, "translate", *options, "A dog runs along the beach.", env=offline)
+        assert german.startswith("Ein Hund ") and "Strand" in german
     assert "BLEU" in call(command, "info", env=offline)
     assert "20,000 train" in call(python, "-m", "data_prep.sample", env=offline)
     api = "from translator import Translator; print(Translator.load().translate(['A man.'])[0])"
