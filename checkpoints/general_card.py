@@ -79,7 +79,7 @@ def main(folder: Path, corpus: str, precision: str = "fp32") -> None:
     src, tgt = translator.src, translator.tgt
     splits = load_corpus(corpus, src, tgt).splits
     names = ["valid", *sorted(name for name in splits if name.startswith("test"))]
-    scores = {name: evaluate_pairs(translator, splits[name])[0] for name in names}
+    scores = {name: evaluate_pairs(translator, splits[name])[0].to_dict() for name in names}
     update_description(folder, {"scores": scores})
     sentences = read_suite(f"{src}-{tgt}")
     suite = io.StringIO()
