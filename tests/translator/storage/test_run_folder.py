@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pytest
 
+from translator.config.errors import TranslatorError
+from translator.config.loading import to_dict
 from translator.config.schema import Config, DataConfig
 from translator.storage.model_folder import load_model, step_folders
 from translator.storage.run_folder import (
+    check_same_run,
     move_aside,
     regular_steps,
     resume_candidates,
@@ -27,6 +30,22 @@ from translator.storage.training_state import load_checkpoint
 )
 def test_a_run_is_called_after_corpus_direction_and_preset(corpus: str, name: str) -> None:
     assert run_folder(Config(data=DataConfig(corpus=corpus))) == Path("checkpoints") / name
+
+
+def test_a_corpus_is_the_same_by_what_it_holds(tmp_path: Path) -> None:
+    """Under another spelling of its path, and after a move; the weights of a mixture count."""
+
+    def check(before: str, after: str, fingerprint: str = "same") -> None:
+        old, new = (Config(data=DataConfig(corpus=name)) for name in (before, after))
+        earlier = {"config": to_dict(old), "data": {"fingerprint": "same"}}
+        check_same_run(tmp_path, earlier, new, fingerprint)
+
+    check("data/here", "./data/../moved")
+    check("A:1,B:3", "C:1,D:3")
+    with pytest.raises(TranslatorError, match="corpus: its text"):
+        check("data/here", "data/here", "other")
+    with pytest.raises(TranslatorError, match="A:1,B:3 -> A:1,B:2"):
+        check("A:1,B:3", "A:1,B:2")
 
 
 def test_move_aside_takes_the_first_free_name(tmp_path: Path) -> None:
