@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -96,6 +97,11 @@ def _same(one: Path, other: Path, step: int) -> bool:
     return files[0] == files[1] and _losses(one) == _losses(other)
 
 
+def _validations(run: Path) -> list[tuple[int, float]]:
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [(row["step"], row["valid_loss"]) for row in rows if "valid_loss" in row]
+
+
 @pytest.fixture(scope="module")
 def without_pictures() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
@@ -155,6 +161,35 @@ def test_a_signal_in_a_validation_or_a_checkpoint_stops_the_run(
     monkeypatch.undo()
     train(tiny_config, run, device="cpu")
     assert _same(run, six_steps, 6)
+
+
+@pytest.mark.parametrize("call, step", [(1, 3), (2, 6)])
+def test_a_stop_breaks_a_validation_off_and_it_is_made_up_for(
+    tiny_config: Config,
+    six_steps: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    call: int,
+    step: int,
+) -> None:
+    validate, calls = Judge.validate, 0
+
+    def endless(self: Judge, model: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGTERM)).start()
+            time.sleep(600)
+        return validate(self, model)
+
+    run = tmp_path / "run"
+    monkeypatch.setattr(Judge, "validate", endless)
+    with pytest.raises(Interrupted, match=f"step {step};"):
+        train(tiny_config, run, device="cpu")
+    monkeypatch.undo()
+    train(tiny_config, run, device="cpu")
+    assert _same(run, six_steps, 6)
+    assert _validations(run) == _validations(six_steps)
 
 
 # `python -c SCRIPT MODULE CLASS METHOD ARGUMENTS...`: `translator ARGUMENTS...`, whose whole

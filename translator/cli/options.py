@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from translator.config.errors import TranslatorError
-
 if TYPE_CHECKING:
     from translator.translation.translator import Translator
 
@@ -102,12 +100,8 @@ def load(
     if precision not in PRECISIONS:
         raise typer.BadParameter(f"--precision is one of {', '.join(PRECISIONS)}, not {precision}")
     set_up_cpu(threads)
-    translator = Translator.load(
-        models or None, src=src, tgt=tgt, device=device, precision=precision
-    )
-    if wanted and (src, tgt) != (translator.src, translator.tgt):
-        known = ", ".join("-".join(direction) for direction in translator.model.directions)
-        raise TranslatorError(f"{translator.model.folder} translates {known}, not {src}-{tgt}.")
+    languages = {"src": src, "tgt": tgt} if wanted else {}
+    translator = Translator.load(models or None, **languages, device=device, precision=precision)
     if device == "auto" and translator.device.type != "cpu":
         logging.getLogger("translator").info("Using %s.", translator.device)
     return translator

@@ -62,14 +62,15 @@ def render_text(found: "Translation", scores: bool, confidence: bool) -> str:
     from translator.translation.word_alignment import format_pharaoh
 
     links = "" if found.alignment is None else f"\t{format_pharaoh(found.alignment)}"
+    ending = "\r" if found.source.endswith("\r") else ""
     lines = []
     for rank, (text, score) in enumerate(found.n_best):
         numbers = f"{score:.4f}\t" if scores else ""
         if confidence and found.confidences:
             numbers += f"{found.confidences[rank]:.4f}\t"
         if found.withheld and found.withheld[rank] is not None:
-            text = found.source[len(found.source.removesuffix("\r")) :]  # the line ends as it did
-        lines.append(f"{numbers}{text}{links}\n")
+            text = ""
+        lines.append(f"{numbers}{text.removesuffix(ending)}{links}{ending}\n")
     return "".join(lines)
 
 

@@ -24,6 +24,13 @@ def shipped_models() -> dict[str, Path]:
     return folders
 
 
+def complete_direction(src: str | None, tgt: str | None) -> tuple[str, str]:
+    """(source, target) languages: one alone gets the other of the two, none is English-German."""
+    other = {"en": "de", "de": "en"}
+    src = src or other.get(tgt or "de", "en")
+    return src, tgt or other.get(src, "de")
+
+
 def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Path:
     """The folder of a MODEL: as given, else `$TRANSLATOR_MODEL`, else the shipped one.
 

@@ -5,6 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,16 @@ from translator.storage.model_folder import (
     load_model,
     step_folders,
 )
-from translator.system.disk import discard, file_sha256, sha256, sync_folder, write_file, write_json
+from translator.system.disk import (
+    discard,
+    file_sha256,
+    sha256,
+    sync_folder,
+    write_file,
+    write_json,
+    writing,
+)
+from translator.system.lock import exclusive
 from translator.text.tokenizer import Tokenizer
 
 log = logging.getLogger("translator")
@@ -95,14 +105,41 @@ def _weights(corpus: str) -> list[str]:
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none."""
+    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none.
+
+    Raises:
+        TranslatorError: a process trains in it.
+    """
     if not folder.exists():
         return None
-    number = 1
-    while (target := folder.with_name(f"{folder.name}.{number}")).exists():
-        number += 1
+    with lock_run(folder):  # not while another process trains in it
+        number = 1
+        while (target := folder.with_name(f"{folder.name}.{number}")).exists():
+            number += 1
     os.replace(folder, target)
     return target
+
+
+@contextmanager
+def lock_run(folder: Path) -> Iterator[None]:
+    """Lets one process at a time train in a run folder, and makes the folder if there is none.
+
+    Raises:
+        TranslatorError: another process trains in it, or the disk cannot be written.
+    """
+    is_new = not folder.exists()
+    with ExitStack() as stack:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            if is_new:
+                stack.callback(_remove_empty, folder)
+            stack.enter_context(exclusive(folder / ".lock", f"The run folder {folder}"))
+        yield
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):  # a run began in it
+        folder.rmdir()
 
 
 def resume_candidates(run: Path) -> Iterator[Path]:

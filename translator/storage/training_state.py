@@ -61,6 +61,7 @@ class TrainingState:
     left_out: int = 0  # updates whose gradient was not finite or far too long
     failures: int = 0  # of them, those in a row up to now
     fallbacks: int = 0  # to an earlier checkpoint, after too many in a row
+    validation_due: bool = False  # at this step: a stop broke it off
     rate_scale: float = 1.0  # of the learning rate, halved by each fall back
 
 

@@ -6,7 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from translator.storage.training_state import TrainingState, load_checkpoint, sa
 from translator.system.machine import resolve_precision
 from translator.system.processes import Ranks
 from translator.system.seeds import derive_seed
-from translator.system.signals import stop_signals
+from translator.system.signals import StopSignals, stop_signals
 from translator.training.loader import BatchSource, Loader, Position
 from translator.training.progress import Progress
 from translator.training.update import Updater
@@ -99,7 +99,8 @@ class Run:
     def resume(self, among_failures: bool = True) -> None:
         """Takes up the newest whole checkpoint; without one, the start.
 
-        Not one that was written while updates failed, unless `among_failures`.
+        Not one that was written while updates failed or with weights that are not finite, unless
+        `among_failures`.
         """
         self.state = TrainingState()
         for folder in resume_candidates(self.folder):
@@ -108,7 +109,7 @@ class Run:
             except TranslatorError as error:
                 log.warning("%s The checkpoint before it is used.", error)
                 continue
-            if state.failures and not among_failures:
+            if not among_failures and (state.failures or not is_finite(model.transformer)):
                 continue
             self.state = state
             self.updater.restore(model.transformer.state_dict(), tensors)
@@ -186,15 +187,17 @@ class Run:
                 "train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
             )
         failed = self.state.step
+        problem = f"{FAILURES} updates in a row were left out"
+        if not is_finite(self.model):
+            problem = "The weights are not finite"
         self.model, self.updater = self._new()
         self.resume(among_failures=False)
         self.state.fallbacks, self.state.rate_scale = fallbacks, scale
         self.updater.rate_scale = scale
         if self.ranks.first:
             log.warning(
-                "%d updates in a row were left out, the last at step %d: back to step %d, with %g "
-                "times the learning rate.",
-                *(FAILURES, failed, self.state.step, scale),
+                "%s at step %d: back to step %d, with %g times the learning rate.",
+                *(problem, failed, self.state.step, scale),
             )
 
     def loop(self, minutes: float | None = None) -> None:
@@ -211,27 +214,30 @@ class Run:
         end = math.inf if minutes is None else time.monotonic() + minutes * 60
         progress = Progress(c, self.metrics, state.step, self.show_bar)
         with stop_signals() as received, progress.bar:
-            while state.step < c.steps and state.bad_validations < c.patience:
-                n_tokens = self.step(batches)
+            while state.validation_due or (
+                state.step < c.steps and state.bad_validations < c.patience
+            ):
+                if not state.validation_due:
+                    progress.count(self.step(batches))
+                    state.seconds = time.monotonic() - clock
+                    state.cpu_seconds = time.process_time() - cpu_clock
+                    if state.step % c.log_every == 0 and state.failures < FAILURES:
+                        self._report(progress)
+                over = self.ranks.first and time.monotonic() >= end
+                stopped, ended = self.ranks.sum(len(received), over)
+                ending = state.step >= c.steps
+                improved = False
+                due = state.validation_due or state.step % c.validate_every == 0 or ending
+                if due and state.failures < FAILURES:
+                    improved = self._validate(progress, received)
+                    (stopped,) = self.ranks.sum(len(received))
+                    ending = ending or state.bad_validations >= c.patience
+                    progress.speed.restart()
                 if state.failures >= FAILURES:
                     self._fall_back()
                     state, batches = self.state, self.training_batches()
                     progress.go_back(state.step)
                     continue
-                state.seconds = time.monotonic() - clock
-                state.cpu_seconds = time.process_time() - cpu_clock
-                progress.count(n_tokens)
-                if state.step % c.log_every == 0:
-                    self._report(progress)
-                over = self.ranks.first and time.monotonic() >= end
-                stopped, ended = self.ranks.sum(len(received), over)
-                ending = state.step >= c.steps
-                improved = False
-                if state.step % c.validate_every == 0 or ending:
-                    improved = self._validate(progress)
-                    (stopped,) = self.ranks.sum(len(received))
-                    ending = ending or state.bad_validations >= c.patience
-                    progress.speed.restart()
                 # The minutes are no reason to validate: it would count, and change what follows.
                 ending = ending or ended > 0
                 if ending or improved or stopped or state.step % c.checkpoint_every == 0:
@@ -253,12 +259,30 @@ class Run:
         state.window_nll = state.window_norm = 0.0
         state.window_tokens = state.window_updates = 0
 
-    def _validate(self, progress: Progress) -> bool:
-        """Whether greedy BLEU is the best so far."""
+    def _validate(self, progress: Progress, stop: StopSignals) -> bool:
+        """Whether greedy BLEU is the best so far.
+
+        A stop breaks the validation off, which is due then. Weights that are not finite count as
+        so many failures that the run falls back.
+        """
         state = self.state
-        with torch.compiler.set_stance("force_eager"):  # here no two batches have one shape
-            found = self.judge.validate(self.updater.kept) if self.ranks.first else None
-        (bleu,) = self.ranks.from_first(found.bleu if found else 0.0)
+        state.validation_due = True
+        found = None
+        if self.ranks.first:
+            # Eager, because no two batches have the same shape here.
+            with (
+                suppress(Interrupted),
+                stop.at_once(),
+                torch.compiler.set_stance("force_eager"),
+            ):
+                found = self.judge.validate(self.updater.kept)
+        bleu, loss = self.ranks.from_first(*((found.bleu, found.loss) if found else (-1.0, 0.0)))
+        if bleu < 0:
+            return False
+        state.validation_due = False
+        if not math.isfinite(loss):
+            state.failures = FAILURES
+            return False
         improved = bleu > state.best_bleu
         state.bad_validations = 0 if improved else state.bad_validations + 1
         if improved:
@@ -311,6 +335,11 @@ class Run:
             return None
         with writing(self.folder), torch.compiler.set_stance("force_eager"):
             return self.judge.finish(self.model, self.folder, self.state, self.environment)
+
+
+def is_finite(model: Transformer) -> bool:
+    """Whether all weights are numbers."""
+    return all(bool(weight.isfinite().all()) for weight in model.parameters())
 
 
 def _free_processors() -> int:

@@ -2,12 +2,13 @@
 
 import logging
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 from data_prep.prepared.prepare import tell
 from translator.config.schema import Config
 from translator.storage.model_info import ModelInfo
-from translator.storage.run_folder import move_aside, run_folder
+from translator.storage.run_folder import lock_run, move_aside, run_folder
 from translator.system.log import show_log_by_default
 from translator.system.machine import pick_device
 from translator.system.processes import process_group
@@ -44,7 +45,8 @@ def train(
         in all but the first of several processes.
 
     Raises:
-        TranslatorError: broken data, or a run with other settings is in the folder.
+        TranslatorError: broken data, another process trains in the folder, or it holds a run with
+            other settings.
         Interrupted: Ctrl-C or SIGTERM; all is saved.
     """
     if os.environ.get("RANK", "0") == "0":
@@ -57,7 +59,8 @@ def train(
     with process_group(chosen) as ranks:
         if fresh and ranks.first and (aside := move_aside(folder)):
             log.info("The old run is now %s.", aside)
-        return _train(open_run(config, folder, chosen, ranks, show_bar), minutes)
+        with lock_run(folder) if ranks.first else nullcontext():
+            return _train(open_run(config, folder, chosen, ranks, show_bar), minutes)
 
 
 def _train(run: Run, minutes: float | None) -> ModelInfo | None:

@@ -1,6 +1,7 @@
 """Validations, and the end of a run: which weights are kept, how they score, what is written."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -110,9 +111,11 @@ class Judge:
         return found
 
     def validate(self, model: Transformer) -> Validation:
-        """Loss, and greedy translations of the validation pairs."""
+        """Loss, and greedy translations of the validation pairs; none if the loss is not finite."""
         model.eval()
         loss = validation_loss(model, self.data.valid, self.device)
+        if not math.isfinite(loss):
+            return Validation(loss, 0.0, [], None)
         search = SearchConfig(beam_size=1, batch_tokens=self.config.search.batch_tokens)
         found = self._score(model, "valid", search, ["bleu"])
         bleu = mean(result.bleu.score for result, _ in found.values())

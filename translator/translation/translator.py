@@ -2,20 +2,21 @@
 
 import itertools
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import torch
 
-from translator.config.errors import TranslatorError
+from translator.config.errors import TranslatorError, did_you_mean
 from translator.config.schema import SearchConfig
 from translator.model.incremental import PRECISIONS
 from translator.search.forced import ScoredPair, score_pairs
-from translator.storage.find import find_model
+from translator.storage.find import complete_direction, find_model
 from translator.storage.model_folder import Model, load_model
 from translator.system.machine import pick_device
 from translator.text.codec import TextCodec
@@ -36,16 +37,21 @@ class Translator:
     """A model, or several with the same vocabulary as an ensemble, that translates text.
 
     >>> translator = Translator.load()
-    >>> translator.translate(["A dog runs along the beach."])
+    >>> translator.translate("A dog runs along the beach.")
+    >>> translator(["A dog runs along the beach.", "Two men are cooking."])
+
+    Several threads may use one at the same time. It can be pickled and copied; after a fork it
+    works with one thread.
 
     Args:
-        models: the first one's settings count.
+        models: loaded models, of which the first one's settings count; `load` takes folders.
         device: where the models run.
         precision: `fp32`, or `bf16`: matrix products in bfloat16, faster where the processor has
             it and not quite the same.
         direction: (source, target) language, for models that know both; default: the first one's.
 
     Raises:
+        TypeError: what is given is not a model.
         TranslatorError: an unknown precision or direction, or vocabularies that differ.
     """
 
@@ -56,13 +62,19 @@ class Translator:
         precision: str = "fp32",
         direction: tuple[str, str] | None = None,
     ):
-        self.models = [models] if isinstance(models, Model) else list(models)
+        self.models = list(models) if isinstance(models, Sequence) else [models]
+        if not self.models or not all(isinstance(model, Model) for model in self.models):
+            raise TypeError(
+                f"Translator(...) takes one or more loaded models, not {models!r}; a folder or a "
+                "name is for Translator.load(...)."
+            )
         self.model = self.models[0]
         self.device = device or torch.device("cpu")
         self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
         self._warned_of_language = False
         self._warned_of_parts = False
+        self._process = os.getpid()
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
@@ -98,53 +110,102 @@ class Translator:
     def show_bar(self, value: bool) -> None:
         self.decoder.show_bar = value
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For pickling and copying: what it is made of, without what is laid out for this CPU."""
+        return type(self), (self.models, self.device, self.precision, (self.src, self.tgt))
+
     @classmethod
     def load(
         cls,
         model: str | Path | Sequence[str | Path] | None = None,
         *,
-        src: str = "en",
-        tgt: str = "de",
+        src: str | None = None,
+        tgt: str | None = None,
         device: str = "auto",
         precision: str = "fp32",
     ) -> "Translator":
-        """Loads a MODEL folder, or several; without one, the shipped model from `src` to `tgt`.
+        """Loads a model, or several as an ensemble.
+
+        Args:
+            model: a MODEL folder or the short name of a shipped model, or several; default:
+                `$TRANSLATOR_MODEL`, else the shipped one from `src` to `tgt`.
+            src, tgt: languages, "en" or "de". One alone is enough; without both, the model's own
+                direction, and without a model English to German.
+            device: `auto`, `cpu`, `cuda` or `mps`.
+            precision: `fp32` or `bf16`, see `Translator`.
 
         Raises:
-            TranslatorError: there is none, it is damaged, or the device is not there.
+            TranslatorError: there is none, it is damaged or of another direction, or the device is
+                not there.
         """
         chosen = pick_device(device)
         named = [model] if model is None or isinstance(model, str | Path) else model
-        models = [load_model(find_model(name, src, tgt), chosen) for name in named]
-        direction = (src, tgt) if (src, tgt) in models[0].directions else None
+        direction = complete_direction(src, tgt)
+        models = [load_model(find_model(name, *direction), chosen) for name in named]
+        if src is None and tgt is None:
+            return cls(models, chosen, precision)
         return cls(models, chosen, precision, direction)
+
+    @overload
+    def translate(
+        self, lines: str, *, prefix: str = "", split: str = "sentences", **search: Any
+    ) -> str: ...
+
+    @overload
+    def translate(
+        self, lines: Iterable[str], *, prefix: str = "", split: str = "sentences", **search: Any
+    ) -> list[str]: ...
 
     def translate(
         self,
-        lines: Sequence[str],
+        lines: str | Iterable[str],
         *,
         prefix: str = "",
         split: str = "sentences",
         **search: Any,
-    ) -> list[str]:
-        """Translates each line; a blank one stays as it is.
+    ) -> str | list[str]:
+        """Translates a text, or each of several; `translator(...)` is the same.
 
         Args:
-            lines: any text; leading and trailing white space is kept.
+            lines: a text, or an iterable of texts such as a list, a generator or an open file,
+                which is read once. White space around a text is kept, and so are the line ends of a
+                single text; a blank one stays as it is.
             prefix: what every translation begins with.
             split: cut a line into "sentences"; or only "long" ones, which are cut at clause marks;
                 or "never".
             **search: settings of `SearchConfig`, such as `beam_size=1` or `decode="sample"`;
                 without them the model's own.
+
+        Returns:
+            A string for a string, else a list with one translation for each text.
+
+        Raises:
+            TypeError: what is given is no text, or there is no such setting.
+            TranslatorError: a setting has a value that it cannot have.
         """
-        found = self.translate_lines(lines, self.search_config(**search), split, prefix)
-        return [translation.text for translation in found]
+        texts = lines.split("\n") if isinstance(lines, str) else lines
+        found = self.translate_lines(texts, self.search_config(**search), split, prefix)
+        translations = [translation.text for translation in found]
+        return "\n".join(translations) if isinstance(lines, str) else translations
+
+    __call__ = translate
 
     def search_config(self, **given: Any) -> SearchConfig:
         """The model's own search settings, with those given that are not None put in.
 
         A beam is made wide enough for `n_best`.
+
+        Raises:
+            TypeError: there is no such setting.
+            TranslatorError: a setting has a value that it cannot have.
         """
+        known = [field.name for field in fields(SearchConfig)]
+        for name in given:
+            if name not in known:
+                raise TypeError(
+                    f'There is no search setting "{name}".{did_you_mean(name, known)} '
+                    f"The settings are: {', '.join(known)}."
+                )
         changes = {key: value for key, value in given.items() if value is not None}
         config = self.model.config.search
         if "beam_size" not in changes:
@@ -153,7 +214,7 @@ class Translator:
 
     def translate_lines(
         self,
-        lines: Sequence[str],
+        lines: Iterable[str],
         search: SearchConfig | None = None,
         split: str = "sentences",
         prefix: str = "",
@@ -170,9 +231,12 @@ class Translator:
         below `min_confidence` it is withheld.
 
         Raises:
+            TypeError: `lines` is not an iterable of strings, or a single one.
             TranslatorError: an unknown way to split, or confidence is wanted of a model without
                 calibration.
         """
+        lines = _read_texts(lines)
+        self._check_process()
         search = search or self.model.config.search
         confidence = confidence or min_confidence > 0
         calibration = self.calibration if confidence else None  # complains before the work
@@ -206,6 +270,14 @@ class Translator:
             (unit, replace(segment, confidences=list(itertools.islice(found, len(segment.n_best)))))
             for unit, segment in parts
         ]
+
+    def _check_process(self) -> None:
+        """Raises TranslatorError if a fork has separated this from its GPU."""
+        if self.device.type != "cpu" and os.getpid() != self._process:
+            raise TranslatorError(
+                f"A Translator on {self.device} cannot be used after a fork: start the process "
+                'with multiprocessing.get_context("spawn"), or load the model in it.'
+            )
 
     def _check_language(self, lines: Sequence[str]) -> None:
         """Warns, once, of text that is in the target language already."""
@@ -244,12 +316,14 @@ class Translator:
         self, pairs: Sequence[tuple[str, str]], search: SearchConfig | None = None
     ) -> list[ScoredPair]:
         """Log-probabilities of given translations, by the first model; pairs of (source, it)."""
+        self._check_process()
         return score_pairs(self.model, pairs, search, self._tag)
 
     def evidence(
         self, pairs: Sequence[tuple[str, str]], batch_tokens: int | None = None
     ) -> trust.Evidence:
         """What the first model shows of given translations; pairs of (source, it)."""
+        self._check_process()
         return trust.gather(self.model, pairs, self._tag, batch_tokens)
 
     @cached_property
@@ -288,6 +362,7 @@ class Translator:
         prefix: str = "",
     ) -> list[AttentionMap]:
         """Translates a line and says, for each of its segments, where each piece looked."""
+        self._check_process()
         search = search or self.model.config.search
         units = cut_lines(self.codec, self.src, [line], search, split, prefix)
         pieces = self.model.tokenizer.pieces
@@ -297,3 +372,23 @@ class Translator:
             weights = self.decoder.attention(src_ids, ids)
             maps.append(AttentionMap(pieces([*src_ids, EOS]), pieces([*ids, EOS]), weights))
         return maps
+
+
+def _read_texts(texts: Iterable[str]) -> list[str]:
+    """All texts of an iterable.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise TypeError(f"Expected a list of strings, not {type(texts).__name__}.")
+    found = list(texts)
+    for number, text in enumerate(found, start=1):
+        if not isinstance(text, str):
+            raise TypeError(f"Expected strings, but number {number} is {type(text).__name__}.")
+    return found
+
+
+if hasattr(os, "register_at_fork"):
+    # The threads of PyTorch do not survive a fork, and waiting for them would last forever.
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

@@ -912,3 +912,15 @@ def test_a_reader_that_leaves_is_no_traceback(
     )
     assert "Traceback" not in done.stderr
     assert "BrokenPipe" not in done.stderr
+
+
+def test_windows_line_ends_stay_at_the_end(run: Run) -> None:
+    """Whatever is written behind or before a translation, and for each of the n best."""
+    text = "The dog runs here.\r\n\r\nThe man sleeps. \r\n"
+    for options in (["--alignments"], ["--n-best", "3"], ["--n-best", "2", "--scores"], []):
+        out = run("translate", *options, stdin=text).stdout_bytes.decode()
+        assert out.count("\r\n") == out.count("\r") == out.count("\n") >= 3, options
+        if options == ["--alignments"]:
+            assert "\t" in out.split("\r\n")[0]
+        plain = run("translate", *options, stdin=text.replace("\r", "")).stdout_bytes.decode()
+        assert out == plain.replace("\n", "\r\n")

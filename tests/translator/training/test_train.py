@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import random
 import shutil
 import signal
@@ -30,6 +31,7 @@ from translator.config.schema import (
 )
 from translator.evaluation.evaluate import evaluate_pairs
 from translator.model.batch import collate
+from translator.model.transformer import Transformer
 from translator.storage.model_folder import load_model, read_description, step_folders
 from translator.storage.training_state import load_checkpoint
 from translator.system.processes import Ranks
@@ -39,6 +41,7 @@ from translator.training.optim import learning_rate
 from translator.training.setup import open_run
 from translator.training.train import train
 from translator.training.update import Updater
+from translator.training.validation import Judge
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
 
@@ -250,6 +253,38 @@ def test_fresh_moves_the_old_run_aside(settings, tmp_path: Path) -> None:
     train(settings(steps=1, seed=2), run, fresh=True, device="cpu")
     assert (tmp_path / "run.1" / "model.safetensors").exists()
     assert load_model(run).config.train.seed == 2
+
+
+def test_two_sessions_cannot_train_in_one_folder(
+    six_steps: Path, settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, update, refused = tmp_path / "run", Updater.update, []
+
+    def update_beside_another(self: Updater, batches: Any, step: int) -> int:
+        if step == 4:
+            before = sorted(run.rglob("*"))
+            for fresh in (False, True):
+                in_use = f"The run folder {run} is in use by process {os.getpid()} "
+                with pytest.raises(TranslatorError, match=in_use):
+                    train(settings(), run, device="cpu", fresh=fresh)
+                refused.append(fresh)
+            assert sorted(run.rglob("*")) == before
+        return update(self, batches, step)
+
+    monkeypatch.setattr(Updater, "update", update_beside_another)
+    train(settings(), run, device="cpu")
+    assert refused == [False, True]
+    weights = [(folder / "model.safetensors").read_bytes() for folder in (run, six_steps)]
+    assert weights[0] == weights[1]
+    assert not (run / ".lock").exists()
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder(settings, tmp_path: Path) -> None:
+    config = settings()
+    config = replace(config, data=replace(config.data, corpus=str(tmp_path / "nowhere")))
+    with pytest.raises(TranslatorError, match="nowhere"):
+        train(config, tmp_path / "run", device="cpu")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_other_settings_are_named_before_a_corpus_is_prepared(
@@ -464,6 +499,46 @@ def test_a_run_that_never_works_ends_with_advice(settings, tmp_path: Path, spoil
     with pytest.raises(TranslatorError, match=r"train\.peak_lr"):
         train(settings(steps=20), tmp_path / "run", device="cpu")
     assert load_checkpoint(tmp_path / "run" / "steps" / "3")[2].step == 3
+
+
+@pytest.fixture
+def explode(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Makes a weight infinite after a step, as long as the learning rate is whole."""
+
+    def arrange(bad_step: int) -> None:
+        update = Updater.update
+
+        def exploding(self: Updater, batches: Any, step: int) -> int:
+            n_tokens = update(self, batches, step)
+            if step == bad_step and self.rate_scale == 1.0:
+                with torch.no_grad():
+                    self.model.embedding.weight[7] = math.inf
+            return n_tokens
+
+        monkeypatch.setattr(Updater, "update", exploding)
+
+    return arrange
+
+
+@pytest.mark.parametrize("step", [6, 5, 12])  # at a validation, before one, at the last step
+def test_weights_that_are_not_finite_are_not_searched_with(
+    settings, tmp_path: Path, explode, caplog, monkeypatch, step: int
+) -> None:
+    """The validation ends at once, and the run goes back to a step with sound weights."""
+    explode(step)
+    score = Judge._score
+
+    def score_sound(self: Judge, model: Transformer, *arguments: Any) -> Any:
+        assert all(bool(weight.isfinite().all()) for weight in model.parameters())
+        return score(self, model, *arguments)
+
+    monkeypatch.setattr(Judge, "_score", score_sound)
+    changes = {"steps": 12, "checkpoint_every": 1, "keep_checkpoints": 12}
+    info = train(settings(**changes), tmp_path / "run", device="cpu")
+    assert "The weights are not finite at step" in caplog.text
+    assert f"back to step {step - 1}, with 0.5 times the learning rate" in caplog.text
+    assert info and info.training.state.fallbacks == 1 and info.training.state.step == 12
+    assert all(math.isfinite(line["loss"]) for line in metrics(tmp_path / "run") if "loss" in line)
 
 
 def test_a_resumed_fall_back_is_the_same(settings, tmp_path: Path, spoil, stop_at) -> None:
