@@ -23,15 +23,15 @@ from translator.system.machine import set_up_cpu
 PARTS: list[tuple[Any, str, str]] = [  # inner ones last
     (search, "beam_search", "everything"),
     (incremental.IncrementalDecoder, "start", "- encoder, keys and values of the sources"),
-    (search.Search, "scores", "- scores of all continuations"),
+    (search.SearchState, "scores", "- scores of all continuations"),
     (incremental.IncrementalDecoder, "step", "  - decoder, with the vocabulary"),
-    (incremental.Layer, "__call__", "    - decoder layers"),
-    (incremental.Layer, "_attend_past", "      - self-attention"),
-    (incremental.Layer, "_attend_source", "      - cross-attention"),
+    (incremental.TargetLayer, "__call__", "    - decoder layers"),
+    (incremental.TargetLayer, "_attend_past", "      - self-attention"),
+    (incremental.TargetLayer, "_attend_source", "      - cross-attention"),
     (incremental._SelfAndFeedForward, "feed_forward", "      - feed-forward (encoder's too)"),
     (search, "best_continuations", "- the best continuations"),
-    (search.Search, "advance", "- hypotheses change places"),
-    (search.Search, "leave", "- finished sentences leave"),
+    (search.SearchState, "advance", "- hypotheses change places"),
+    (search.SearchState, "leave", "- finished sentences leave"),
     (incremental.Linear, "__call__", "all matrix products with weights"),
 ]
 

@@ -1,4 +1,7 @@
-"""What incremental decoding keeps from step to step: keys and values of each layer."""
+"""What incremental decoding keeps from step to step: keys and values of each layer.
+
+A slot is the place of one token of one hypothesis in the cache of a self-attention.
+"""
 
 from dataclasses import dataclass
 
@@ -6,42 +9,42 @@ import torch
 from torch import Tensor
 
 
-class Slots:
-    """Keys and values of a layer's self-attention, slot after slot: `(2, B * H, room, Dh)`."""
+class KeyValueCache:
+    """Keys and values of a layer's self-attention, slot after slot: `(2, B * H, capacity, Dh)`."""
 
     def __init__(self) -> None:
-        self.room: Tensor | None = None
+        self.buffer: Tensor | None = None
 
     def append(self, new: Tensor, end: int) -> tuple[Tensor, Tensor]:
         """Writes `new` `(2, B, H, K, Dh)` into the slots before `end`; `(B * H, end, Dh)` each."""
         _, batch, n_heads, n_new, d_head = new.shape
-        start, room = end - n_new, self.room
-        if room is None or room.shape[2] < end:
-            self.room = new.new_empty(2, batch * n_heads, max(2 * end, 8 * n_new), d_head)
-            if room is not None:
-                self.room[:, :, :start] = room[:, :, :start]
-            room = self.room
-        room.view(2, batch, n_heads, -1, d_head).narrow(3, start, n_new).copy_(new)
-        key, value = room.narrow(2, 0, end).unbind(0)
+        start, buffer = end - n_new, self.buffer
+        if buffer is None or buffer.shape[2] < end:
+            self.buffer = new.new_empty(2, batch * n_heads, max(2 * end, 8 * n_new), d_head)
+            if buffer is not None:
+                self.buffer[:, :, :start] = buffer[:, :, :start]
+            buffer = self.buffer
+        buffer.view(2, batch, n_heads, -1, d_head).narrow(3, start, n_new).copy_(new)
+        key, value = buffer.narrow(2, 0, end).unbind(0)
         return key, value
 
     def keep(self, heads: Tensor) -> None:
         """Keeps only the rows `heads` `(new B * H,)`."""
-        if self.room is not None:
-            self.room = self.room[:, heads]
+        if self.buffer is not None:
+            self.buffer = self.buffer[:, heads]
 
     def gather(self, slots: Tensor) -> None:
         """Keeps only `slots` `(B * H, n)` of each row, in this order."""
-        assert self.room is not None
-        index = slots[None, :, :, None].expand(2, -1, -1, self.room.shape[3])
-        self.room = self.room.gather(2, index)
+        assert self.buffer is not None
+        index = slots[None, :, :, None].expand(2, -1, -1, self.buffer.shape[3])
+        self.buffer = self.buffer.gather(2, index)
 
 
 @dataclass
-class Memory:
-    """What the cross-attention of a layer needs of the sources, computed once.
+class CrossAttentionCache:
+    """Keys and values of the sources for the cross-attention of a layer, computed once.
 
-    Keys are `(B * H, Dh, S)`, values `(B * H, S, Dh)`, and what is added to the scores, `bias`,
+    Keys are `(B * H, Dh, S)`, values `(B * H, S, Dh)`, and `bias`, which is added to the scores,
     `(B * H, 1, S)` or nothing; if `joined` with the projections, `(B, D, H * S)`, `(B, H * S, D)`
     and `(B, 1, H * S)`.
     """
@@ -60,21 +63,21 @@ class Memory:
 
 
 @dataclass
-class State:
-    """Where a search stands; `IncrementalDecoder.start` makes one for a batch of sources."""
+class DecoderState:
+    """The progress of a batch of sources; `IncrementalDecoder.start` makes one."""
 
     n_sources: int
     n_heads: int
-    memories: list[Memory]  # one of each layer, as the slots
-    slots: list[Slots]
+    cross_caches: list[CrossAttentionCache]  # one for each layer
+    self_caches: list[KeyValueCache]  # one for each layer
     length: int = 0  # tokens decoded so far
     n_slots: int = 0
     compact_at: int = 32  # slots
-    # (B, K, slots): 0 where a slot is of the hypothesis' own past, else -inf; None: all are
+    # (B, K, slots): 0 where a slot belongs to the hypothesis' own past, else -inf; None: all do
     visible: Tensor | None = None
 
     def extend(self, n_hypotheses: int, like: Tensor) -> Tensor | None:
-        """A slot more for each hypothesis. Returns `visible` for each head: `(B * H, K, slots)`."""
+        """Adds a slot for each hypothesis. Returns `visible` for each head: `(B * H, K, slots)`."""
         self.length += 1
         self.n_slots += n_hypotheses
         if self.visible is None and n_hypotheses == 1:
@@ -85,10 +88,10 @@ class State:
         return self.visible.repeat_interleave(self.n_heads, dim=0)
 
     def reorder(self, parents: Tensor) -> None:
-        """Hypothesis k of source b is from now on the continuation of `parents[b, k]`."""
+        """From now on hypothesis k of source b continues `parents[b, k]`."""
         if self.visible is None:
-            if parents.shape[1] > 1:  # several children of what was the only hypothesis
-                self.visible = self.memories[0].value.new_zeros(*parents.shape, self.n_slots)
+            if parents.shape[1] > 1:  # the only hypothesis has several children
+                self.visible = self.cross_caches[0].value.new_zeros(*parents.shape, self.n_slots)
             return
         index = parents[:, :, None].expand(-1, -1, self.n_slots)
         self.visible = self.visible.gather(1, index)
@@ -96,16 +99,16 @@ class State:
             self._compact(self.visible)
 
     def _compact(self, visible: Tensor) -> None:
-        """Frees the slots that nobody sees any more: most hypotheses soon have no descendants."""
+        """Frees the slots that no hypothesis sees any more: most soon have no descendants."""
         live = (visible == 0).any(dim=1)  # (B, slots)
         n_live = int(live.sum(dim=1).max())
         if n_live <= 0.7 * self.n_slots:
-            # Stable: the live ones stay in their order.
+            # Stable: the live ones keep their order.
             order = live.int().argsort(dim=1, descending=True, stable=True)[:, :n_live]
             index = order[:, None, :].expand(-1, visible.shape[1], -1)
             self.visible, self.n_slots = visible.gather(2, index), n_live
-            for slots in self.slots:
-                slots.gather(order.repeat_interleave(self.n_heads, dim=0))
+            for cache in self.self_caches:
+                cache.gather(order.repeat_interleave(self.n_heads, dim=0))
         self.compact_at = self.n_slots + 16
 
     def keep(self, sources: Tensor) -> None:
@@ -115,6 +118,6 @@ class State:
         self.n_sources = len(sources)
         if self.visible is not None:
             self.visible = self.visible[sources]
-        for memory, slots in zip(self.memories, self.slots, strict=True):
-            memory.keep(sources, heads)
-            slots.keep(heads)
+        for cross, own in zip(self.cross_caches, self.self_caches, strict=True):
+            cross.keep(sources, heads)
+            own.keep(heads)

@@ -2,8 +2,8 @@
 
 `Transformer.decode` computes the same from all earlier tokens at once. Here
 
-- keys and values of earlier tokens are kept: each is written once, into a slot of its own, and not
-  moved when hypotheses change places; only the record of who sees which slot changes;
+- keys and values of earlier tokens are cached: each is written once, into a slot of its own, and
+  not moved when hypotheses are reordered; only the record of who sees which slot changes;
 - query, key and value of self-attention are one matrix product;
 - the keys and values of the source are computed once. For short sources they are even multiplied
   with the projections: `(x Wq) k = x (Wq k)` and `(w v) Wo = w (v Wo)`;
@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from translator.model.cache import Memory, Slots, State
+from translator.model.cache import CrossAttentionCache, DecoderState, KeyValueCache
 from translator.model.transformer import DecoderLayer, EncoderLayer, Transformer, mask_bias
 from translator.text.tokenizer import BOS, PAD, UNK
 
@@ -130,7 +130,7 @@ class SourceLayer(_SelfAndFeedForward):
         return self.feed_forward(x if self.pre else self.self_norm(x))
 
 
-class Layer(_SelfAndFeedForward):
+class TargetLayer(_SelfAndFeedForward):
     """One decoder layer."""
 
     def __init__(self, layer: DecoderLayer, dtype: torch.dtype):
@@ -141,12 +141,14 @@ class Layer(_SelfAndFeedForward):
         self.cross_key_value = Linear(cross.key_value.weight, cross.key_value.bias, dtype)
         self.cross_output = Linear(cross.output.weight, cross.output.bias, dtype)
         self.cross_norm = Norm(layer.cross_residual.norm)
-        # For `Memory`, head by head: (H, Dh, D), (H, Dh, 1) and (H, Dh, D)
+        # For `CrossAttentionCache`, head by head: (H, Dh, D), (H, Dh, 1) and (H, Dh, D)
         self.join_query = (cross.query.weight * scale).view(n_heads, -1, d_model)
         self.join_bias = (cross.query.bias * scale).view(n_heads, -1, 1)
         self.join_output = cross.output.weight.t().contiguous().view(n_heads, -1, d_model)
 
-    def remember(self, memory: Tensor, batch: int, src_bias: Tensor | None) -> Memory:
+    def cache_source(
+        self, memory: Tensor, batch: int, src_bias: Tensor | None
+    ) -> CrossAttentionCache:
         """Keys and values of the encoder's output `(B * S, D)`."""
         d_model, n_heads = memory.shape[1], self.n_heads
         length = len(memory) // batch
@@ -158,7 +160,7 @@ class Layer(_SelfAndFeedForward):
         if src_bias is not None:
             bias = src_bias.expand(-1, n_heads, -1, -1).reshape(-1, 1, length)  # (B * H, 1, S)
         if not n_heads * length <= (2 * d_model if batch == 1 else d_model // 2):
-            return Memory(key.transpose(1, 2).contiguous(), value, bias, joined=False)
+            return CrossAttentionCache(key.transpose(1, 2).contiguous(), value, bias, joined=False)
 
         # All sources at once: (H, B * S, Dh) times (H, Dh, D)
         key, value = (
@@ -173,7 +175,7 @@ class Layer(_SelfAndFeedForward):
         value = value.view(n_heads, batch, length, d_model).transpose(0, 1)
         if bias is not None:
             query_bias = query_bias + bias.view(batch, n_heads, length)
-        return Memory(
+        return CrossAttentionCache(
             key.permute(1, 3, 0, 2).reshape(batch, d_model, -1),
             value.reshape(batch, -1, d_model),
             query_bias.reshape(batch, 1, -1),
@@ -181,22 +183,28 @@ class Layer(_SelfAndFeedForward):
         )
 
     def __call__(
-        self, x: Tensor, batch: int, slots: Slots, end: int, visible: Tensor | None, memory: Memory
+        self,
+        x: Tensor,
+        batch: int,
+        cache: KeyValueCache,
+        end: int,
+        visible: Tensor | None,
+        cross: CrossAttentionCache,
     ) -> tuple[Tensor, Tensor]:
         """`x` `(R, D)` -> `(R, D)`, and the cross-attention `(B, K, H, S)`."""
         pre = self.pre
-        x = x + self._attend_past(self.self_norm(x) if pre else x, batch, slots, end, visible)
+        x = x + self._attend_past(self.self_norm(x) if pre else x, batch, cache, end, visible)
         x = x if pre else self.self_norm(x)
-        x, weights = self._attend_source(x, self.cross_norm(x) if pre else x, batch, memory)
+        x, weights = self._attend_source(x, self.cross_norm(x) if pre else x, batch, cross)
         return self.feed_forward(x if pre else self.cross_norm(x)), weights
 
     def _attend_past(
-        self, x: Tensor, batch: int, slots: Slots, end: int, visible: Tensor | None
+        self, x: Tensor, batch: int, cache: KeyValueCache, end: int, visible: Tensor | None
     ) -> Tensor:
         rows, d_model = x.shape
         joined = self.query_key_value(x).view(batch, rows // batch, 3, self.n_heads, -1)
         joined = joined.permute(2, 0, 3, 1, 4)  # (3, B, H, K, Dh)
-        key, value = slots.append(joined[1:], end)
+        key, value = cache.append(joined[1:], end)
         query = joined[0].reshape(len(key), rows // batch, -1)
         weights = _scores(query, key.transpose(1, 2), visible).softmax(2)
         heads = torch.bmm(weights, value)  # (B * H, K, Dh)
@@ -204,21 +212,21 @@ class Layer(_SelfAndFeedForward):
         return self.self_output(heads.reshape(rows, d_model))
 
     def _attend_source(
-        self, x: Tensor, entered: Tensor, batch: int, memory: Memory
+        self, x: Tensor, entered: Tensor, batch: int, cross: CrossAttentionCache
     ) -> tuple[Tensor, Tensor]:
         """`x` plus the cross-attention of `entered`, and its weights."""
         rows, d_model = x.shape
         n_heads, n_hypotheses = self.n_heads, rows // batch
-        if memory.joined:
+        if cross.joined:
             query = entered.view(batch, n_hypotheses, d_model)
-            scores = _scores(query, memory.key, memory.bias)
+            scores = _scores(query, cross.key, cross.bias)
             weights = scores.view(batch, n_hypotheses, n_heads, -1).softmax(3)
-            x = torch.baddbmm(x.view_as(query), weights.flatten(2), memory.value)
+            x = torch.baddbmm(x.view_as(query), weights.flatten(2), cross.value)
             return x.view(rows, d_model), weights
         query = _by_head(self.cross_query(entered).view(batch, n_hypotheses, d_model), n_heads)
-        weights = _scores(query, memory.key, memory.bias).softmax(2)
+        weights = _scores(query, cross.key, cross.bias).softmax(2)
         heads = (
-            torch.bmm(weights, memory.value).view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
+            torch.bmm(weights, cross.value).view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
         )
         weights = weights.view(batch, n_heads, n_hypotheses, -1).transpose(1, 2)
         return x + self.cross_output(heads.reshape(rows, d_model)), weights
@@ -228,7 +236,7 @@ class IncrementalDecoder:
     """A model made ready for search: its weights joined, cast and laid out once.
 
     Args:
-        model: in evaluation mode. After a change of its weights, this is to be made anew.
+        model: in evaluation mode. After a change of its weights, make a new one.
         precision: `bf16` multiplies matrices in bfloat16, where the processor does that faster;
             sums, norms and attention stay in the type of the model.
     """
@@ -239,7 +247,7 @@ class IncrementalDecoder:
         dtype = torch.bfloat16 if precision == "bf16" else weight.dtype
         in_layers = dtype if model.config.d_model >= _CAST_FROM else weight.dtype
         self.encoder = [SourceLayer(layer, in_layers) for layer in model.encoder]  # type: ignore
-        self.layers = [Layer(layer, in_layers) for layer in model.decoder]  # type: ignore[arg-type]
+        self.layers = [TargetLayer(layer, in_layers) for layer in model.decoder]  # type: ignore[arg-type]
         self.encoder_norm, self.norm = (
             Norm(norm) if isinstance(norm, nn.LayerNorm) else None
             for norm in (model.encoder_norm, model.decoder_norm)
@@ -255,7 +263,7 @@ class IncrementalDecoder:
         rows = F.embedding(ids, self.model.embedding.weight)
         return torch.add(positions, rows, alpha=self.scale)
 
-    def start(self, src: Tensor) -> State:
+    def start(self, src: Tensor) -> DecoderState:
         """Encodes sources `(B, S)`, closed with EOS, padded right."""
         batch, length = src.shape
         real = src != PAD
@@ -265,11 +273,11 @@ class IncrementalDecoder:
             x = layer(x, batch, bias)
         if self.encoder_norm:
             x = self.encoder_norm(x)
-        memories = [layer.remember(x, batch, bias) for layer in self.layers]
-        slots = [Slots() for _ in self.layers]
-        return State(len(src), self.model.config.n_heads, memories, slots)
+        cross_caches = [layer.cache_source(x, batch, bias) for layer in self.layers]
+        self_caches = [KeyValueCache() for _ in self.layers]
+        return DecoderState(len(src), self.model.config.n_heads, cross_caches, self_caches)
 
-    def step(self, last: Tensor, state: State) -> tuple[Tensor, list[Tensor]]:
+    def step(self, last: Tensor, state: DecoderState) -> tuple[Tensor, list[Tensor]]:
         """Decodes the newest token of each hypothesis, `last` `(B, K)`.
 
         Returns:
@@ -281,8 +289,10 @@ class IncrementalDecoder:
         x = self._embed(last.flatten(), position)  # (R, D)
         visible = state.extend(last.shape[1], x)
         all_weights = []
-        for layer, slots, memory in zip(self.layers, state.slots, state.memories, strict=True):
-            x, weights = layer(x, batch, slots, state.n_slots, visible, memory)
+        for layer, own, cross in zip(
+            self.layers, state.self_caches, state.cross_caches, strict=True
+        ):
+            x, weights = layer(x, batch, own, state.n_slots, visible, cross)
             all_weights.append(weights)
         if self.norm:
             x = self.norm(x)

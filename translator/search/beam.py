@@ -186,7 +186,7 @@ class _Finished:
         ]
 
 
-class Search:
+class SearchState:
     """What beam search and sampling share: the state of a batch, from BOS to the last EOS."""
 
     def __init__(
@@ -305,7 +305,7 @@ def beam_search(
     Returns:
         For each sentence at most `config.n_best` hypotheses, the best score first.
     """
-    state = Search(models, src, config, prefixes, n_start=1)
+    state = SearchState(models, src, config, prefixes, n_start=1)
     beam_size = config.beam_size
     if beam_size == 1:
         return follow(state, lambda scores: best_continuations(scores, state.log_probs, 1)[1])
@@ -338,7 +338,7 @@ def beam_search(
             return state.results
 
 
-def _is_done(state: Search) -> Tensor:
+def _is_done(state: SearchState) -> Tensor:
     """By the rule of `config.stopping`, for each sentence of the batch `(B,)`."""
     config = state.config
     best = state.log_probs.amax(dim=1)
@@ -352,7 +352,7 @@ def _is_done(state: Search) -> Tensor:
     return (best == float("-inf")) | ((to_beat >= bound) & (to_beat > float("-inf")))
 
 
-def follow(state: Search, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
+def follow(state: SearchState, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
     """Lets each hypothesis go on with the one piece `(B, K)` that `choose` takes of its scores."""
     while True:
         scores = state.scores()  # (B, K, V)

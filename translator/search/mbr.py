@@ -58,7 +58,7 @@ def choose(
 def _chrf_matrix(texts: Sequence[str]) -> Tensor:
     """Sentence chrF (Popović 2015) of each text (row) against each as its reference (column).
 
-    Equal to sacreBLEU's `sentence_chrf`, which counts the n-grams of both sides anew for each pair:
+    Equal to sacreBLEU's `sentence_chrf`, which counts both sides' n-grams again for each pair:
     160 ms for 32 captions. Here each text's are counted once and all pairs compared in one matrix
     operation: 12 ms. (Through sacreBLEU it would be 94 ms with a `CHRF(references=...)` for each
     reference, which is public, and 44 ms with its private functions.)

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from translator.config.schema import SearchConfig
-from translator.search.beam import Hypothesis, Models, Search, follow
+from translator.search.beam import Hypothesis, Models, SearchState, follow
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import PAD
 
@@ -22,7 +22,7 @@ def sample(
     2018) and to the likeliest that together reach the probability `top_p` (Holtzman et al. 2020).
     Log-probabilities are the model's own, without temperature and cuts.
     """
-    state = Search(models, src, config, prefixes, n_start=config.n_best)
+    state = SearchState(models, src, config, prefixes, n_start=config.n_best)
     randoms = _uniforms(src, state.limits, config)  # (B, steps, K)
     return follow(
         state, lambda scores: _draw(scores, randoms[state.sentences, state.length], config)

@@ -81,7 +81,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return description
 
 
-_REPLACE = "put that of a checkpoint in its place (steps/STEP), or start anew with --fresh."
+_REPLACE = "put that of a checkpoint in its place (steps/STEP), or start again with --fresh."
 
 
 def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
@@ -96,7 +96,7 @@ def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, finger
     if changes:
         raise TranslatorError(
             f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
-            "name another folder with --run, or start anew with --fresh."
+            "name another folder with --run, or start again with --fresh."
         )
 
 
@@ -179,8 +179,8 @@ def rotate(run: Path, every: int, keep: int, best: int) -> None:
 def set_aside(run: Path, step: int) -> None:
     """Renames the checkpoints after `step` to `N.damaged`, when a run goes on from there.
 
-    As the newest they would count for `rotate`, and what is saved before them would go. They stay
-    to be looked at until the run has come as far again.
+    Otherwise `rotate` would count them as the newest and remove what is saved before them. They are
+    kept for inspection until the run has come as far again.
     """
     for folder in step_folders(run):
         if int(folder.name) > step:
@@ -194,6 +194,6 @@ def is_whole(folder: Path) -> bool:
     try:
         load_model(folder)
     except TranslatorError as error:
-        log.warning("%s It is left out.", error)
+        log.warning("%s It is skipped.", error)
         return False
     return True

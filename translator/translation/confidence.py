@@ -23,7 +23,7 @@ from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_empty
 
 IMPROBABLE = math.log(0.3)
-MOST_DEVIATIONS = 4.0  # from the mean: what is further away counts no more, so no square explodes
+MOST_DEVIATIONS = 4.0  # from the mean: values further away are clipped, so that no square explodes
 
 # Chosen by cross-validation on Multi30k's validation pairs, spoilt ones and news.
 FEATURES = (
@@ -41,7 +41,7 @@ FEATURES = (
     "pieces_per_word",  # of the source: how rarely its words are written
     "src_rarity",  # mean score of its pieces in the vocabulary
     "tgt_rarity",  # of the translation's
-    "copied",  # share of its words that stand in the source
+    "copied",  # share of its words that occur in the source
     "stop",  # does the source end with a mark?
 )
 
@@ -239,7 +239,7 @@ def judge(
     return found
 
 
-def of_line(segments: Sequence[float]) -> float:
+def line_confidence(segments: Sequence[float]) -> float:
     """The confidence in a line whose segments have these: that of the weakest; of none 1.
 
     Who trusts a line trusts all of it. The product, the chance that all are good if they had

@@ -95,7 +95,7 @@ class UnitDecoder:
         return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
 
     def _complete(self, unit: Unit, hypothesis: Hypothesis) -> Hypothesis:
-        """Puts placeholders that the model left out where it looked at them most."""
+        """Inserts the placeholders that the model skipped where it looked at them most."""
         source = unit.source
         missing = self.codec.missing(hypothesis.ids, source)
         if not missing:

@@ -40,7 +40,7 @@ def faults(
 
     Args:
         source: the text that was translated.
-        translation: what came of it.
+        translation: the result.
         src_pieces: how many pieces the source has.
         tgt_pieces: how many pieces the translation has.
         names: words of the source that a translation has too, see `rare_names`.
@@ -108,7 +108,7 @@ def _most_in_a_row(words: Sequence[str], shortest: int, longest: int) -> int:
 
 
 def _most_frequent(words: Sequence[str], n: int) -> int:
-    """How often the most frequent phrase of n words stands anywhere."""
+    """How often the most frequent phrase of n words occurs."""
     phrases = Counter(zip(*(words[i:] for i in range(n)), strict=False))
     return max(phrases.values(), default=0)
 
@@ -118,7 +118,7 @@ def _longest_run(text: str) -> int:
 
 
 def rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int]]:
-    """Where the names of an English text stand that a vocabulary has hardly seen.
+    """Where an English text has names that a vocabulary has hardly seen.
 
     That is a word with a capital that is spelt in short pieces, whether with its capital or
     without. The first word has a capital anyway: it must have three pieces or more, and not be a

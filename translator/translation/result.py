@@ -1,4 +1,4 @@
-"""A line is translated in segments: what is known of each, and how they are a line again."""
+"""The results of translation: a line is translated in segments, which are joined again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -33,13 +33,13 @@ class Segment:
 
     @property
     def confidence(self) -> float | None:
-        """That in `text`, if asked for."""
+        """The confidence in `text`, if asked for."""
         return self.confidences[0] if self.confidences else None
 
 
 @dataclass(frozen=True)
 class Translation:
-    """What became of a line. Scores are as `Hypothesis.score`; a line's is its segments' sum."""
+    """The translation of a line. Its score is the sum of the scores of its segments."""
 
     source: str
     text: str
@@ -47,18 +47,18 @@ class Translation:
     n_best: list[tuple[str, float]] = field(default_factory=list)  # (text, score), best first
     alignment: Alignment | None = None
     segments: list[Segment] = field(default_factory=list)
-    # Of each of `n_best`, if asked for; see `confidence.of_line`.
+    # Of each of `n_best`, if asked for; see `confidence.line_confidence`.
     confidences: list[float] = field(default_factory=list)
-    # Of each of `n_best` the text that is withheld, and "" stands for it; None: it is not.
+    # For each of `n_best` the text that is withheld, in whose place `n_best` has ""; else None.
     withheld: list[str | None] = field(default_factory=list)
 
     @property
     def confidence(self) -> float | None:
-        """That in `text`, if asked for."""
+        """The confidence in `text`, if asked for."""
         return self.confidences[0] if self.confidences else None
 
     def withhold(self, least: float) -> "Translation":
-        """The same without the texts whose confidence is below `least`; a blank line stays."""
+        """The same without the texts whose confidence is below `least`; a blank line is kept."""
         if not self.segments:
             return self
         away = [confidence < least for confidence in self.confidences]
@@ -73,7 +73,7 @@ def join_line(
 ) -> Translation:
     """Joins the segments of a line again, within the white space around and between them."""
     if not parts:
-        alone = [trust.of_line([])] if confidence else []
+        alone = [trust.line_confidence([])] if confidence else []
         return Translation(line, line, 0.0, [(line, 0.0)], confidences=alone)
     head = line[: len(line) - len(line.lstrip())]
     tail = line[len(line.rstrip()) :]
@@ -97,7 +97,7 @@ def join_line(
         alignment = sorted(set(alignment))
     segments = [segment for _, segment in parts]
     ranks = zip(*(segment.confidences for segment in segments), strict=False)  # as `n_best`
-    confidences = [trust.of_line(rank) for rank in ranks]
+    confidences = [trust.line_confidence(rank) for rank in ranks]
     return Translation(line, *n_best[0], n_best, alignment, segments, confidences)
 
 

@@ -1,4 +1,4 @@
-"""A translation with a fault is searched for again, in ways that are safer and slower."""
+"""Retries translations that have a fault, in ways that are safer and slower."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +13,12 @@ from translator.translation.faults import faults, is_in_capitals, lost_names, ra
 from translator.translation.result import Repair, Segment, join_line
 from translator.translation.units import Unit
 
-NAMED = ("en",)  # languages whose names can be told by their capitals
-_SAFE_NGRAM = 4  # pieces that a second, safer search does not repeat
+NAMED = ("en",)  # languages whose names are recognised by their capitals
+_SAFE_NGRAM = 4  # the length of n-grams that a safer search does not repeat
 
 
 def find_names(tokenizer: Tokenizer, language: str, text: str) -> list[tuple[int, int]]:
-    """Where names stand that a model with this vocabulary would misspell."""
+    """Where the text has names that a model with this vocabulary would misspell."""
 
     def n_pieces(word: str) -> int:
         return sum(piece != "▁" for piece in tokenizer.pieces(tokenizer.encode(word)))
@@ -32,11 +32,11 @@ def find_faults(
     """What translator/translation/faults.py finds in a translation.
 
     Args:
-        codec: that of the model whose pieces count.
+        codec: of the model whose pieces are counted.
         language: of the text.
-        text: what was translated, normalised.
-        source: the same as the model reads it.
-        translation: what came of it.
+        text: the source, normalised.
+        source: the same text as the model reads it.
+        translation: the result.
     """
     n_pieces = len(target_ids(codec, normalise(translation), source))
     names = [text[start:end] for start, end in find_names(codec.tokenizer, language, text)]
@@ -44,8 +44,8 @@ def find_faults(
 
 
 @dataclass(frozen=True)
-class Mender:
-    """Searches again for what has faults."""
+class Retrier:
+    """Searches again for translations that have faults."""
 
     codec: TextCodec
     language: str  # of the sources
@@ -53,15 +53,15 @@ class Mender:
     search: Callable[[Sequence[Unit], SearchConfig], list[list[Hypothesis]]]  # best first
     write: Callable[[Unit, list[Hypothesis]], Segment]  # the first hypothesis as text
 
-    def mend(self, unit: Unit, segment: Segment) -> Segment:
-        """Tries safer ways to write what has faults until one has none.
+    def retry(self, unit: Unit, segment: Segment) -> Segment:
+        """Tries safer ways to translate a unit until the result has no faults.
 
-        The first with the fewest wins. What is in capitals is read in small letters, which a model
-        knows better, and written in capitals again.
+        The first result with the fewest faults wins. A text in capitals is translated in lower
+        case, which a model knows better, and the result is put in capitals again.
         """
         found = self._faults(unit, segment)
         if is_in_capitals(unit.text) and not unit.prefix:
-            calm = self._calmed(unit)
+            calm = self._retry_in_lower_case(unit)
             left = self._faults(unit, calm)
             if len(left) <= len(found):
                 return replace(calm, repair=Repair(["capitals", *found], "small letters", left))
@@ -76,11 +76,11 @@ class Mender:
                 break
         return replace(best, repair=Repair(found, by, left))
 
-    def _calmed(self, unit: Unit) -> Segment:
+    def _retry_in_lower_case(self, unit: Unit) -> Segment:
         text = unit.text.capitalize()
         calm = replace(unit, text=text, source=self.codec.encode(text))
         (hypotheses,) = self.search([calm], self.config)
-        segment = self.mend(calm, self.write(calm, hypotheses))
+        segment = self.retry(calm, self.write(calm, hypotheses))
         n_best = [(text.upper(), score) for text, score in segment.n_best]
         return replace(segment, source=unit.text, text=n_best[0][0], n_best=n_best)
 
@@ -88,10 +88,10 @@ class Mender:
         return find_faults(self.codec, self.language, unit.text, unit.source, segment.text)
 
     def _safer_ways(self, unit: Unit, translation: str) -> Iterator[tuple[str, Segment]]:
-        """What was lost as placeholders; a wider beam that repeats no n-gram; two parts.
+        """With placeholders for what was lost; a wider beam that repeats no n-gram; two parts.
 
-        Last a beam that repeats no pair of pieces, and one that repeats none: what the model makes
-        of a text that it cannot translate at all, but no loop.
+        Last, a beam that repeats no pair of pieces, and one that repeats no piece: the text may be
+        one that the model cannot translate at all, but the result is no loop.
         """
         copied = self._with_placeholders(unit, translation)
         if copied.source != unit.source:

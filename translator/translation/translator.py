@@ -25,7 +25,7 @@ from translator.text.tokenizer import EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
 from translator.translation.result import AttentionMap, Segment, Translation, join_line
-from translator.translation.retry import Mender
+from translator.translation.retry import Retrier
 from translator.translation.units import Unit, cut_lines
 
 log = logging.getLogger("translator")
@@ -244,12 +244,12 @@ class Translator:
         units = cut_lines(self.codec, self.src, lines, search, split, prefix)
         self._check_parts(lines, units, search)
         write = partial(self.decoder.write, alignments=alignments)
-        mender = Mender(self.codec, self.src, search, self.decoder.search, write)
+        retrier = Retrier(self.codec, self.src, search, self.decoder.search, write)
         parts: list[tuple[Unit, Segment]] = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
             segment = write(unit, hypotheses)
             if guard and search.decode != "sample":
-                segment = mender.mend(unit, segment)
+                segment = retrier.retry(unit, segment)
             parts.append((unit, segment))
         if calibration:
             parts = self._with_confidence(parts, search)

@@ -64,7 +64,7 @@ def align(
 def word_alignment(
     weights: Tensor, src_words: Sequence[range], tgt_words: Sequence[range]
 ) -> Alignment:
-    """The pairs of words of which each is the other's best choice; some words have none.
+    """The pairs of words that choose each other as the best; some words have none.
 
     The attention (mean of all layers and heads) of a target word is the mean of its pieces', that
     to a source word the sum of its pieces'. Its largest value alone links every other article to

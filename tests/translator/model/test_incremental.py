@@ -152,9 +152,9 @@ def test_slots_that_all_are_seen_stay(make_model) -> None:
             walk.choose_at_random()
         else:
             walk.choose(torch.stack([torch.randperm(K, generator=walk.random) for _ in range(2)]))
-        room = walk.state.slots[0].room
-        assert room is not None
-        rooms.add(room.shape[2])
+        buffer = walk.state.self_caches[0].buffer
+        assert buffer is not None
+        rooms.add(buffer.shape[2])
     assert walk.state.n_slots == 1 + 47 * K
     assert len(rooms) > 2
 
@@ -189,7 +189,7 @@ def test_a_single_hypothesis_beyond_the_first_table_of_positions(make_model) -> 
 def test_short_and_long_sources(make_model, norm: str, lengths, joined: bool) -> None:
     """Keys and values of short sources are multiplied with the projections beforehand."""
     walk = Walk(make_model(norm=norm), sources(*lengths))
-    assert {memory.joined for memory in walk.state.memories} == {joined}
+    assert {cache.joined for cache in walk.state.cross_caches} == {joined}
     for _ in range(4):
         walk.check()
         walk.choose_at_random()

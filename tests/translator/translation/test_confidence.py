@@ -25,7 +25,7 @@ from translator.translation.confidence import (
     gather,
     good,
     judge,
-    of_line,
+    line_confidence,
 )
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
@@ -237,7 +237,7 @@ def test_a_line_has_the_confidence_of_its_weakest_sentence(trusted: Translator) 
     found = trusted.translate_lines(lines, confidence=True)
     for translation in found:
         parts = [segment.confidence for segment in translation.segments]
-        assert translation.confidence == of_line([p for p in parts if p is not None])
+        assert translation.confidence == line_confidence([p for p in parts if p is not None])
         pairs = [(segment.source, segment.text) for segment in translation.segments]
         assert parts == pytest.approx(trusted.confidences(pairs), abs=1e-5)
     assert len(found[0].segments) == 3

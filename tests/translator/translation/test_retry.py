@@ -12,7 +12,7 @@ from translator.search.beam import Hypothesis
 from translator.storage.model_folder import Model
 from translator.translation import retry
 from translator.translation.result import Repair, Segment, Translation
-from translator.translation.retry import Mender, find_faults, find_names
+from translator.translation.retry import Retrier, find_faults, find_names
 from translator.translation.translator import Translator
 
 
@@ -214,7 +214,7 @@ def test_a_mended_sentence_keeps_its_prefix(translator: Translator) -> None:
 def test_a_guard_never_makes_a_sentence_worse(
     small_translator: Callable[[int], Translator], line: str, seed: int
 ) -> None:
-    """These models say nothing sensible, so there is much to mend."""
+    """These models say nothing sensible, so there is much to retry."""
     translator = small_translator(seed)
     (with_guard,) = translator.translate_lines([line])
     (without,) = translator.translate_lines([line], guard=False)
@@ -242,7 +242,7 @@ def test_a_safer_way_without_fault_ends_the_search(
 ) -> None:
     line, tried = "The dog runs here.", []
     faulty = iter([["loop"], ["loop"], []])  # of the translation, and of the first two ways
-    ways = Mender._safer_ways
+    ways = Retrier._safer_ways
 
     def counted(*args: object) -> object:
         for way in ways(*args):  # type: ignore[arg-type]
@@ -250,7 +250,7 @@ def test_a_safer_way_without_fault_ends_the_search(
             yield way
 
     monkeypatch.setattr(retry, "find_faults", lambda *_: next(faulty))
-    monkeypatch.setattr(Mender, "_safer_ways", counted)
+    monkeypatch.setattr(Retrier, "_safer_ways", counted)
     ((segment,),) = [found.segments for found in translator.translate_lines([line])]
     assert tried == ["wider beam"] * 2
     assert segment.repair is not None and segment.repair.left == []
