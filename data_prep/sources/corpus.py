@@ -25,7 +25,7 @@ from data_prep.sources.formats import (
 )
 from data_prep.sources.hub import open_hub, open_sacrebleu
 from data_prep.sources.mapped import MANIFEST, is_prepared, text_pairs
-from translator.config.errors import TranslatorError
+from translator.config.errors import TranslatorError, did_you_mean
 from translator.text.lines import PACKINGS, TextPair
 
 PACKED = ", ".join(PACKINGS)
@@ -176,7 +176,8 @@ def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
     kinds = ", ".join(f".{ending}" for ending in READERS)
     if path is None:
         raise TranslatorError(
-            f'"{name}" is neither a folder nor a known corpus, nor a file ({kinds}); known: '
+            f'"{name}" is neither a folder nor a known corpus, nor a file ({kinds}).'
+            f"{did_you_mean(name, ['sample', *CORPORA])} Known: "
             f"sample, {', '.join(CORPORA)}, hf:OWNER/NAME, sacrebleu:TESTSET."
         )
     if path.is_dir():

@@ -21,6 +21,6 @@ def assert_one_line(result: Result, *words: str, code: int = 1) -> None:
     assert result.stdout == ""
     lines = [line for line in result.stderr.splitlines() if not line.startswith("Warning:")]
     assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("Error: ")
+    assert lines[0].startswith("Stopped" if code == 130 else "Error: ")
     for word in words:
         assert str(word) in lines[0]

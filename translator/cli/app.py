@@ -14,12 +14,15 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from translator import __version__
+from translator.cli.groups import expand
+from translator.cli.help import Command, Group
 from translator.config.errors import TranslatorError
 from translator.system.log import show_log
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Train, use and score a small English-German Transformer.",
@@ -27,9 +30,25 @@ app = typer.Typer(
 F = TypeVar("F", bound=Callable[..., None])
 
 
-def command(function: F) -> F:
-    """Registers a command whose failures are one line and an exit code."""
-    return app.command()(one_line_errors(function))
+def command(
+    panel: str, *examples: str, group: typer.Typer = app, name: str | None = None
+) -> Callable[[F], F]:
+    """Registers a command whose failures are one line and an exit code.
+
+    Args:
+        panel: where the help of the group lists it.
+        *examples: for its own help.
+        group: the group that it belongs to.
+        name: if it is not that of the function.
+    """
+
+    def register(function: F) -> F:
+        epilog = "\n".join(examples)
+        runnable = one_line_errors(expand(function))
+        group.command(name, cls=Command, rich_help_panel=panel, epilog=epilog)(runnable)
+        return function
+
+    return register
 
 
 def one_line_errors(function: F) -> F:
@@ -44,15 +63,17 @@ def one_line_errors(function: F) -> F:
             sys.stdout.flush()
         except BrokenPipeError:  # the reader of our output has left
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise typer.Exit(1) from None
+            raise typer.Exit(141) from None  # as a shell reports a process that SIGPIPE ended
         except (KeyboardInterrupt, TranslatorError, OSError, MemoryError) as error:
             if options["debug"]:
                 traceback.print_exc()
+            stopped = isinstance(error, KeyboardInterrupt)
             process = f" in process {rank}" if rank != "0" else ""
-            print(f"Error{process}: {_one_line(error)}", file=sys.stderr)
+            text = f"{'Stopped' if stopped else 'Error'}{process}: {_one_line(error)}"
+            print(text.removesuffix(": "), file=sys.stderr)
             if "TORCHELASTIC_ERROR_FILE" in os.environ:
                 _tell_torchrun(error)
-            raise typer.Exit(130 if isinstance(error, KeyboardInterrupt) else 1) from None
+            raise typer.Exit(130 if stopped else 1) from None
 
     return wrapped  # type: ignore[return-value]
 
@@ -72,7 +93,7 @@ def _one_line(error: BaseException) -> str:
         return f"{name}{error.strerror}."
     if isinstance(error, MemoryError):
         return "Out of memory. Use smaller batches (--batch-tokens, --set train.max_tokens=...)."
-    return " ".join(str(error).split()) or "interrupted."
+    return " ".join(str(error).split())
 
 
 def _version(wanted: bool) -> None:
@@ -89,7 +110,3 @@ def _root(
     ] = False,
 ) -> None:
     pass
-
-
-def wants_bar(quiet: bool, progress: bool) -> bool:
-    return progress or (sys.stderr.isatty() and not quiet)

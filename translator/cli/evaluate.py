@@ -3,198 +3,246 @@
 Only light imports stand at the top: `translator --help` must not wait for torch.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from translator.cli.app import command, wants_bar
-from translator.cli.options import (
-    BatchTokens,
-    BeamSize,
-    Debug,
-    Device,
-    Json,
-    LengthPenalty,
-    LengthReward,
-    Models,
-    Precision,
-    Progress,
-    Quiet,
-    Src,
-    Tgt,
-    Threads,
-    given,
-    languages,
-    load,
-)
-from translator.cli.output import check_writable, print_json
-from translator.config.errors import TranslatorError
-from translator.config.loading import override
+from translator.cli.app import command
+from translator.cli.groups import usage_error
+from translator.cli.options import Common, ModelChoice, Search, SearchSettings, with_settings
+from translator.cli.render import check_page, check_writable
+from translator.cli.results import print_json
+from translator.config.errors import SettingError, TranslatorError
 from translator.config.schema import METRICS, Config
 from translator.system.disk import write_file
 
+if TYPE_CHECKING:
+    from translator.evaluation.testset import System
 
-@command
-def evaluate(
-    context: typer.Context,
-    model: Models = None,
-    data: Annotated[
-        str, typer.Option(metavar="CORPUS", help="As for `translator train`.")
-    ] = "multi30k",
-    split: Annotated[
-        str, typer.Option(help="A split, or how the names of several begin.")
-    ] = "test",
-    source: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Translate this file instead of --data.")
-    ] = None,
+_SCORES = "Scores"
+
+
+@dataclass(frozen=True)
+class Lines:
+    """What is scored."""
+
+    data: Annotated[str, typer.Option(metavar="CORPUS", help="As for `translator train`.")] = (
+        "multi30k"
+    )
+    split: Annotated[str, typer.Option(help="A split, or how the names of several begin.")] = "test"
+    source: Annotated[Path | None, typer.Option(help="Translate this file instead of --data.")] = (
+        None
+    )
     reference: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="A reference translation of it; repeatable."),
-    ] = None,
+    ] = None
     hypotheses: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Score these lines; nothing is translated.")
-    ] = None,
+        Path | None, typer.Option(help="Score these lines; nothing is translated.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How it is scored, and what else is found out."""
+
     metrics: Annotated[
         str,
-        typer.Option(help="Of bleu, chrf, ter, and multi30k_bleu: as papers on Multi30k score it."),
-    ] = "bleu,chrf,ter",
+        typer.Option(
+            rich_help_panel=_SCORES,
+            help="Some of bleu, chrf, ter, and multi30k_bleu: as papers on Multi30k score it.",
+        ),
+    ] = "bleu,chrf,ter"
     lowercase: Annotated[
-        bool, typer.Option("--lowercase", help="Compare without regard to case.")
-    ] = False,
+        bool, typer.Option("--lowercase", rich_help_panel=_SCORES, help="Ignore case.")
+    ] = False
     bootstrap: Annotated[
         int | None,
         typer.Option(
             min=0,
             show_default="1000",
+            rich_help_panel=_SCORES,
             help="Resamples for the 95 % intervals and for --compare; 0 = none.",
         ),
-    ] = None,
+    ] = None
     compare: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL|FILE", help="Another system on the same lines, or its translations."
+            metavar="MODEL|FILE",
+            rich_help_panel=_SCORES,
+            help="Another system on the same lines, or its translations.",
         ),
-    ] = None,
+    ] = None
     training_data: Annotated[
         str | None,
         typer.Option(
-            metavar="CORPUS", help="Score also the lines that this corpus has not, nor nearly."
+            metavar="CORPUS",
+            rich_help_panel=_SCORES,
+            help="Also score only the lines that this corpus does not contain or nearly contain.",
         ),
-    ] = None,
+    ] = None
     analyse: Annotated[
         bool,
         typer.Option(
             "--analyse",
-            help="Scores by kind of sentence, on changed sources, faults, confidence, all lines.",
+            rich_help_panel=_SCORES,
+            help="Scores by kind of sentence and on changed sources, faults, confidence.",
         ),
-    ] = False,
+    ] = False
     report: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.html", help="Write all that --analyse finds as a page."),
-    ] = None,
-    output: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write the translations here.")
-    ] = None,
-    src: Src = "en",
-    tgt: Tgt = "de",
-    beam_size: BeamSize = None,
-    length_penalty: LengthPenalty = None,
-    length_reward: LengthReward = None,
-    batch_tokens: BatchTokens = None,
-    set_: Annotated[
-        list[str] | None,
         typer.Option(
-            "--set", metavar="search.KEY=VALUE", help="A setting of the search; repeatable."
+            metavar="FILE.html",
+            rich_help_panel=_SCORES,
+            help="Write everything that --analyse finds as a page.",
         ),
-    ] = None,
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    threads: Threads = 0,
-    json_: Json = False,
-    quiet: Quiet = False,
-    progress: Progress = False,
-    debug: Debug = False,
+    ] = None
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", rich_help_panel=_SCORES, help="Write the translations here."
+        ),
+    ] = None
+
+    @property
+    def names(self) -> list[str]:
+        """The metrics."""
+        return [name.strip() for name in self.metrics.split(",") if name.strip()]
+
+
+@command(
+    "Translate",
+    "translator evaluate --data multi30k --split test",
+    "translator evaluate --source in.en --reference ref.de --compare other.de",
+)
+def evaluate(
+    lines: Lines,
+    model: ModelChoice,
+    scores: Scores,
+    search: Search,
+    common: Common,
+    set_: SearchSettings = None,
 ) -> None:
     """Score a model, or a file of translations, with sacreBLEU."""
+    _check(lines, model, scores)
     from translator.evaluation.systems import evaluate_systems
-    from translator.evaluation.testset import System, check_lines, read_test_sets, training_text
-    from translator.text.lines import read_lines
+    from translator.evaluation.testset import System, read_test_sets, training_text
 
-    names = [name.strip() for name in metrics.split(",") if name.strip()]
-    if not names or set(names) - set(METRICS):
-        raise typer.BadParameter(f"--metrics takes some of {', '.join(METRICS)}, not {metrics!r}")
-    if source and not reference:
-        raise typer.BadParameter("--source needs --reference")
-    if reference and not (source or hypotheses):
-        raise typer.BadParameter("--reference needs --source or --hypotheses")
-    if model and hypotheses:
-        raise typer.BadParameter("--hypotheses stand for --model: give the other one to --compare")
-    if output and hypotheses:
-        raise typer.BadParameter("--output goes with translating, not with --hypotheses")
-    if compare and bootstrap == 0:
-        raise typer.BadParameter("--compare needs resamples: not --bootstrap 0")
-    if report and report.suffix.lower() not in (".html", ".htm"):
-        raise typer.BadParameter(f"--report writes a page: a name that ends in .html, not {report}")
-    for file in (output, report):
-        check_writable(file)
-    src, tgt = languages(context, src, tgt)
-    of_file = bool(compare) and Path(compare or "").is_file()
-    if compare and not Path(compare).exists():
-        raise TranslatorError(f"{compare} is neither a file of translations nor a model's folder.")
+    def load(name: str | None = None) -> System:
+        return _load_system(model, name, common, search, set_)
 
-    def load_system(models: list[str] | None, wanted: bool) -> System:
-        translator = load(models, src, tgt, device, threads, wanted, precision)
-        translator.show_bar = wants_bar(quiet, progress)
-        search = translator.search_config(
-            beam_size=beam_size,
-            length_penalty=length_penalty,
-            length_reward=length_reward,
-            batch_tokens=batch_tokens,
-        )
-        search = override(Config(search=search), set_ or ()).search
-        names = models or [m.folder.name for m in translator.models if m.folder]
-        return System(" + ".join(names), translator, search)
-
-    if hypotheses:
-        system = System(str(hypotheses))
+    src, tgt = model.direction
+    if lines.hypotheses:
+        system = System(str(lines.hypotheses))
     else:
-        system = load_system(model, given(context, "src", "tgt"))
+        system = load()
         assert system.translator
         src, tgt = system.translator.src, system.translator.tgt
-    test_sets = read_test_sets(data, split, src, tgt, source, reference or [], hypotheses)
-    if len(test_sets) > 1 and (output or of_file):
-        option = "--output" if output else "--compare FILE"
-        raise TranslatorError(f"{option} needs one split, not {', '.join(test_sets)}: use --split.")
-    other = None
-    if compare and of_file:
-        other = System(compare, hypotheses=read_lines(Path(compare)))
-        check_lines(test_sets, other.hypotheses or [], compare)
-    elif compare:
-        if not all(test_set.sources for test_set in test_sets.values()):
-            raise typer.BadParameter("--compare MODEL needs sources: --source, or --data")
-        other = load_system([compare], wanted=True)
-    deep = analyse or report is not None
-    training = training_text(test_sets, training_data, None if reference else data, src, tgt, deep)
-    results, lines = evaluate_systems(
+    reference = lines.reference or []
+    test_sets = read_test_sets(
+        *(lines.data, lines.split, src, tgt, lines.source, reference, lines.hypotheses)
+    )
+    other = _other_system(scores, test_sets, load)
+    deep = scores.analyse or scores.report is not None
+    data = None if reference else lines.data
+    training = training_text(test_sets, scores.training_data, data, src, tgt, deep)
+    results, translations = evaluate_systems(
         *(system, test_sets, other, training),
         deep=deep,
-        metrics=names,
-        lowercase=lowercase,
+        metrics=scores.names,
+        lowercase=scores.lowercase,
         language=tgt,
-        n_bootstrap=bootstrap,
+        n_bootstrap=scores.bootstrap,
     )
-    if output:
-        (text,) = ("".join(line + "\n" for line in some) for some in lines.values())
-        write_file(output, text.encode())
+    if scores.output:
+        (text,) = ("".join(line + "\n" for line in some) for some in translations.values())
+        write_file(scores.output, text.encode())
+    _show(results, scores.report, common.json)
+
+
+def _check(lines: Lines, model: ModelChoice, scores: Scores) -> None:
+    """Complains before the work about options that do not go together."""
+    if not scores.names or set(scores.names) - set(METRICS):
+        known = ", ".join(METRICS)
+        raise typer.BadParameter(f"--metrics takes some of {known}, not {scores.metrics!r}")
+    if lines.source and not lines.reference:
+        raise typer.BadParameter("--source needs --reference")
+    if lines.reference and not (lines.source or lines.hypotheses):
+        raise typer.BadParameter("--reference needs --source or --hypotheses")
+    if model.model and lines.hypotheses:
+        raise typer.BadParameter("--hypotheses replaces --model: give the other one to --compare")
+    if scores.output and lines.hypotheses:
+        raise typer.BadParameter("--output goes with translating, not with --hypotheses")
+    if scores.compare and scores.bootstrap == 0:
+        raise typer.BadParameter("--compare needs resamples: not --bootstrap 0")
+    if scores.compare and not Path(scores.compare).exists():
+        from translator.storage.find import shipped_models
+
+        if scores.compare not in shipped_models():
+            raise TranslatorError(
+                f"{scores.compare} is neither a file of translations nor a model."
+            )
+    check_page(scores.report)
+    for file in (scores.output, scores.report):
+        check_writable(file)
+
+
+def _load_system(
+    choice: ModelChoice,
+    name: str | None,
+    common: Common,
+    search: dict[str, Any],
+    settings: list[str] | None,
+) -> "System":
+    """The model of the options, or the one that is compared with it."""
+    from dataclasses import replace
+
+    from translator.evaluation.testset import System
+
+    if name:
+        src, tgt = choice.direction
+        choice = replace(choice, model=[name], src=src, tgt=tgt)
+    translator = choice.load(common)
+    translator.show_bar = common.bar
+    try:
+        config = Config(search=translator.search_config(**search))
+    except SettingError as error:
+        raise usage_error(error) from None
+    names = choice.model or [m.folder.name for m in translator.models if m.folder]
+    return System(" + ".join(names), translator, with_settings(config, settings).search)
+
+
+def _other_system(scores: Scores, test_sets: dict[str, Any], load: Any) -> "System | None":
+    from translator.evaluation.testset import System, check_lines
+    from translator.text.lines import read_lines
+
+    file = Path(scores.compare) if scores.compare and Path(scores.compare).is_file() else None
+    if len(test_sets) > 1 and (scores.output or file):
+        option = "--output" if scores.output else "--compare FILE"
+        raise TranslatorError(f"{option} needs one split, not {', '.join(test_sets)}: use --split.")
+    if file:
+        other = System(str(file), hypotheses=read_lines(file))
+        check_lines(test_sets, other.hypotheses or [], str(file))
+        return other
+    if not scores.compare:
+        return None
+    if not all(test_set.sources for test_set in test_sets.values()):
+        raise typer.BadParameter("--compare MODEL needs sources: --source, or --data")
+    found: System = load(scores.compare)
+    return found
+
+
+def _show(results: dict[str, Any], report: Path | None, as_json: bool) -> None:
     if report:
         from translator.report.evaluation_page import evaluation_html
 
         write_file(report, evaluation_html(results).encode())
-    if json_:
+    if as_json:
         found = {name: result.to_dict() for name, result in results.items()}
         print_json({"splits": found} if len(found) > 1 else next(iter(found.values())))
-    else:
-        print(*results.values(), sep="\n")
-        if report:
-            print(f"\nThe report: {report}")
+        return
+    print(*results.values(), sep="\n")
+    if report:
+        print(f"\nThe report: {report}")

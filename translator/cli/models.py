@@ -1,73 +1,32 @@
-"""The commands about finished models: `info`, `plot`, `average`, `calibrate`.
+"""The commands that draw runs and change models: `plot`, `average`, `calibrate`.
 
 Only light imports at the top: `translator --help` must not wait for torch.
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from translator.cli.app import command, wants_bar
-from translator.cli.options import Debug, Device, Json, Progress, Quiet, Threads
-from translator.cli.output import check_writable, print_calibration, print_json, print_scores
+from translator.cli.app import command
+from translator.cli.options import Common, Talk
+from translator.cli.render import check_writable
+from translator.cli.results import print_calibration, print_json
 
 
-@command
-def info(
-    model: Annotated[
-        str | None,
-        typer.Argument(metavar="[MODEL]", help="A model's folder.", show_default="the shipped one"),
-    ] = None,
-    json_: Json = False,
-    quiet: Quiet = False,
-    debug: Debug = False,
-) -> None:
-    """Show what a model is, how it was trained, and how it scores."""
-    from translator.storage.find import describe_model, find_model
-    from translator.storage.scores import SplitScores
-
-    folder = find_model(model)
-    description = describe_model(folder)
-    if json_:
-        print_json({"model": str(folder), **description})
-        return
-    config, training = description["config"], description.get("training", {})
-    direction = description["direction"]
-    arrow = "<->" if config["data"].get("bidirectional") else "->"
-    print(f"{folder}\n{direction['src']} {arrow} {direction['tgt']}, preset {config['preset']}")
-    sizes = ", ".join(f"{key} {value}" for key, value in config["model"].items())
-    print(
-        f"{description['parameters']:,} parameters, {description['bytes'] / 2**20:.1f} MiB; {sizes}"
-    )
-    if "step" in training:
-        where = description.get("environment", training)  # older models have it there
-        print(
-            f"trained {training['step']} steps in {training['seconds'] / 60:.0f} minutes on "
-            f"{where['device']} ({where['threads']} threads); weights: {training['weights']}"
-        )
-    if "data" in description:
-        print("data: " + ", ".join(f"{k} {v}" for k, v in description["data"].items() if v))
-    found = description.get("scores", {})
-    print_scores({split: SplitScores.from_dict(scores) for split, scores in found.items()})
-    for name, calibration in description.get("confidence", {}).items():
-        print(f"confidence {name}: {calibration['event']}")
-        print_calibration(calibration["measured"])
-
-
-@command
+@command("Train", "translator plot checkpoints/a checkpoints/b -o curves.png")
 def plot(
-    runs: Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders.")],
+    runs: Annotated[list[Path], typer.Argument(metavar="RUN", help="Run folders.")],
+    talk: Talk,
     output: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE",
+            "--output",
+            "-o",
             show_default="RUN/learning-curve.png",
-            help="A .png, .svg or .pdf file; needed for several runs.",
+            help="A .png, .svg or .pdf file; required for several runs.",
         ),
     ] = None,
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
     """Draw the learning curve of a run, or of several for comparison."""
     if output is None and len(runs) > 1:
@@ -80,28 +39,25 @@ def plot(
     print(target)
 
 
-@command
+@command("Models", "translator average checkpoints/run --last 8 -o checkpoints/average")
 def average(
-    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...", help="Models, or one run.")],
-    output: Annotated[Path, typer.Option(metavar="DIR", help="Where the new model goes.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER", help="Models, or one run.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR", help="Where the new model goes.")
+    ],
+    talk: Talk,
     last: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Of a run: its last N checkpoints.")
+        int | None, typer.Option(min=1, help="Of a run: its last N checkpoints.")
     ] = None,
     best: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="Of a run: its N best by validation BLEU."),
+        int | None, typer.Option(min=1, help="Of a run: its N best by validation BLEU.")
     ] = None,
     weights: Annotated[
-        str,
-        typer.Option(
-            metavar="fp32|fp16|int8",
-            help="How the weights are stored; int8 takes a quarter of fp32's space.",
-        ),
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="How weights are stored; int8 takes a quarter of fp32's space."),
     ] = "fp32",
-    quiet: Quiet = False,
-    debug: Debug = False,
 ) -> None:
-    """Average the weights of several models with one architecture and vocabulary.
+    """Average the weights of several models with the same architecture and vocabulary.
 
     One model alone is written again, with its weights stored as --weights says.
     """
@@ -117,37 +73,32 @@ def average(
     print(f"{output}: {what}{', '.join(map(str, chosen))}, weights in {weights}")
 
 
-@command
+@command("Models", "translator calibrate checkpoints/run --data multi30k")
 def calibrate(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model's folder.")],
     data: Annotated[
         list[str],
         typer.Option(
             metavar="CORPUS",
-            help="Its validation pairs are used; repeatable: the first like what the model was "
-            "trained on, the others not.",
+            help="Its validation pairs are used; repeatable: the first one like the training "
+            "data, the others not.",
         ),
     ],
+    common: Common,
     sentences: Annotated[
-        int, typer.Option(min=1, help="At most so many of each corpus, and as many spoilt ones.")
+        int, typer.Option(min=1, help="At most this many of each corpus, and as many spoilt ones.")
     ] = 1000,
-    device: Device = "auto",
-    threads: Threads = 0,
-    json_: Json = False,
-    quiet: Quiet = False,
-    progress: Progress = False,
-    debug: Debug = False,
 ) -> None:
     """Learn how far a model's translations can be trusted, and store that with the model.
 
-    A finished run has done that. What is printed was measured by cross-validation.
+    A finished run has done so. The figures printed were measured by cross-validation.
     """
     from translator.evaluation.calibration import calibrate_model
     from translator.system.machine import pick_device, set_up_cpu
 
-    set_up_cpu(threads)
-    found = calibrate_model(model, data, pick_device(device), sentences, wants_bar(quiet, progress))
-    if json_:
+    set_up_cpu(common.threads)
+    found = calibrate_model(model, data, pick_device(common.device), sentences, common.bar)
+    if common.json:
         print_json({"model": str(model), "confidence": {n: c.to_dict() for n, c in found.items()}})
         return
     for direction, calibration in found.items():

@@ -1,122 +1,176 @@
-"""Options that several commands share, and what they mean: a loaded model, a pair of languages.
+"""Options that several commands share, and what they mean: a direction, a loaded model.
 
 Only light imports at the top: `translator --help` must not wait for torch.
 """
 
+import dataclasses
 import logging
-from typing import TYPE_CHECKING, Annotated
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from translator.cli.groups import Settings
+from translator.cli.help import RUNNING
+from translator.config.errors import TranslatorError
+from translator.config.loading import override
+from translator.config.schema import PRECISIONS, Config, SearchConfig
 
 if TYPE_CHECKING:
     from translator.translation.translator import Translator
 
-OWN = "the model's own"
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or mps; auto takes the best there is.")]
-Threads = Annotated[int, typer.Option(min=0, help="CPU threads; 0 = one per core, for TEXT one.")]
-Json = Annotated[bool, typer.Option("--json", help="Print machine-readable results.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No logs, warnings or progress.")]
-Progress = Annotated[
-    bool, typer.Option("--progress", help="Progress bars even where there is no terminal.")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
-ModelOption = Annotated[
-    str | None,
+
+Quiet = Annotated[
+    bool,
     typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A model's folder; default $TRANSLATOR_MODEL, else the shipped model.",
+        "--quiet", "-q", rich_help_panel=RUNNING, help="No logs, warnings or progress bars."
     ),
 ]
-Models = Annotated[
-    list[str] | None,
+Debug = Annotated[
+    bool, typer.Option("--debug", rich_help_panel=RUNNING, help="Show the traceback of an error.")
+]
+Json = Annotated[
+    bool, typer.Option("--json", rich_help_panel=RUNNING, help="Print machine-readable results.")
+]
+Progress = Annotated[
+    bool,
     typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="A model's folder; several are an ensemble; default $TRANSLATOR_MODEL, else the "
-        "shipped model.",
+        "--progress", rich_help_panel=RUNNING, help="Progress bars even without a terminal."
     ),
 ]
 Src = Annotated[
-    str,
-    typer.Option(metavar="LANG", help="Source language; `--src de` alone is German to English."),
+    str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")
 ]
-Tgt = Annotated[str, typer.Option(metavar="LANG", help="Target language.")]
-BeamSize = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        show_default=OWN,
-        rich_help_panel="Search",
-        help="Hypotheses per sentence; 1 = greedy.",
+Tgt = Annotated[
+    str | None, typer.Option(metavar="LANG", show_default="de", help="Target language.")
+]
+SearchSettings = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="search.KEY=VALUE", help="A search setting; repeatable."),
+]
+
+
+@dataclass(frozen=True)
+class Talk:
+    """How much a quick command says."""
+
+    quiet: Quiet = False
+    debug: Debug = False
+
+
+@dataclass(frozen=True)
+class Common:
+    """Where a command runs, and how it reports."""
+
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|cuda|mps", rich_help_panel=RUNNING, help="auto is the best there is."
+        ),
+    ] = "auto"
+    threads: Annotated[
+        int,
+        typer.Option(
+            min=0, rich_help_panel=RUNNING, show_default="those idle", help="CPU threads."
+        ),
+    ] = 0
+    json: Json = False
+    quiet: Quiet = False
+    progress: Progress = False
+    debug: Debug = False
+
+    @property
+    def bar(self) -> bool:
+        """Whether to show progress bars."""
+        return show_bar(self.quiet, self.progress)
+
+
+def show_bar(quiet: bool, progress: bool) -> bool:
+    """Whether to show progress bars: on a terminal, unless told otherwise."""
+    return progress or (sys.stderr.isatty() and not quiet)
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Which model translates, in which direction."""
+
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            "-m",
+            metavar="MODEL",
+            show_default="$TRANSLATOR_MODEL, or a shipped one",
+            help="Folder or name; several are an ensemble.",
+        ),
+    ] = None
+    src: Src = None
+    tgt: Tgt = None
+    precision: Annotated[
+        Literal[PRECISIONS],  # type: ignore[valid-type]
+        typer.Option(help="bf16 is faster and less exact."),
+    ] = "fp32"
+
+    @property
+    def direction(self) -> tuple[str, str]:
+        """Source and target; `--src de` alone is German to English."""
+        src, tgt = self.src and _language(self.src), self.tgt and _language(self.tgt)
+        src = src or ("de" if tgt == "en" else "en")
+        return src, tgt or ("en" if src == "de" else "de")
+
+    def load(self, common: Common, small: bool = False) -> "Translator":
+        """Loads the model or ensemble.
+
+        Args:
+            common: where it runs.
+            small: the job is too small for several threads.
+
+        Raises:
+            TranslatorError: it does not translate in the direction that was asked for.
+        """
+        from translator.system.machine import set_up_cpu
+        from translator.translation.translator import Translator
+
+        set_up_cpu(common.threads or int(small))
+        src, tgt = self.direction
+        direction = {"src": src, "tgt": tgt} if self.src or self.tgt else {}
+        translator = Translator.load(
+            self.model or None, **direction, device=common.device, precision=self.precision
+        )
+        if common.device == "auto" and translator.device.type != "cpu":
+            logging.getLogger("translator").info("Using %s.", translator.device)
+        return translator
+
+
+def _language(code: str) -> str:
+    return code.replace("_", "-").partition("-")[0].lower()  # en-US is en
+
+
+def with_settings(config: Config, settings: Sequence[str] | None) -> Config:
+    """`config` with the settings that `--set` gives."""
+    try:
+        return override(config, settings or ())
+    except TranslatorError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+_SEARCH = tuple(
+    each.name
+    for each in dataclasses.fields(SearchConfig)
+    if each.name not in ("min_length", "max_ratio", "max_extra", "max_pieces")
+)
+_SEARCH_PANEL = "Search (default: the model's own settings)"
+Search = Annotated[
+    dict[str, Any],
+    Settings(SearchConfig, _SEARCH, _SEARCH_PANEL, short=(("n_best", ("-n",)),)),
+]
+Scoring = Annotated[
+    dict[str, Any],
+    Settings(
+        SearchConfig,
+        ("length_penalty", "length_rule", "length_reward", "batch_tokens"),
+        _SEARCH_PANEL,
     ),
 ]
-LengthPenalty = Annotated[
-    float | None,
-    typer.Option(
-        show_default=OWN,
-        rich_help_panel="Search",
-        help="Alpha in score = (log-probability + reward * length) / length ^ alpha.",
-    ),
-]
-LengthReward = Annotated[
-    float | None,
-    typer.Option(
-        show_default=OWN,
-        rich_help_panel="Search",
-        help="The reward of each piece there; for longer translations, with --length-penalty 0.",
-    ),
-]
-LengthRule = Annotated[
-    str | None,
-    typer.Option(
-        show_default=OWN,
-        rich_help_panel="Search",
-        help="plain: length ^ alpha; gnmt: ((5 + length) / 6) ^ alpha.",
-    ),
-]
-BatchTokens = Annotated[
-    int | None, typer.Option(min=1, show_default=OWN, help="Source pieces in a batch.")
-]
-Precision = Annotated[
-    str, typer.Option(help="fp32, or bf16: matrix products in bfloat16, faster and less exact.")
-]
-
-
-def load(
-    models: list[str] | None,
-    src: str,
-    tgt: str,
-    device: str,
-    threads: int,
-    wanted: bool,
-    precision: str = "fp32",
-) -> "Translator":
-    """Loads a model or an ensemble; `wanted`: the languages were given and must be the model's."""
-    from translator.model.incremental import PRECISIONS
-    from translator.system.machine import set_up_cpu
-    from translator.translation.translator import Translator
-
-    if precision not in PRECISIONS:
-        raise typer.BadParameter(f"--precision is one of {', '.join(PRECISIONS)}, not {precision}")
-    set_up_cpu(threads)
-    languages = {"src": src, "tgt": tgt} if wanted else {}
-    translator = Translator.load(models or None, **languages, device=device, precision=precision)
-    if device == "auto" and translator.device.type != "cpu":
-        logging.getLogger("translator").info("Using %s.", translator.device)
-    return translator
-
-
-def given(context: typer.Context, *names: str) -> bool:
-    """Whether one of these options stands on the command line."""
-    return any(
-        (source := context.get_parameter_source(name)) is not None and source.name == "COMMANDLINE"
-        for name in names
-    )
-
-
-def languages(context: typer.Context, src: str, tgt: str) -> tuple[str, str]:
-    """`--src` and `--tgt`; one of them alone, if it is the other's default, turns both round."""
-    if src == tgt and given(context, "src") != given(context, "tgt"):
-        return "de", "en"
-    return src, tgt

@@ -8,117 +8,56 @@ import shlex
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from translator.cli import train as train_command
-from translator.cli.app import app, one_line_errors, wants_bar
+from translator.cli.app import app, command, one_line_errors
+from translator.cli.groups import Settings, expand, usage_error
+from translator.cli.help import Group
 from translator.cli.options import (
-    OWN,
-    BatchTokens,
-    BeamSize,
-    Debug,
-    Device,
+    Common,
     Json,
-    Precision,
+    ModelChoice,
     Progress,
-    Quiet,
-    Src,
-    Tgt,
-    Threads,
-    given,
-    languages,
-    load,
+    Talk,
+    show_bar,
+    with_settings,
 )
-from translator.cli.output import check_writable, print_json
-from translator.config.errors import TranslatorError
-from translator.config.loading import override
-from translator.config.schema import Config
+from translator.cli.render import check_page, check_writable
+from translator.cli.results import print_json
+from translator.cli.train import Recipe
+from translator.config.errors import SettingError, TranslatorError
+from translator.config.schema import Config, SearchConfig
 from translator.system.disk import write_file
 
 if TYPE_CHECKING:
     from data_prep.prepared.prepare import TrainingData
 
-
-prepare = typer.Typer(no_args_is_help=True, invoke_without_command=True)
-
-
-app.add_typer(prepare, name="prepare")
-
-
-Mono = Annotated[
-    Path,
-    typer.Option(metavar="FILE", help="Human text, a sentence a line, plain or .gz, .xz, .zst."),
-]
-Makers = Annotated[
-    list[str],
-    typer.Option("--model", metavar="MODEL", help="What translates it; several are an ensemble."),
-]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="DIR",
-        show_default="NAME-back-METHOD or NAME-forward-METHOD",
-        help="The folder for --data; an interrupted job in it goes on.",
-    ),
-]
-Tagged = Annotated[
-    bool, typer.Option("--tag/--no-tag", help="Whether training marks the sources as synthetic.")
-]
-HeldOut = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="CORPUS",
-        help="Keep out what its validation and test splits hold; repeatable.",
-    ),
-]
-Temperature = Annotated[
-    float | None, typer.Option(show_default=OWN, help="Of sampling: below 1 is more careful.")
-]
-TopK = Annotated[
-    int | None,
-    typer.Option(min=0, show_default=OWN, help="Sample from the likeliest K pieces."),
-]
-TopP = Annotated[
-    float | None,
-    typer.Option(
-        show_default=OWN, help="Sample from the likeliest pieces that reach this together."
-    ),
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="SECTION.KEY=VALUE", help="A setting of clean or search; repeatable."
-    ),
-]
-Seed = Annotated[
-    int | None, typer.Option(show_default=OWN, help="Of samples and noise, with each line.")
-]
+prepare = typer.Typer(
+    cls=Group, rich_markup_mode=None, no_args_is_help=True, invoke_without_command=True
+)
+app.add_typer(prepare, name="prepare", rich_help_panel="Train")
 
 
-@prepare.callback()
-@one_line_errors
 def corpus(
     context: typer.Context,
-    data: train_command.Data = None,
-    src: train_command.RunSrc = None,
-    tgt: train_command.RunTgt = None,
-    preset: train_command.Preset = "tiny",
-    config: train_command.ConfigFile = None,
-    set_: train_command.Settings = None,
+    recipe: Recipe,
+    talk: Talk,
     output: Annotated[
         Path | None,
         typer.Option(
+            "--output",
+            "-o",
             metavar="DIR",
             show_default="a folder in $TRANSLATOR_CACHE or ~/.cache/translator",
-            help="Where the prepared corpus goes, which then is a CORPUS itself.",
+            help="Where the prepared corpus goes, which is then a CORPUS itself.",
         ),
     ] = None,
     list_: Annotated[
-        bool, typer.Option("--list", help="Show the corpora that have names, and what else is one.")
+        bool, typer.Option("--list", help="Show the corpora that have names, and other kinds.")
     ] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, show_default="one per processor", help="Processes.")
@@ -127,46 +66,55 @@ def corpus(
         Path | None, typer.Option(metavar="FILE.html", help="Write the report as a page too.")
     ] = None,
     json_: Json = False,
-    quiet: Quiet = False,
     progress: Progress = False,
-    debug: Debug = False,
 ) -> None:
-    """Make training data: clean a corpus, learn its vocabulary, encode it, say what was done.
+    """Make training data: clean a corpus, learn its vocabulary, encode it, report.
 
     `translator train` with the same options finds it done. The corpus itself stays as it is.
     """
     if context.invoked_subcommand:
         for option in context.command.params:
-            if option.name and given(context, option.name):
+            source = context.get_parameter_source(option.name or "")
+            if source is not None and source.name == "COMMANDLINE":
                 raise typer.BadParameter(
-                    f"{option.opts[0]} stands before {context.invoked_subcommand}: put it behind"
+                    f"{option.opts[0]} stands before {context.invoked_subcommand}: put it after"
                 )
         return
     if list_:
-        from data_prep.sources.catalogue import corpus_lines, corpus_table
-
-        if json_:
-            print_json(corpus_table())
-        else:
-            print("\n".join(corpus_lines()))
+        _list(json_)
         return
-    if report and report.suffix.lower() not in (".html", ".htm"):
-        raise typer.BadParameter(f"--report writes a page: a name that ends in .html, not {report}")
+    check_page(report)
     check_writable(report)
-    settings = train_command.training_config(
-        *(context, preset, config, set_, None, False),
-        {"corpus": data, "src": src, "tgt": tgt},
-        {},
-    )
-    found = _prepare(settings, output, workers, wants_bar(quiet, progress))
+    settings = recipe.resolve({})
+    found = _prepare(settings, output, workers, show_bar(talk.quiet, progress))
+    _report(found, recipe, output or settings.data.corpus, report, json_)
+
+
+prepare.callback(
+    epilog="translator prepare --list\ntranslator prepare --data multi30k --report corpus.html"
+)(one_line_errors(expand(corpus)))
+
+
+def _list(as_json: bool) -> None:
+    from data_prep.sources.catalogue import corpus_lines, corpus_table
+
+    if as_json:
+        print_json(corpus_table())
+    else:
+        print("\n".join(corpus_lines()))
+
+
+def _report(
+    found: "TrainingData", recipe: Recipe, corpus: Path | str, page: Path | None, as_json: bool
+) -> None:
     from data_prep.prepared.report import prepare_report, report_html, report_lines
 
-    options = {"data": output or settings.data.corpus, "src": src, "tgt": tgt}
-    options |= {"preset": preset if given(context, "preset") else None, "config": config}
-    figures = prepare_report(found, _train_command(options, set_ or ()))
-    if report:
-        write_file(report, report_html(figures).encode())
-    if json_:
+    options = {"data": corpus, "src": recipe.src, "tgt": recipe.tgt}
+    options |= {"preset": recipe.preset, "config": recipe.config}
+    figures = prepare_report(found, _train_command(options, recipe.set_ or ()))
+    if page:
+        write_file(page, report_html(figures).encode())
+    if as_json:
         print_json(figures.to_dict())
     else:
         print("\n".join(report_lines(figures, shutil.get_terminal_size((100, 24)).columns)))
@@ -216,134 +164,146 @@ def _prepare(
         names = {"read": "read", "clean": "cleaned", "encode": "encoded"}
         parts = ", ".join(f"{n:,} pairs {names[stage]}" for stage, n in done.items())
         raise KeyboardInterrupt(
-            f"interrupted ({parts or 'nothing is done yet'}); the same command goes on from there."
+            f"{parts or 'nothing is done yet'}; the same command goes on from there."
         ) from None
 
 
-@prepare.command()
-@one_line_errors
+Drawing = Annotated[
+    dict[str, Any],
+    Settings(
+        SearchConfig,
+        ("beam_size", "temperature", "top_k", "top_p", "seed", "batch_tokens"),
+        "Search (default: the model's own settings)",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Synthesis:
+    """What is translated into training pairs."""
+
+    mono: Annotated[
+        Path, typer.Option(help="Human text, a sentence a line, plain or .gz, .xz, .zst.")
+    ]
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="DIR",
+            show_default="NAME-back-METHOD or NAME-forward-METHOD",
+            help="The folder for --data; an interrupted job in it resumes.",
+        ),
+    ] = None
+    held_out: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CORPUS",
+            help="Keep out what its validation and test splits contain; repeatable.",
+        ),
+    ] = None
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="SECTION.KEY=VALUE", help="A setting of clean or search; repeatable."
+        ),
+    ] = None
+
+
+Tagged = Annotated[
+    bool, typer.Option("--tag/--no-tag", help="Whether training marks the sources as synthetic.")
+]
+
+
+@command(
+    "Commands",
+    "translator prepare back-translate --mono news.de.gz --model multi30k-de-en",
+    group=prepare,
+)
 def back_translate(
-    context: typer.Context,
-    mono: Mono,
-    model: Makers,
-    output: Output = None,
+    synthesis: Synthesis,
+    model: ModelChoice,
+    search: Drawing,
+    common: Common,
     method: Annotated[
-        str, typer.Option(help="beam; sample: at random; noisy: beam, then words are damaged.")
+        Literal["beam", "sample", "noisy"],
+        typer.Option(help="noisy: beam, then words are damaged."),
     ] = "beam",
     tag: Tagged = True,
-    held_out: HeldOut = None,
-    src: Src = "en",
-    tgt: Tgt = "de",
-    beam_size: BeamSize = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    seed: Seed = None,
-    batch_tokens: BatchTokens = None,
-    set_: Settings = None,
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    threads: Threads = 0,
-    json_: Json = False,
-    quiet: Quiet = False,
-    progress: Progress = False,
-    debug: Debug = False,
 ) -> None:
     """Make training pairs of text in the target language: MODEL writes their sources.
 
     --src and --tgt are what MODEL translates from and to: the other way than what is trained.
     """
-    _synthesise(**locals(), back=True)
+    _synthesise(synthesis, model, search, common, method, tag, back=True)
 
 
-@prepare.command()
-@one_line_errors
+@command(
+    "Commands",
+    "translator prepare forward-translate --mono news.en.gz --model multi30k-en-de",
+    group=prepare,
+)
 def forward_translate(
-    context: typer.Context,
-    mono: Mono,
-    model: Makers,
-    output: Output = None,
-    method: Annotated[str, typer.Option(help="beam; sample: at random.")] = "beam",
+    synthesis: Synthesis,
+    model: ModelChoice,
+    search: Drawing,
+    common: Common,
+    method: Annotated[
+        Literal["beam", "sample"], typer.Option(help="How translations are found.")
+    ] = "beam",
     tag: Tagged = False,
-    held_out: HeldOut = None,
-    src: Src = "en",
-    tgt: Tgt = "de",
-    beam_size: BeamSize = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    seed: Seed = None,
-    batch_tokens: BatchTokens = None,
-    set_: Settings = None,
-    precision: Precision = "fp32",
-    device: Device = "auto",
-    threads: Threads = 0,
-    json_: Json = False,
-    quiet: Quiet = False,
-    progress: Progress = False,
-    debug: Debug = False,
 ) -> None:
     """Make training pairs of text in the source language: MODEL, a teacher, writes the targets."""
-    _synthesise(**locals(), back=False)
+    _synthesise(synthesis, model, search, common, method, tag, back=False)
 
 
 def _synthesise(
-    context: typer.Context,
-    mono: Path,
-    model: list[str],
-    output: Path | None,
+    synthesis: Synthesis,
+    choice: ModelChoice,
+    search: dict[str, Any],
+    common: Common,
     method: str,
     tag: bool,
-    held_out: list[str] | None,
-    src: str,
-    tgt: str,
-    set_: list[str] | None,
-    precision: str,
-    device: str,
-    threads: int,
-    json_: bool,
-    quiet: bool,
-    progress: bool,
-    debug: bool,
     back: bool,
-    **search: Any,
 ) -> None:
+    if not choice.model:
+        raise typer.BadParameter("name the model that translates with --model")
+    from data_prep.back_translate import synthesise
     from data_prep.sources.formats import split_name
 
+    mono = synthesis.mono
     stem, language = split_name(mono.name)  # news.de.gz is German
-    wanted = given(context, "src", "tgt")
-    src, tgt = languages(context, src, tgt)
-    if not wanted and language == tgt:
-        src, tgt = tgt, src
-    translator = load(model, src, tgt, device, threads, wanted, precision)
+    if not (choice.src or choice.tgt):
+        choice = replace(choice, src=language if language in ("de", "en") else None)
+    translator = choice.load(common)
     if language == translator.tgt:
         raise TranslatorError(
             f"{mono} is {language} by its name, but {translator.model.folder} translates "
             f"{translator.src}-{translator.tgt}: name a model that translates from {language}."
         )
-    from data_prep.back_translate import METHODS, synthesise
-
-    methods = METHODS if back else METHODS[:2]
-    if method not in methods:
-        raise typer.BadParameter(f"--method is one of {', '.join(methods)}, not {method}")
     try:
         config = Config(search=translator.search_config(**search))
-    except TranslatorError as error:
-        raise typer.BadParameter(str(error)) from None
-    config = override(config, set_ or ())
+    except SettingError as error:
+        raise usage_error(error) from None
+    config = with_settings(config, synthesis.set_)
+    name = f"{stem}.{language}-{'back' if back else 'forward'}-{method}".lstrip(".")
     report = synthesise(
         translator,
         mono,
-        output or Path(f"{stem}.{language}-{'back' if back else 'forward'}-{method}".lstrip(".")),
+        synthesis.output or Path(name),
         back=back,
         method=method,
         tag=tag,
         search=config.search,
         clean=config.clean,
-        held_out=held_out or (),
-        show_bar=wants_bar(quiet, progress),
+        held_out=synthesis.held_out or (),
+        show_bar=common.bar,
     )
-    if json_:
+    _show(report, common.json)
+
+
+def _show(report: dict[str, Any], as_json: bool) -> None:
+    if as_json:
         print_json(report)
         return
     dropped = ", ".join(f"{n:,} {rule}" for rule, n in report["dropped"].items()) or "none"

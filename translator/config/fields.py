@@ -4,7 +4,7 @@ The command line makes its options and their help from the same words.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from translator.config.errors import SettingError
@@ -56,13 +56,21 @@ def check(section: str, settings: Any) -> None:
         SettingError: a value is not one of the choices, or outside the interval: NaN always is.
     """
     for each in fields(settings):
-        allowed, value = each.metadata.get("allowed"), getattr(settings, each.name)
-        if allowed is None or value in allowed:
-            continue
-        if isinstance(allowed, Interval):
-            huge = isinstance(value, int) and abs(value) > _MOST
-            shown = "a number of that size" if huge else f"{value:,}"
-            raise SettingError(section, each.name, f"must be {allowed}, not {shown}")
-        raise SettingError(
-            section, each.name, f'must be one of {", ".join(allowed)}, not "{value}"'
-        )
+        check_value(section, each, getattr(settings, each.name))
+
+
+def check_value(section: str, field: "Field[Any]", value: Any) -> None:
+    """Checks the value of one field.
+
+    Raises:
+        SettingError: as for `check`.
+    """
+    allowed = field.metadata.get("allowed")
+    if allowed is None or value in allowed:
+        return
+    if isinstance(allowed, Interval):
+        huge = isinstance(value, int) and abs(value) > _MOST
+        shown = "a number of that size" if huge else f"{value:,}"
+        raise SettingError(section, field.name, f"must be {allowed}, not {shown}")
+    known = ", ".join(allowed)
+    raise SettingError(section, field.name, f'must be one of {known}, not "{value}"')

@@ -1,12 +1,22 @@
 """Which MODEL is meant: by folder, by short name, by environment, or the default."""
 
+import math
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from translator.config.errors import TranslatorError
+from safetensors import SafetensorError, safe_open
+
+from translator.config.errors import TranslatorError, did_you_mean
 from translator.model.transformer import count_parameters
-from translator.storage.model_folder import WEIGHTS, load_model, read_description
+from translator.storage.model_folder import (
+    WEIGHTS,
+    best_step,
+    load_model,
+    read_description,
+    step_folders,
+)
 
 KINDS = ("general", "multi30k")  # what is shipped, the kind that is the default first
 
@@ -47,8 +57,8 @@ def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Pa
             folder = shipped.get(str(named), folder)
         if not folder.exists():
             raise TranslatorError(
-                f"There is no model folder {named}, and no shipped model of that name (they are: "
-                f"{', '.join(shipped) or 'none'})."
+                f"There is no model folder {named}, and no shipped model of that name."
+                f"{did_you_mean(str(named), shipped)} There are: {', '.join(shipped) or 'none'}."
             )
         return folder
     for kind in KINDS:
@@ -69,3 +79,54 @@ def describe_model(folder: Path) -> dict[str, Any]:
     description = read_description(model.folder)
     size = (model.folder / WEIGHTS).stat().st_size
     return {"parameters": count_parameters(model.transformer), "bytes": size, **description}
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model in one line: `scores` are BLEU by split, `steps` those of a run that goes on."""
+
+    name: str
+    folder: str
+    src: str
+    tgt: str
+    bidirectional: bool
+    parameters: int
+    bytes: int
+    scores: dict[str, float]
+    steps: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain data."""
+        return asdict(self)
+
+
+def summarise(name: str, folder: Path) -> ModelSummary | None:
+    """What there is to say of a MODEL or a run without loading it; None where there is none."""
+    steps = None
+    try:
+        if not (folder / WEIGHTS).exists():
+            steps = int(step_folders(folder)[-1].name) if step_folders(folder) else None
+            folder = best_step(folder)
+        description = read_description(folder)
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            shapes = [file.get_slice(key).get_shape() for key in file.keys()]  # noqa: SIM118
+        data = description["config"]["data"]
+        scores = {
+            split: found["scores"]["bleu"]["score"]
+            for split, found in description.get("scores", {}).items()
+            if "bleu" in found["scores"]
+        }
+    except (TranslatorError, SafetensorError, OSError, KeyError, TypeError):
+        return None
+    n_parameters = sum(map(math.prod, shapes))
+    size = (folder / WEIGHTS).stat().st_size
+    direction = (data["src"], data["tgt"], data.get("bidirectional", False))
+    return ModelSummary(name, str(folder), *direction, n_parameters, size, scores, steps)
+
+
+def runs_in(root: Path) -> list[ModelSummary]:
+    """The runs and other models directly in a folder, but for those that are shipped."""
+    shipped = {folder.resolve() for folder in shipped_models().values()}
+    folders = [p for p in sorted(root.glob("*")) if p.is_dir() and p.resolve() not in shipped]
+    found = (summarise(str(folder), folder) for folder in folders)
+    return [summary for summary in found if summary]

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 
 from translator.config.errors import TranslatorError
+from translator.system.threads import choose_threads
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 
@@ -132,12 +132,12 @@ def _group_memory(
 
 
 def set_up_cpu(threads: int) -> None:
-    """Sets the number of threads, 0 = one per core, and lets the process keep freed memory.
+    """Sets the number of threads, 0 = as many as are idle, and lets the process keep freed memory.
 
-    PyTorch frees and takes anew megabytes with every operation. By default glibc returns them to
+    PyTorch frees and allocates megabytes with every operation. By default glibc returns them to
     the system each time, and the page faults cost up to a quarter of a search.
     """
-    torch.set_num_threads(threads or os.cpu_count() or 1)
+    torch.set_num_threads(threads or choose_threads())
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "mallopt"):
         libc.mallopt(_M_MMAP_THRESHOLD, 32 * 2**20)  # the most that there may be
         libc.mallopt(_M_TRIM_THRESHOLD, 2**30)

@@ -75,7 +75,7 @@ def settings_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Conf
 def assert_one_line(result: Result, *words: str, code: int = 1) -> None:
     assert result.exit_code == code, result.output
     assert result.stdout == "" and len(result.stderr.splitlines()) == 1, result.output
-    assert all(str(word) in result.stderr for word in ("Error: ", *words)), result.stderr
+    assert all(str(word) in result.stderr for word in words), result.stderr
 
 
 def snapshot(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -218,6 +218,8 @@ def test_help_names_all_options_and_both_commands(run: Run) -> None:
         (["--quiet", "back-translate", "--mono", "x", "--model", "y"], "--quiet"),
         (["--data", "sample", "forward-translate", "--mono", "x", "--model", "y"], "--data"),
         (["multi30k"], "multi30k"),
+        (["--set", "clean.nonsense=1"], "clean.nonsense"),
+        (["--preset", "giant"], "giant"),
     ],
 )
 def test_wrong_usage(run: Run, tmp_path: Path, args: list[str], word: str) -> None:
@@ -232,8 +234,6 @@ def test_wrong_usage(run: Run, tmp_path: Path, args: list[str], word: str) -> No
     [
         (["--data", "no-such-corpus"], ["no-such-corpus", "multi30k"]),
         (["--set", "clean.max_words=1"], ["no usable pairs", "200 too long", "--set clean."]),
-        (["--set", "clean.nonsense=1"], ["clean.nonsense"]),
-        (["--preset", "giant"], ["giant", "tiny"]),
         (["--src", "fr"], ["train.fr"]),
         (["--report", "no/where.html"], ["no"]),
         (["--data", "sample,sample"], ["A:1.0,B:3.0"]),
@@ -247,8 +247,8 @@ def test_failures_are_one_line(prepare: Run, args: list[str], words: list[str]) 
     ("module", "function", "words"),
     [
         (preparing_corpora, "open_corpus", ["nothing is done yet"]),
-        (preparing_corpora, "_learn", ["(200 pairs read)"]),
-        (preparing, "learn_tokenizer", ["(200 pairs read, 200 pairs cleaned)"]),
+        (preparing_corpora, "_learn", ["200 pairs read;"]),
+        (preparing, "learn_tokenizer", ["200 pairs read, 200 pairs cleaned;"]),
     ],
 )
 def test_ctrl_c_says_what_is_done(

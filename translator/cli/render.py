@@ -1,47 +1,60 @@
-"""What the commands print: scores, analyses, translations as text or JSON.
+"""Translations as lines of text or JSON, and whether a file can take them.
 
 Only light imports at the top: `translator --help` must not wait for torch.
 """
 
 import json
+import logging
 import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 from translator.config.errors import TranslatorError
 
 if TYPE_CHECKING:
-    from translator.storage.scores import SplitScores
     from translator.translation.result import Translation
 
 
-_KINDS = {
-    "own": "its own corpus",
-    "spoilt": "spoilt inputs",
-    "exchanged": "exchanged",
-    "other": "other corpora",
-    "all": "all of them",
-}
+@dataclass
+class Renderer:
+    """Turns each translation into what is written, and counts those that were withheld.
+
+    Two that would write the same are equal in `repr`.
+    """
+
+    json: bool = False
+    scores: bool = False
+    confidence: bool = False
+    n_best: int = 1
+    n_withheld: int = field(default=0, repr=False)
+
+    def __call__(self, found: "Translation") -> str:
+        """One line for each of the n best, or one JSON object."""
+        self.n_withheld += any(text is not None for text in found.withheld)
+        if self.json:
+            return render_json(found, self.n_best)
+        return render_text(found, self.scores, self.confidence)
+
+    def warn_of_withheld(self, min_confidence: float) -> None:
+        """Says how many lines are blank because they cannot be trusted."""
+        n = self.n_withheld
+        if n:
+            logging.getLogger("translator").warning(
+                "%s withheld, with a confidence below %g; to see %s, leave out --min-confidence, "
+                'or look under "withheld" with --json.',
+                "A line was" if n == 1 else f"{n:,} lines were",
+                min_confidence,
+                "it" if n == 1 else "them",
+            )
 
 
-def print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def print_scores(splits: Mapping[str, "SplitScores"]) -> None:
-    """Scores by split, each with its signature."""
-    for name, scores in splits.items():
-        print(f"{name} ({scores.sentences} sentences)\n{scores}")
-
-
-def print_calibration(measured: Mapping[str, Any]) -> None:
-    """How good a model's confidence was on sentences that it was not fitted to."""
-    from translator.storage.scores import ConfidenceQuality
-
-    for kind, found in measured.items():
-        print(f"  {_KINDS[kind]:<15}{ConfidenceQuality.from_dict(found)}")
+def check_page(path: Path | None) -> None:
+    """Complains about a report that is not to be an HTML file."""
+    if path and path.suffix.lower() not in (".html", ".htm"):
+        raise typer.BadParameter(f"--report writes a page: a name that ends in .html, not {path}")
 
 
 def check_writable(path: Path | None) -> None:
