@@ -1,20 +1,20 @@
-"""What a big corpus costs: preparing it, starting to train on it, and reading rows from its store.
+"""The cost of a big corpus: preparing it, starting to train on it, and reading rows from its store.
 
     python benchmarks/corpus.py                   # 0.1, 1 and 4.5 million pairs
     python benchmarks/corpus.py --pairs 100000 --folder ~/corpora
 
-The corpora are generated, and found again in the folder: English and German lines of 22 words on
-average, of templates with function words of both languages and of invented words, in the order of
-Zipf's law, each English one with one German translation; names and numbers. Of 200 pairs two stand
-there before, one is copied from its source and one has another pair's target. About 6 GB of disk
-are in use at times for the largest.
+The corpora are generated once and reused from the folder: English and German lines of 22 words on
+average, made from templates with function words of both languages and invented words distributed by
+Zipf's law, each English word with one German translation; names and numbers. Of 200 pairs two are
+duplicates, one is copied from its source and one has another pair's target. The largest corpus
+temporarily needs about 6 GB of disk.
 
-Each measurement is a process of its own. Every 20 ms the anonymous memory (RssAnon) of it and of
-all its descendants is added up; a page that a process shares with the one it was forked from counts
-in both, so the sum is an upper bound. Pairs a second per core are pairs by the CPU seconds, user
-and system, of the whole tree. What is timed of a training start is what `translator train` does up
-to the end of its first step, on the prepared corpus, from the start of the process; and once more
-in a run that goes on from nine tenths of its fourth epoch. The preset's data settings hold; the
+Each measurement runs in a process of its own. Every 20 ms the anonymous memory (RssAnon) of it and
+of all its descendants is added up; a page that a process shares with the one it was forked from
+counts in both, so the sum is an upper bound. Pairs per second and core are pairs divided by the CPU
+seconds, user and system, of the whole tree. A training start is timed from the start of the process
+to the end of the first step of `translator train` on the prepared corpus, and once more in a run
+that resumes at nine tenths of its fourth epoch. The data settings are those of the preset; the
 model is small (see MODEL) and a step one batch, so that the model's memory and time do not hide
 those of the data.
 """
@@ -49,8 +49,8 @@ EVERY = 0.02  # seconds between two looks at the memory
 # --- the corpora ------------------------------------------------------------------------------
 
 # English, then German. Placeholders are nouns {n}, other words {w}, names {p} and numbers {d}; the
-# digit behind the letter is the place among the English ones. No three function words follow each
-# other, or every line would look a little like all those held out, as no real one does.
+# digit after the letter is the index among the English ones. No three function words are adjacent,
+# or every line would look a little like all held-out lines, as no real one does.
 CLAUSES = """
 the {n0} of the {n1} was {w2} by {w3} {n4}
 der {n0} der {n1} wurde von {w3} {n4} {w2}

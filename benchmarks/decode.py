@@ -1,32 +1,31 @@
-"""How fast we translate, beside Hugging Face's `MarianMTModel.generate` and CTranslate2.
+"""How fast we translate, compared with Hugging Face's `MarianMTModel.generate` and CTranslate2.
 
     python benchmarks/decode.py            # tiny and small on one thread: some minutes
     python benchmarks/decode.py --full     # every preset, batch and thread count: hours
-    python benchmarks/decode.py --check    # only whether all translate alike
+    python benchmarks/decode.py --check    # only check that all give the same translations
     pip install 'small-nmt[bench]'         # the peers
 
-All have the same random weights, in the sizes of the presets and post-norm, since Marian knows no
-other. All translate the same batches of random ids with the same beam and length penalty, in 16
-steps of the decoder: 16 pieces of each sentence, or for ours, which never ends without EOS and
-ranks with its probability, 15 and EOS.
+All have the same random weights, in the sizes of the presets, and post-norm because Marian supports
+nothing else. All translate the same batches of random ids with the same beam and length penalty, in
+16 decoder steps: 16 pieces of each sentence, or for ours, which always ends with EOS and includes
+its probability in the ranking, 15 and EOS.
 
-First it is checked that outputs of 16 pieces are the same (ours takes a step more, to EOS).
-"Without EOS" compares with what ours would have chosen without that last probability; what still
-differs must be a near tie, and the table has the largest distance in log-probability. Then the
-shipped model, which is pre-norm, translates real text until it ends by itself. Beams may differ
-there: CTranslate2 stops once K hypotheses are finished, ours only when the best live one, ended
-now and for nothing, would not be among the best K. (With its `patience=2` CTranslate2 finds all of
-ours.)
+First, outputs of 16 pieces are compared (ours takes one more step, to EOS). "Without EOS" compares
+with what ours would have chosen without that last probability; any remaining difference must be a
+near tie, and the table shows the largest distance in log-probability. Then the shipped model, which
+is pre-norm, translates real text until it ends by itself. Beams may differ there: CTranslate2 stops
+once K hypotheses are finished, ours only when the best live one, if it ended now at no cost, would
+not be among the best K. (With its `patience=2` CTranslate2 finds all of ours.)
 
-A setting is a process of its own, new for each preset and thread count, which loads once. Settings
-take turns, so that what else the machine does hits all alike; but a busy machine makes several
-threads wait for each other, and their numbers worthless. Speeds are medians over the rounds, ratios
-medians of ratios within rounds; of a peer the fastest setting counts, case by case. Peak memory is
-the most that was ever resident (VmHWM), Python and libraries included. A case with batch 1 has a
-sixteenth of the sentences.
+Each setting runs in a process of its own, new for each preset and thread count, which loads the
+model once. Settings take turns, so that other work on the machine affects all alike; but on a busy
+machine several threads wait for each other, and their numbers mean nothing. Speeds are medians over
+the rounds, ratios are medians of ratios within rounds; the fastest setting of a peer counts, case
+by case. Peak memory is the maximum resident size (VmHWM), including Python and libraries. A case
+with batch 1 has a sixteenth of the sentences.
 
-What was tried for ours, on the same machine (`tiny`, batch 32, beam 5, unless said otherwise; parts
-of a step are timed by profile_decode.py):
+What was tried for ours, on the same machine (`tiny`, batch 32, beam 5, unless stated otherwise;
+profile_decode.py times the parts of a step):
 
 - kept: self-attention slots that are written once and never reordered, with a mask (0.34 against
   0.5 ms a layer for reordering and appending), and a compaction of those slots; oneDNN's own layout
@@ -35,19 +34,19 @@ of a step are timed by profile_decode.py):
   for single sentences and wide models (22 -> 13 us a layer, `small` 0.9 -> 0.4 ms); freed memory
   kept by the process (page faults were up to a quarter of the time); a lean encoder without module
   calls (batch 1: 2.0 -> 1.5 ms a sentence).
-- no gain: PyTorch's fused attention against plain products (level); heads as one block-diagonal
-  product (slower); all of `tiny` in bf16 (its matrices are too small, only the vocabulary's pays);
-  logsumexp in place of log_softmax (slower); smaller batches for the sake of the cache (slower).
+- no gain: PyTorch's fused attention instead of plain products (as fast); heads as one
+  block-diagonal product (slower); all of `tiny` in bf16 (only the vocabulary's matrix is large
+  enough); logsumexp instead of log_softmax (slower); smaller batches to fit the cache (slower).
 - not done: a vocabulary shortlist, which would make a translation depend on its batch; int8.
 
 Which settings of the peers were tried (Zen 4 with AVX-512):
 
 - transformers 5.23: always inference mode, and no logits processors (peers.py). sdpa against eager
-  attention: level in fp32, either in bf16, so `--full` has both. Dynamic int8 is the fastest with
-  few rows or a wide model, bf16 with many rows. A static cache, alone or compiled (a minute more
-  for each case), brought nothing that int8 does not.
-- CTranslate2 4.8: all batches are submitted at once. On AMD it takes AVX2 by itself; AVX-512
-  (CT2_FORCE_CPU_ISA) is faster with int8, with float32 now and then: both are run. MKL
+  attention: equal in fp32, either may win in bf16, so `--full` has both. Dynamic int8 is the
+  fastest with few rows or a wide model, bf16 with many rows. A static cache, alone or compiled (a
+  minute more for each case), gained nothing over int8.
+- CTranslate2 4.8: all batches are submitted at once. On AMD it chooses AVX2 by itself; AVX-512
+  (CT2_FORCE_CPU_ISA) is faster with int8, and sometimes with float32: both are run. MKL
   (CT2_USE_MKL=1) was slower than its default there, in int8 ten times, and with packed matrices
   too. Two threads: one batch at a time on both (1x2), or two batches on one each (2x1).
 """
@@ -91,7 +90,7 @@ VOCAB_SIZES = {"base": 32000}  # of the presets; the others have 8000
 LENGTH = 16
 PAUSE = 0.25  # seconds: several threads may spin for as long after their work
 ROOT = Path(__file__).parents[1]
-# As `console.set_up_cpu`: freed memory stays with the process, which helps all who use PyTorch.
+# Freed memory stays with the process, which helps all who use PyTorch.
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**30), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
 PACKAGES = {"marian": "transformers", "ctranslate2": "ctranslate2"}
 
@@ -174,7 +173,7 @@ class Worker:
 
 @contextlib.contextmanager
 def running(chosen: Iterable[Setting], folder: Path, threads: int) -> Iterator[list[Worker]]:
-    """A worker for each setting; one that cannot start is reported and left out."""
+    """A worker for each setting; one that cannot start is reported and skipped."""
     workers = []
     try:
         for setting in chosen:
@@ -397,7 +396,7 @@ def quality(corpus: str, precisions: Sequence[str]) -> None:
 
 
 def describe(arguments: argparse.Namespace) -> None:
-    """What was run, where and when."""
+    """Describes what was run, where and when."""
     names = [line for line in _read("/proc/cpuinfo").splitlines() if line.startswith("model name")]
     cpu = names[0].split(":")[1].strip() if names else platform.processor()
     versions = [f"small-nmt {__version__}", f"torch {torch.__version__}"]
@@ -405,7 +404,7 @@ def describe(arguments: argparse.Namespace) -> None:
         if importlib.util.find_spec(package):
             versions.append(f"{package} {importlib.import_module(package).__version__}")
         else:
-            print(f"{package} is missing, so it is left out: pip install 'small-nmt[bench]'\n")
+            print(f"{package} is missing, so it is skipped: pip install 'small-nmt[bench]'\n")
     print(f"- {datetime.datetime.now():%Y-%m-%d %H:%M}, {' '.join(sys.argv)}")
     print(f"- {cpu}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"- Python {platform.python_version()}, {', '.join(versions)}")
@@ -413,7 +412,7 @@ def describe(arguments: argparse.Namespace) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The options; `--full` changes what is left open."""
+    """Parses the options; `--full` changes the defaults of others."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every preset, case and setting")
     parser.add_argument("--check", action="store_true", help="no timing")
@@ -460,8 +459,8 @@ def run_preset(preset: str, arguments: argparse.Namespace, folder: Path) -> None
 
 
 def main() -> None:
-    """Runs what the options ask for and prints it as Markdown."""
-    torch.set_num_threads(1)  # of the checks; the timing is done elsewhere
+    """Runs the requested benchmarks and prints Markdown."""
+    torch.set_num_threads(1)  # for the checks; workers do the timing
     arguments = parse()
     print("# Decoding\n")
     describe(arguments)

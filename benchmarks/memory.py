@@ -1,9 +1,9 @@
-"""How much memory a long file takes: `translator translate --input FILE --output FILE`, watched.
+"""How much memory a long file takes: `translator translate --input FILE --output FILE`, monitored.
 
 The model is a tiny one with random weights and the vocabulary of the bundled corpus, the lines are
-that corpus' own, drawn at random; what matters is how the curve goes on.
+that corpus' own, drawn at random; what matters is whether the curve keeps rising.
 
-    python benchmarks/memory.py [LINES]        # 1,000,000 unless told
+    python benchmarks/memory.py [LINES]        # 1,000,000 by default
 """
 
 import contextlib
@@ -26,7 +26,7 @@ POINTS = 20
 
 
 def make_model(folder: Path, lines: list[str]) -> None:
-    """Writes a MODEL of 1+1 layers that writes what chance makes it."""
+    """Writes a MODEL of 1+1 layers with random weights."""
     tokenizer = Tokenizer.train(lines, 500)
     sizes = ModelConfig(32, 64, 2, 1, 1, 0.0, vocab_size=tokenizer.vocab_size)
     weights = Transformer(sizes).state_dict()
@@ -34,14 +34,14 @@ def make_model(folder: Path, lines: list[str]) -> None:
 
 
 def resident(process: subprocess.Popen[bytes]) -> float:
-    """MB of memory that the process has resident now."""
+    """The current resident memory of the process in MB."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     sizes = [line.split()[1] for line in status.splitlines() if line.startswith("VmRSS:")]
     return int(sizes[0]) / 1024 if sizes else 0.0
 
 
 def main() -> None:
-    """Prints the lines done, the seconds and the memory at about twenty moments."""
+    """Prints lines done, seconds and memory about twenty times."""
     total = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
     lines = [src for src, _ in load_corpus("sample", "en", "de").splits["train"]]
     generator = random.Random(1)

@@ -330,7 +330,7 @@ def _megabytes(key: str) -> float:
 def serve(engine: str, folder: str, **options: Any) -> None:
     """Loads an engine, then answers each line of stdin, the arguments of an `Engine`, in JSON."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no reply
+    os.dup2(2, 1)  # output of libraries must not mix with replies
     try:
         translate = ENGINES[engine](Path(folder), **options)
         print(json.dumps({"loaded": _megabytes("VmRSS")}), file=replies)
@@ -338,7 +338,7 @@ def serve(engine: str, folder: str, **options: Any) -> None:
             seconds, ids = translate(*json.loads(line))
             reply = {"seconds": seconds, "ids": ids, "peak": _megabytes("VmHWM")}
             print(json.dumps(reply), file=replies)
-    except Exception as error:  # decode.py reports it and goes on without this engine
+    except Exception as error:  # decode.py reports it and continues without this engine
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies)
 
 

@@ -1,6 +1,6 @@
-"""How long a user waits for one sentence: `translator translate "text"` beside `import torch`.
+"""How long a user waits for one sentence: `translator translate "text"` and `import torch`.
 
-Both are whole processes, run in turn, so that what else the machine does hits both alike.
+Both are whole processes, run in turn, so that other work on the machine affects both alike.
 
     python benchmarks/startup.py [ROUNDS]
 """

@@ -1,8 +1,8 @@
-"""How fast we train, beside Hugging Face's `MarianMTModel` and PyTorch's `nn.Transformer`.
+"""How fast we train, compared with Hugging Face's `MarianMTModel` and PyTorch's `nn.Transformer`.
 
     python benchmarks/train.py             # tiny, small and base on one thread: about an hour
     python benchmarks/train.py --full      # every setting of the peers: hours
-    python benchmarks/train.py --check     # only whether all compute the same, and the FLOP count
+    python benchmarks/train.py --check     # only check that all compute the same
     python benchmarks/train.py --presets tiny small --data multi30k --loss 1000 \
         --only-loss --bf16-weights         # the ends of the loss curves
     python benchmarks/train.py --device cuda --presets tiny --max-tokens 8192 --batches 100
@@ -10,20 +10,20 @@
         --batches 30
     pip install 'small-nmt[bench]'         # the peer
 
-All start from the same weights, post-norm, since Marian knows no other, and take the same steps on
-the same batches in the same order: of pairs of like lengths, so that little is padding, and of
-about 4,000 target tokens. All drop a tenth of embeddings and of the outputs of sub-layers (ours
-26/256), and nothing else, smooth labels by 0.1, clip gradients to 1 and use fused Adam with our
-schedule; the loss of a step is the mean over its real target tokens. `--check` compares the losses
-of some steps without dropout, in fp32, and our count of FLOP with PyTorch's.
+All start from the same weights, post-norm because Marian supports nothing else, and take the same
+steps on the same batches in the same order: about 4,000 target tokens in pairs of similar length,
+so that there is little padding. All drop a tenth of embeddings and of the outputs of sub-layers
+(ours 26/256) and nothing else, smooth labels by 0.1, clip gradients to 1 and use fused Adam with
+our schedule; the loss of a step is the mean over its real target tokens. `--check` compares the
+losses of some steps without dropout, in fp32, and our count of FLOP with PyTorch's.
 
-A setting is a process of its own. First each is tried alone for some batches; of each family the
-fastest then goes on. Those take turns, so that what else the machine does hits all alike. Speeds
-are real target tokens, EOS included, in a second; medians over the rounds, ratios medians of ratios
-within rounds. Batches are ready before the clock starts. With one thread the table says how much of
-the time the process had a CPU: below 100% others were in the way. (Settings are then tried by CPU
-time.) Peak memory is the most that was ever resident (VmHWM), Python and libraries included; on a
-GPU, what tensors took.
+Each setting runs in a process of its own. First each is tried alone for some batches, and the
+fastest of each family is chosen. The chosen ones take turns, so that other work on the machine
+affects all alike. Speeds are real target tokens, EOS included, per second: medians over the rounds;
+ratios are medians of ratios within rounds. Batches are ready before the clock starts. With one
+thread the table shows how much of the time the process had a CPU: below 100% other work got in the
+way. (Settings are then compared by CPU time.) Peak memory is the maximum resident size (VmHWM),
+including Python and libraries; on a GPU, the memory of tensors.
 
 Which settings of the peers were tried (Zen 4 with AVX-512 and its bf16, one thread, torch 2.13,
 transformers 5.23, 4,300 padded tokens; the speeds on a busy machine, in CPU seconds for `small`
@@ -34,9 +34,8 @@ and `base`):
   `tiny` and 1.8 to 2.1 k for `small`, against 3.0 k and 1.4 k in fp32; nn.Transformer 3.6 k and
   2.1 k against 3.0 k and 1.4 k. With PyTorch's fused attention, whose backward pass is slow in
   bfloat16 on a CPU, autocast is slower than fp32 for `tiny`, and about 1.7 k for `small`.
-- the attention of fp32 (sdpa, eager, math): level.
-- freed memory kept by the process ("keep", `console.set_up_cpu`): a little, or nothing, so both are
-  tried.
+- the attention of fp32 (sdpa, eager, math): no difference.
+- freed memory kept by the process ("keep"): gains a little or nothing, so both are tried.
 - weights in bfloat16 (`--bf16-weights`): a quarter faster than autocast for `tiny`, a tenth for
   `base`. But an update that is smaller than 1/256 of a weight is lost, see the loss: inexact, so a
   family of its own.
@@ -81,12 +80,12 @@ Pairs = Sequence[IdPair]
 
 VOCAB_SIZE = 8000
 DROPOUT = 0.1
-TRIAL = 2  # batches, on which the settings of a family are compared
-PEERS = {  # family, and what may compute the attention
+TRIAL = 2  # batches on which the settings of a family are compared
+PEERS = {  # family, and the implementations of attention
     "marian": ("HF Marian", "sdpa", "eager"),
     "plain": ("nn.Transformer", "default", "math"),
 }
-# What was the fastest setting of a family, or close to it, in some preset: those without --full.
+# The settings that are tried without --full: the fastest of a family, or nearly so, in some preset.
 FAST = {  # (engine, precision, attention)
     ("marian", "fp32", "sdpa"),
     ("marian", "autocast", "eager"),
@@ -210,7 +209,7 @@ class Bench:
 
     @contextlib.contextmanager
     def running(self, chosen: Iterable[Setting], folder: Path) -> Iterator[list[Worker]]:
-        """A worker for each setting; one that cannot start is reported and left out."""
+        """A worker for each setting; one that cannot start is reported and skipped."""
         options = (self.arguments.device, self.arguments.threads)
         workers: list[Worker] = []
         try:
@@ -227,7 +226,7 @@ class Bench:
     def trial(self, chosen: list[Setting], folder: Path) -> list[Setting]:
         """The fastest setting of each family, by some batches that each trains on alone."""
         if len({setting.family for setting in chosen}) == len(chosen):
-            return chosen  # there is no choice
+            return chosen  # nothing to choose from
         best: dict[str, tuple[float, Setting]] = {}
         rows = []
         number = min(TRIAL, len(self.timed))
@@ -236,7 +235,7 @@ class Bench:
         for setting in chosen:
             with self.running([setting], folder) as workers:
                 for worker in workers:
-                    worker.ask("seconds", 1)  # memory grows
+                    worker.ask("seconds", 1)  # allocates memory
                     runs = [worker.ask("seconds", number) for _ in range(2)]
                     rate = n_tokens / min(run[own_time] for run in runs)
                     if rate > best.get(setting.family, (0.0, setting))[0]:
@@ -268,7 +267,7 @@ class Bench:
         flops = sum(training_flops(self.config.model, batch) for batch in self.timed)
         ours = [i for i, worker in enumerate(workers) if worker.setting.engine == "ours"]
         header = ["", "setting", "target tokens/s", "slowest to fastest round", "peak MB"]
-        header += [f"{workers[i].setting.family} is so many times as fast" for i in ours]
+        header += [f"{workers[i].setting.family} is this many times as fast" for i in ours]
         if self.one_thread:
             header.append("of its time on the CPU")
         if gpu := self.arguments.device != "cpu":
@@ -454,14 +453,14 @@ def check_trainers() -> None:
 
 
 def describe(arguments: argparse.Namespace) -> None:
-    """What was run, where and when."""
+    """Describes what was run, where and when."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if os.name == "posix" else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     versions = [f"small-nmt {__version__}", f"torch {torch.__version__}"]
     if importlib.util.find_spec("transformers"):
         versions.append(f"transformers {importlib.import_module('transformers').__version__}")
     else:
-        print("transformers is missing, so it is left out: pip install 'small-nmt[bench]'\n")
+        print("transformers is missing, so it is skipped: pip install 'small-nmt[bench]'\n")
     processor = names[0] if names else platform.processor()
     if arguments.device == "cuda":
         processor += f", {torch.cuda.get_device_name()}"
@@ -473,7 +472,7 @@ def describe(arguments: argparse.Namespace) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """The options; `--full` and `--device` change what is left open."""
+    """Parses the options; `--full` and `--device` change the defaults of others."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every setting of the peers")
     parser.add_argument("--bf16-weights", action="store_true", help="and such peers, inexact ones")
@@ -501,8 +500,8 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Runs what the options ask for and prints it as Markdown."""
-    torch.set_num_threads(1)  # of the checks; the timing is done elsewhere
+    """Runs the requested benchmarks and prints Markdown."""
+    torch.set_num_threads(1)  # for the checks; workers do the timing
     arguments = parse()
     print("# Training\n")
     describe(arguments)

@@ -39,7 +39,7 @@ LAST = 50  # steps whose loss is the end of a curve
 
 @dataclass
 class Trainer:
-    """A model and how it learns. Its `update` takes a batch and the step's number, from 1 on."""
+    """A model and its training. Its `update` takes a batch and the step's number, from 1 on."""
 
     model: nn.Module
     update: Callable[[Batch, int], None]
@@ -196,7 +196,7 @@ def _peer_trainer(
     precision: str,
     attention: str,
 ) -> Trainer:
-    """The training loop that everybody writes.
+    """A standard training loop.
 
     Args:
         model: starts with our weights.
@@ -244,7 +244,7 @@ ENGINES: dict[str, Callable[..., Trainer]] = {
 
 
 def _megabytes(device: torch.device) -> float:
-    """The most memory that was ever in use: of the process (VmHWM), or of tensors on a GPU."""
+    """The peak memory of the process (VmHWM), or of tensors on a GPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     status = Path("/proc/self/status")
@@ -312,7 +312,7 @@ class Server:
 def serve(request: dict[str, Any]) -> None:
     """Loads a trainer, then answers each line of stdin, `[method, argument]`, in JSON."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # what a library prints is no reply
+    os.dup2(2, 1)  # output of libraries must not mix with replies
     try:
         server = Server(**request)
         print(json.dumps({"result": None, "peak": _megabytes(server.device)}), file=replies)
@@ -320,7 +320,7 @@ def serve(request: dict[str, Any]) -> None:
             method, argument = json.loads(line)
             result = getattr(server, method)(argument)
             print(json.dumps({"result": result, "peak": _megabytes(server.device)}), file=replies)
-    except Exception as error:  # train.py reports it and goes on without this setting
+    except Exception as error:  # train.py reports it and continues without this setting
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies)
 
 

@@ -1,14 +1,14 @@
-"""Synthetic training pairs: a model writes the other side of text that has only one.
+"""Synthetic training pairs: a model translates monolingual text to produce the missing side.
 
-- **Back-translation** (Sennrich et al. 2016): text in the target language of the model to be
-  trained, and a model that translates from it. The target side of each pair is human, the source
-  side is not. The sources are found by beam search, drawn from the model, or found by beam search
-  and then damaged (Edunov et al. 2018, section 3). In training a tag leads each of them, so that
-  the model knows which sources are its like (Caswell et al. 2019).
-- **Forward translation**: text in the source language, and a model as the teacher (sequence-level
-  distillation, Kim & Rush 2016; data diversification, Nguyen et al. 2020).
+- **Back-translation** (Sennrich et al. 2016): the text is in the target language of the model to
+  train, and another model translates it. The target side of each pair is human, the source side
+  synthetic. The sources are found by beam search, sampled from the model, or found by beam search
+  and then corrupted (Edunov et al. 2018, section 3). In training a tag precedes them, so that the
+  model can tell synthetic sources from human ones (Caswell et al. 2019).
+- **Forward translation**: the text is in the source language, and a model is the teacher
+  (sequence-level distillation, Kim & Rush 2016; data diversification, Nguyen et al. 2020).
 
-What comes of it is a folder for `--data`. Its `corpus.json` holds the tag, which no text can, and
+The result is a folder for `--data`. Its `corpus.json` holds the tag, which text cannot contain, and
 how the pairs were made.
 """
 
@@ -42,30 +42,30 @@ from translator.translation.translator import Translator
 
 METHODS = ("beam", "sample", "noisy")
 TAG = "<bt>"
-# Noise: of the words, these shares are left out and made blanks; none gets past one that stood
-# more than three before or behind it.
+# Noise: the shares of words that are dropped and replaced by blanks, and how far a word can move.
 DROP_RATE, BLANK_RATE, SHUFFLE_DISTANCE = 0.1, 0.1, 3
-BLANK = "_"  # text, since a reserved piece cannot be written
+BLANK = "_"  # plain text, because text cannot contain a reserved piece
 
 
 def add_noise(text: str, rng: random.Random) -> str:
-    """Drops, blanks and moves words (Edunov et al. 2018); of every text something is left."""
+    """Drops, blanks and moves words (Edunov et al. 2018); at least one word always remains."""
     kept = [word for word in text.split() if rng.random() >= DROP_RATE] or text.split()
     words = [BLANK if rng.random() < BLANK_RATE else word for word in kept]
     places = [place + rng.uniform(0, SHUFFLE_DISTANCE + 1) for place in range(len(words))]
     return " ".join(words[i] for i in sorted(range(len(words)), key=places.__getitem__))
 
 
-class _WorthTranslating:
-    """The lines of a file that may make a pair, repaired. May be gone through again and again.
+class _UsableLines:
+    """The lines of a file that are worth translating, repaired. Can be iterated repeatedly.
 
-    `total` and `dropped`, lines by rule, are of the last time.
+    `total` and `dropped`, the counts of lines read and dropped by rule, are those of the last
+    iteration.
     """
 
     def __init__(self, file: Path, tokenizer: Tokenizer, longest: int, cleaner: Cleaner, side: int):
         self.file = file
         self._tokenizer = tokenizer
-        self._longest = longest  # pieces
+        self._longest = longest  # in pieces
         self._cleaner = cleaner
         self._side = side  # of the pairs: 0 source, 1 target
         self.total = 0
@@ -93,12 +93,12 @@ class _WorthTranslating:
                 yield line
 
 
-def _held_out(corpora: Sequence[str], src: str, tgt: str) -> dict[str, list[TextPair]]:
-    """Their validation and test splits."""
+def _load_held_out(corpora: Sequence[str], src: str, tgt: str) -> dict[str, list[TextPair]]:
+    """Loads the validation and test splits of corpora."""
     found: dict[str, list[TextPair]] = {}
     for name in corpora:
         splits = open_corpus(name, src, tgt)
-        if "valid" not in splits:  # then a part of train is
+        if "valid" not in splits:  # then `load_corpus` holds out a part of train
             whole = load_corpus(name, src, tgt).splits
             splits = {split: partial(iter, pairs) for split, pairs in whole.items()}
         found |= {f"{name} {split}": list(splits[split]()) for split in splits if split != "train"}
@@ -118,30 +118,31 @@ def synthesise(
     held_out: Sequence[str] = (),
     show_bar: bool = False,
 ) -> dict[str, Any]:
-    """Translates a file and makes a CORPUS folder of the pairs that are without fault.
+    """Translates a file and writes a CORPUS folder of the pairs that pass all rules.
 
-    An interrupted job goes on where it stopped; one that is done is not done again. What a line
-    becomes depends on the line, the models and the settings alone.
+    An interrupted job continues where it stopped; a finished one is not repeated. The translation
+    of a line depends only on the line, the models and the settings.
 
     Args:
-        translator: from the language of `mono`.
-        mono: human text, a sentence a line, plain or packed.
+        translator: translates from the language of `mono`.
+        mono: human text, one sentence per line, plain or compressed.
         output: the folder: new, empty, or of the same job.
-        back: the human side is the target of the pairs; else it is their source.
-        method: "beam", "sample", or "noisy", which is for `back`.
-        tag: whether the tag leads the sources in training; default: if `back`.
-        search: settings of the search, of which the method sets `decode`; default: the model's.
-        clean: what is without fault, beside translator/translation/faults.py; alignment is not
-            judged.
-        held_out: corpora; what is, or nearly is, in their validation and test splits stays out.
-        show_bar: whether there is a progress bar.
+        back: whether the human side is the target of the pairs rather than their source.
+        method: "beam", "sample", or "noisy", which requires `back`.
+        tag: whether a tag precedes the sources in training; by default only with `back`.
+        search: settings of the search, except `decode`, which follows from the method; default:
+            the model's own.
+        clean: the rules, in addition to those of translator/translation/faults.py; alignment is
+            not checked.
+        held_out: corpora whose validation and test sentences, exact or near, must not occur.
+        show_bar: show a progress bar.
 
     Returns:
-        The report: "folder", "lines" (read), "kept", "dropped" (by rule), "translated" (now),
-        "seconds" and "lines_per_second" of that, and "train", the command to train with it.
+        The report: "folder", "lines" (read), "kept", "dropped" (by rule), "translated" (in this
+        session), its "seconds" and "lines_per_second", and "train", the command to train with it.
 
     Raises:
-        TranslatorError: `mono` cannot be read, the folder holds something else, or no pair is left.
+        TranslatorError: `mono` cannot be read, the folder holds something else, or no pair remains.
         KeyboardInterrupt: with a message that says how many lines are done.
     """
     if method not in METHODS or (method == "noisy" and not back):
@@ -155,10 +156,10 @@ def synthesise(
     human, synthetic = translator.src, translator.tgt
     src, tgt = (synthetic, human) if back else (human, synthetic)
     clean = clean or CleanConfig()
-    splits = _held_out(held_out, src, tgt)
+    splits = _load_held_out(held_out, src, tgt)
     cleaner = Cleaner(clean, (src, tgt), held_out=HeldOut(splits, clean) if splits else None)
     tokenizer, longest = translator.model.tokenizer, translator.model.config.data.max_length
-    lines = _WorthTranslating(mono, tokenizer, longest, cleaner, side=int(back))
+    lines = _UsableLines(mono, tokenizer, longest, cleaner, side=int(back))
     job = {
         "format_version": 1,
         "made_by": "back-translate" if back else "forward-translate",
@@ -169,7 +170,7 @@ def synthesise(
         "search": asdict(search),
         "precision": translator.precision,
         "models": [m.folder and read_description(m.folder)["sha256"] for m in translator.models],
-        "mono": _text_digest(lines),  # reads it through: a fault is found before anything is made
+        "mono": _text_digest(lines),  # reads the whole file, so errors show before anything is made
         "clean": asdict(clean),
         "held_out": _text_digest(line for name in splits for pair in splits[name] for line in pair),
     }
@@ -180,24 +181,26 @@ def synthesise(
     if "counts" not in found:
         if not raw.exists():
             start = time.perf_counter()
-            n_translated = translate_to_file(translator, lines, raw, _line, show_bar, search=search)
+            n_translated = translate_to_file(
+                translator, lines, raw, _format_line, show_bar, search=search
+            )
             seconds = time.perf_counter() - start
         noise = search.seed if method == "noisy" else None
         found = job | {"counts": _write_pairs(translator, lines, raw, cleaner, noise)}
         write_json(output / "corpus.json", found)
     raw.unlink(missing_ok=True)
-    beside = held_out[0] if held_out else "CORPUS"
+    human_corpus = held_out[0] if held_out else "CORPUS"
     return {
         "folder": str(output),
         **found["counts"],
         "translated": n_translated,
         "seconds": round(seconds, 2),
         "lines_per_second": round(n_translated / seconds, 2) if n_translated else None,
-        "train": f"translator train --data {beside}:1,{output}:1 --src {src} --tgt {tgt}",
+        "train": f"translator train --data {human_corpus}:1,{output}:1 --src {src} --tgt {tgt}",
     }
 
 
-def _line(found: Translation) -> str:
+def _format_line(found: Translation) -> str:
     return found.text + "\n"
 
 
@@ -208,17 +211,17 @@ def _text_digest(lines: Iterable[str]) -> str:
     return digest.hexdigest()
 
 
-def _check_any(n_left: int, lines: _WorthTranslating) -> None:
+def _check_any(n_left: int, lines: _UsableLines) -> None:
     if not n_left:
         reasons = ", ".join(f"{n} {rule}" for rule, n in lines.dropped.items()) or "it is empty"
-        raise TranslatorError(f"No line of {lines.file} makes a pair ({reasons}).")
+        raise TranslatorError(f"No line of {lines.file} yields a pair ({reasons}).")
 
 
 def _claim(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Writes into a new folder which job it is for, or finds the same job there.
+    """Claims a new folder for a job, or finds the same job in it.
 
     Returns:
-        What `corpus.json` says: the job, and its "counts" if it is done.
+        The content of `corpus.json`: the job, and its "counts" if it is finished.
 
     Raises:
         TranslatorError: the folder holds something else.
@@ -232,8 +235,8 @@ def _claim(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
         other = [key for key, value in job.items() if found.get(key, file) != value]
         if other:
             raise TranslatorError(
-                f"{folder} holds another job ({', '.join(other)} differ): name another folder with "
-                "--output, or delete this one."
+                f"{folder} holds another job (different: {', '.join(other)}): name another folder "
+                "with --output, or delete this one."
             )
         return found
     if folder.is_dir() and any(folder.iterdir()):
@@ -247,14 +250,14 @@ def _claim(folder: Path, job: dict[str, Any]) -> dict[str, Any]:
 
 def _write_pairs(
     translator: Translator,
-    lines: _WorthTranslating,
+    lines: _UsableLines,
     raw: Path,
     cleaner: Cleaner,
     noise_seed: int | None,
 ) -> dict[str, Any]:
-    """Writes the pairs without fault into both files beside `raw`, which appear when whole.
+    """Writes the pairs that pass all rules to two files next to `raw`, which appear when complete.
 
-    Noise comes last: the rules would find fault with it.
+    Noise is added last, because the rules would reject it.
 
     Returns:
         "lines", "kept" and "dropped".
@@ -280,8 +283,8 @@ def _write_pairs(
 
 
 def _fault(human: str, synthetic: str, cleaner: Cleaner, translator: Translator) -> str | None:
-    """The rule that a pair breaks."""
-    if "\0" in synthetic:  # spelt in bytes: the whole file would be no text
+    """The rule that a pair breaks, if any."""
+    if "\0" in synthetic:  # spelled in bytes; the file would no longer count as text
         return "control characters"
     pair = (human, synthetic) if cleaner.languages[0] == translator.src else (synthetic, human)
     (fault,) = cleaner.judge([pair])

@@ -1,8 +1,8 @@
 """What training costs on this GPU: measure.py [SHAPE...], of general, base and big.
 
-Prints, for each shape, an update of packed batches of random sentences: milliseconds, target
-tokens/s, and which share of the card's own rate of bf16 products the model's products reach. Then
-a profile of ten updates of the first shape, and whether captured updates learn what plain ones do.
+For each shape, prints the cost of an update with packed batches of random sentences: milliseconds,
+target tokens/s, and the model's matrix products as a share of the card's bf16 rate. Then prints a
+profile of ten updates of the first shape, and whether captured and eager updates learn the same.
 """
 
 import os
@@ -40,7 +40,7 @@ def say(text: str) -> None:
 
 
 def wait() -> None:
-    """Until the device has done all that it was given."""
+    """Waits until the device has finished its work."""
     if ON_GPU:
         torch.cuda.synchronize()
 
@@ -80,14 +80,14 @@ def product_flops(c: ModelConfig, tokens: int) -> int:
 
 
 def make_updater(config: ModelConfig, optimizer: str) -> Updater:
-    """A new model on the device."""
+    """Builds a new model on the device and its updater."""
     torch.manual_seed(1)
     train = TrainConfig(optimizer=optimizer, precision="bf16", warmup_steps=100, steps=100_000)
     return Updater(Transformer(config).to(DEVICE), train)
 
 
 def measure(name: str, rate: float, count: int = 20) -> tuple[Updater, list[PackedBatch]]:
-    """Prints the line of a shape."""
+    """Measures a shape and prints a line about it."""
     config, optimizer = SHAPES[name]
     updater = make_updater(config, optimizer)
     batches = [random_batch(config.vocab_size, TOKENS, seed) for seed in range(4)]
@@ -142,7 +142,7 @@ def profile(updater: Updater, batches: list[PackedBatch], count: int = 10) -> No
 
 
 def compare(count: int = 8 if ON_GPU else 2) -> None:
-    """Prints losses of captured and of plain updates, without dropout."""
+    """Compares the losses of captured and eager updates, without dropout."""
     shape = replace(SHAPES["general"][0], dropout=0.0)
     tokens = max(TOKENS // 4, LENGTH)
     batches = [random_batch(shape.vocab_size, tokens, seed) for seed in range(3)]
@@ -153,9 +153,9 @@ def compare(count: int = 8 if ON_GPU else 2) -> None:
             updater.captured = None
         for step in range(1, count + 1):  # every other update has two micro-batches
             updater.update(batches[:2] if step % 2 else batches[2:], step)
-        losses.append([result.nll_sum / result.n_tokens for result in updater.results()])
+        losses.append([result.nll_sum / result.n_tokens for result in updater.take_outcomes()])
     worst = max(abs(one - other) for one, other in zip(*losses, strict=True))
-    say(f"captured against plain updates: losses of {losses[0][0]:.1f} differ by {worst:.4f}")
+    say(f"captured against eager updates: losses of {losses[0][0]:.1f} differ by {worst:.4f}")
 
 
 def main(shapes: list[str]) -> None:

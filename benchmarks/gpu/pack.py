@@ -26,7 +26,7 @@ from translator.training.setup import load_data  # noqa: E402
 
 
 def main() -> None:
-    """Prepares the corpora, if that was not done before, and writes the folders."""
+    """Prepares the corpora unless they are cached, and writes the folders."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="corpora with their weights")
     parser.add_argument("--preset", default="general")
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def pack_data(config: Config, data: TrainingData, out: Path) -> None:
-    """Ids in two bytes each, where rows end as lengths, validation pairs, the program."""
+    """Packs ids (two bytes each), row lengths, validation pairs and the program."""
     content = out / "content"
     (content / "ids").mkdir(parents=True)
     languages = (config.data.src, config.data.tgt)
@@ -77,7 +77,7 @@ def pack_data(config: Config, data: TrainingData, out: Path) -> None:
     for package in ("translator", "data_prep"):
         shutil.copytree(ROOT / package, content / "program" / package, ignore=ignored)
     shutil.copytree(Path(__file__).parent, content / "gpu", ignore=ignored)
-    # 16-bit numbers: LZMA is told that they come in pairs of bytes.
+    # `lp=1` tells LZMA that the numbers are 16 bits wide.
     filters = "--lzma2=preset=6,dict=64MiB,lp=1,lc=3,pb=1"
     command = f"tar cf - -C {content} . | xz -T0 {filters} > {out}/data.tar.xz"
     subprocess.run(command, shell=True, check=True)
@@ -86,7 +86,7 @@ def pack_data(config: Config, data: TrainingData, out: Path) -> None:
 
 
 def pack_model(model: Path, name: str, out: Path) -> None:
-    """Matrices as int8 with a scale for each row, all else in fp16."""
+    """Packs matrices as int8 with a scale per row, everything else as fp16."""
     tensors = {}
     for key, weight in load_model(model).transformer.state_dict().items():
         if weight.dim() == 2:

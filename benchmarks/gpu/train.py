@@ -1,7 +1,7 @@
 """Trains one direction for a given time: train.py DIRECTION SECONDS [SECTION.KEY=VALUE...].
 
-Starts from `start-DIRECTION.safetensors` if it is there. How many updates the time is enough for
-is measured in the first ones, so that the learning rate reaches zero when the time is up. Writes
+Starts from `start-DIRECTION.safetensors` if it exists. The number of updates that fit into the time
+is measured with the first ones, so that the learning rate reaches zero when the time is up. Writes
 `model-DIRECTION` (fp16).
 """
 
@@ -31,15 +31,15 @@ from translator.training.run import Run  # noqa: E402
 from translator.training.setup import build_batches  # noqa: E402
 
 PROBE = int(os.environ.get("GPU_PROBE", "150"))  # updates whose speed is measured
-RESTART = [  # of weights that were trained before
+RESTART = [  # settings for weights that were trained before
     *("train.schedule=constant", "train.warmup_steps=150", "train.cooldown=0.6"),
     *("train.muon_lr=0.012", "train.peak_lr=1.2e-3"),
 ]
-SAVING = 4  # seconds that are left for it
+SAVING = 4  # seconds reserved for saving the model
 
 
 def read_data(direction: str) -> tuple[Config, TrainingData]:
-    """The packed corpora, in a direction."""
+    """Reads the packed corpora in one direction."""
     src, tgt = direction.split("-")
     meta = json.loads((WORK / "meta.json").read_text())
     config = from_dict(meta["config"])
@@ -68,7 +68,7 @@ def read_data(direction: str) -> tuple[Config, TrainingData]:
 
 
 def read_start(direction: str) -> dict[str, torch.Tensor] | None:
-    """Weights to start from, if any were sent."""
+    """Reads the weights to start from, if any were sent."""
     file = WORK / f"start-{direction}.safetensors"
     if not file.exists():
         return None
@@ -92,7 +92,7 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     config, data = read_data(direction)
     start = read_start(direction)
     on_gpu = torch.cuda.is_available()
-    seed = int(time.time())  # another order and other noise on each machine
+    seed = int(time.time())  # a different order and different noise on each machine
     settings = [*(RESTART if start else []), f"train.seed={seed}", *settings]
     config = override(config, ["train.steps=1000000", *settings])
     device = torch.device("cuda" if on_gpu else "cpu")
@@ -100,7 +100,8 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(config, data, build_batches(config, data, device), folder, device, start=start)
     state = run.state
-    say(f"{'goes on' if start else 'starts anew'}, torch {torch.__version__}, {device}")
+    weights = "given" if start else "random"
+    say(f"starts from {weights} weights, torch {torch.__version__}, {device}")
     batches = run.training_batches()
 
     def update(count: int, end: float = float("inf")) -> float:
@@ -129,15 +130,15 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     rate = (state.n_tokens - tokens) / each / max(state.step - at, 1)
     say(f"step {state.step}, {state.n_tokens / 1e6:.1f} M tokens; {rate:,.0f} target tokens/s")
     with torch.compiler.set_stance("force_eager"):
-        loss = validation_loss(run.updater.kept.eval(), data.valid[:1000], device)
+        loss = validation_loss(run.updater.eval_model.eval(), data.valid[:1000], device)
     say(f"loss on 1,000 validation pairs {loss:.3f}")
     state.seconds = elapsed()
-    weights = {key: weight.half() for key, weight in run.updater.kept.state_dict().items()}
+    weights = {key: weight.half() for key, weight in run.updater.eval_model.state_dict().items()}
     config = replace(config, train=replace(config.train, steps=steps))
     info = {"preset": config.preset, "training": vars(state), "environment": run.environment}
     save_model(WORK / f"model-{direction}", weights, data.tokenizer, config, info)
     say("saved")
-    os._exit(0)  # the processes that make batches need not be waited for
+    os._exit(0)  # without waiting for the processes that prepare batches
 
 
 if __name__ == "__main__":

@@ -63,12 +63,12 @@ def go(folder: Path, *words: str) -> str:
     return run(folder, "bash", str(folder / ".gpu" / "data" / "go.sh"), *words)
 
 
-def test_a_model_goes_there_and_comes_back_better(machine: Path) -> None:
+def test_a_model_is_sent_trained_and_returned_better(machine: Path) -> None:
     before = load_model(machine / "model")
     pack(machine, "--model", f"en-de={machine / 'model'}")
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     go(machine, "unpack", str(machine / ".gpu" / "en-de"))
-    assert "goes on" in go(machine, "train", "12", "en-de") + (
+    assert "starts from given weights" in go(machine, "train", "12", "en-de") + (
         machine / "out" / "en-de.log"
     ).read_text(encoding="utf-8")
     go(machine, "fetch", "en-de")
@@ -84,13 +84,15 @@ def test_a_model_goes_there_and_comes_back_better(machine: Path) -> None:
     assert not torch.allclose(*weights, atol=1e-3)
 
 
-def test_both_directions_start_anew(machine: Path) -> None:
+def test_both_directions_start_from_scratch(machine: Path) -> None:
     pack(machine, "--vocabulary", str(machine / "model"))
     shutil.rmtree(machine / "work", ignore_errors=True)
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     go(machine, "train", "34", "en-de", "de-en")
     for direction in ("en-de", "de-en"):
-        assert "starts anew" in (machine / "out" / f"{direction}.log").read_text(encoding="utf-8")
+        assert "starts from random weights" in (machine / "out" / f"{direction}.log").read_text(
+            encoding="utf-8"
+        )
         config = load_model(machine / "work" / f"model-{direction}").config
         assert f"{config.data.src}-{config.data.tgt}" == direction
 
@@ -99,4 +101,4 @@ def test_the_measurement_runs(machine: Path) -> None:
     pack(machine, "--vocabulary", str(machine / "model"))
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     table = go(machine, "measure", "general")
-    assert "target tokens/s" in table and "captured against plain" in table
+    assert "target tokens/s" in table and "captured against eager" in table

@@ -77,11 +77,11 @@ MOMENTS = [
     Moment("update", "torch.optim:Adam.step", 4),
     Moment("update", "torch.optim:Adam.step", 6, when="after"),  # new weights, the old average
     Moment("update", "torch.optim.swa_utils:AveragedModel.update_parameters", 7, when="after"),
-    Moment("validation", "translator.training.validation:Judge.validate", 1),
+    Moment("validation", "translator.training.validation:Validator.validate", 1),
     Moment("validation", "translator.training.validation:validation_loss", 2),
     Moment("validation", TRANSLATE, 1),
     Moment("validation", "translator.search.beam:beam_search", 2, when="after"),
-    Moment("validation", "translator.training.validation:collapse", 2),
+    Moment("validation", "translator.training.validation:describe_collapse", 2),
     Moment("validation", TRANSLATE, 3, when="after"),  # the last one
     *(
         Moment("writing", WRITE, path=f".{step}.tmp/{name}", when="half")
@@ -102,7 +102,7 @@ MOMENTS = [
     Moment("log", "translator.storage.run_log:MetricsLog.record", 4, when="half"),
     Moment("log", "translator.storage.run_log:MetricsLog.record", 6, when="after"),
     Moment("log", "translator.storage.run_log:MetricsLog.sync", 3),
-    Moment("end", "translator.training.validation:Judge.finish"),
+    Moment("end", "translator.training.validation:Validator.finish"),
     Moment("end", TRANSLATE, 5),
     Moment("end", WRITE, path="run/tokenizer.model"),
     Moment("end", WRITE, path="run/model.safetensors", when="half"),
@@ -372,7 +372,9 @@ def unfinished(
     """A run that has made all its updates; it could go on from its steps 6 and 8."""
     run = tmp_path_factory.mktemp("unfinished") / "run"
     assert (
-        session(configs["fp32"], run, Moment("end", "translator.training.validation:Judge.finish"))
+        session(
+            configs["fp32"], run, Moment("end", "translator.training.validation:Validator.finish")
+        )
         == -9
     )
     return run
@@ -411,11 +413,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
         warnings = [line for line in log(run).splitlines() if str(newest) in line]
         assert len(warnings) == 1
         assert warnings[0].endswith("The checkpoint before it is used.")
-        assert "Going on from step 6." in log(run)
+        assert "Continuing from step 6." in log(run)
         assert outcome(run) == whole["fp32"], name
 
 
-def test_a_run_without_a_whole_checkpoint_begins_anew_and_keeps_what_it_saves(
+def test_a_run_without_an_intact_checkpoint_starts_from_scratch_and_keeps_what_it_saves(
     configs: dict[str, Config],
     session: Session,
     whole: dict[str, Any],
@@ -428,9 +430,9 @@ def test_a_run_without_a_whole_checkpoint_begins_anew_and_keeps_what_it_saves(
     for step in ("6", "8"):
         _flip(run / "steps" / step / "model.safetensors")
     assert session(configs["fp32"], run, Moment("update", UPDATE, 4)) == -signal.SIGKILL
-    assert "There is no whole checkpoint: the run begins anew." in log(run)
+    assert "There is no intact checkpoint: starting from the beginning." in log(run)
     assert session(configs["fp32"], run) == 0, log(run)
-    assert "Going on from step 3." in log(run)
+    assert "Continuing from step 3." in log(run)
     assert outcome(run) == whole["fp32"]
 
 

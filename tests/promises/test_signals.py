@@ -21,7 +21,7 @@ from translator.storage import training_state
 from translator.storage.model_folder import load_model, step_folders
 from translator.training import validation
 from translator.training.train import train
-from translator.training.validation import Judge
+from translator.training.validation import Validator
 
 Start = Callable[[Path, int], "subprocess.Popen[str]"]
 
@@ -76,7 +76,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
         assert process.returncode == -9
     else:
         assert process.returncode == 130
-        assert "the same command goes on there" in errors
+        assert "the same command continues from there" in errors
         assert "Traceback" not in errors
     load_model(stopped)  # an unfinished run can be used
     assert step_folders(stopped)
@@ -84,7 +84,7 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     again = start(stopped, 60)
     _, errors = again.communicate()
     assert again.returncode == 0, errors
-    assert "Going on from step" in errors
+    assert "Continuing from step" in errors
     assert _losses(stopped) == _losses(whole)
     weights = [(run / "model.safetensors").read_bytes() for run in (whole, stopped)]
     assert weights[0] == weights[1]
@@ -122,9 +122,9 @@ def six_steps(
 @pytest.mark.parametrize(
     "number, place, call, step",
     [
-        (signal.SIGTERM, (Judge, "validate"), 1, 3),
-        (signal.SIGINT, (Judge, "validate"), 1, 3),
-        (signal.SIGTERM, (Judge, "validate"), 2, 6),  # the last one: only the end is left
+        (signal.SIGTERM, (Validator, "validate"), 1, 3),
+        (signal.SIGINT, (Validator, "validate"), 1, 3),
+        (signal.SIGTERM, (Validator, "validate"), 2, 6),  # the last one: only the end is left
         (
             signal.SIGTERM,
             (training_state, "write_file"),
@@ -172,9 +172,9 @@ def test_a_stop_breaks_a_validation_off_and_it_is_made_up_for(
     call: int,
     step: int,
 ) -> None:
-    validate, calls = Judge.validate, 0
+    validate, calls = Validator.validate, 0
 
-    def endless(self: Judge, model: Any) -> Any:
+    def endless(self: Validator, model: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls == call:
@@ -183,7 +183,7 @@ def test_a_stop_breaks_a_validation_off_and_it_is_made_up_for(
         return validate(self, model)
 
     run = tmp_path / "run"
-    monkeypatch.setattr(Judge, "validate", endless)
+    monkeypatch.setattr(Validator, "validate", endless)
     with pytest.raises(Interrupted, match=f"step {step};"):
         train(tiny_config, run, device="cpu")
     monkeypatch.undo()
@@ -220,7 +220,7 @@ main()
     "place",
     [
         ("translator.training.run", "Run", "step"),
-        ("translator.training.validation", "Judge", "validate"),
+        ("translator.training.validation", "Validator", "validate"),
         ("translator.storage.run_log", "MetricsLog", "sync"),  # the beginning of a checkpoint
     ],
 )

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 
-CHUNK = 1024  # positions whose logits exist at a time, on a CPU; a GPU wants more
+CHUNK = 1024  # positions whose logits are computed at a time on a CPU; a GPU takes more
 
 
 @dataclass(frozen=True)
@@ -19,52 +19,52 @@ class Batch:
     src: Tensor  # (B, S)
     tgt_in: Tensor  # (B, T)
     tgt_out: Tensor  # (B, T)
-    positions: Tensor  # (N,), the places of the real target tokens in `tgt_out.flatten()`
+    positions: Tensor  # (N,), indices of the real target tokens in `tgt_out.flatten()`
 
     @property
     def n_tokens(self) -> int:
-        """Real target tokens, EOS included."""
+        """The number of real target tokens, EOS included."""
         return len(self.positions)
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         return Batch(*(change(t) for t in (self.src, self.tgt_in, self.tgt_out, self.positions)))
 
     def to(self, device: torch.device) -> "Batch":
-        """The same batch on `device`; from pinned memory without waiting."""
+        """The same batch on `device`; the copy from pinned memory is asynchronous."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pin_memory(self) -> "Batch":
-        """The same batch in pinned memory, for copies to a GPU beside its work."""
+        """The same batch in pinned memory, so that copies to a GPU overlap with its work."""
         return self._map(Tensor.pin_memory)
 
-    src_positions = tgt_positions = None  # they count from 0 in each row
+    src_positions = tgt_positions = None  # 0, 1, ... in each row
 
     def masks(self, dtype: torch.dtype) -> tuple[Tensor, None, Tensor]:
-        """What the source attends to, the target (to what precedes), and the target in the source.
+        """The masks of source, target (None: causal) and cross-attention.
 
-        `dtype` is what `PackedBatch` needs.
+        `dtype` is only used by `PackedBatch`.
         """
         src_mask = (self.src != PAD)[:, None, None, :]  # (B, 1, 1, S)
         return src_mask, None, src_mask
 
-    def learnt(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """States `(B, T, D)` -> those of the N real target positions `(N, D)`, and the targets.
+    def select_targets(self, states: Tensor) -> tuple[Tensor, Tensor]:
+        """States `(B, T, D)` -> those at the N real target positions `(N, D)`, and the targets.
 
-        `(2B, T, D)`, of a batch that was doubled by `twice` -> `(2N, D)`, and the targets once.
+        States `(2B, T, D)` of a batch made by `duplicate` -> `(2N, D)`, and the targets once.
         """
         flat = states.flatten(0, 1).unflatten(0, (-1, self.tgt_out.numel()))  # (views, B * T, D)
-        found = flat.index_select(1, self.positions).flatten(0, 1)
-        return found, self.tgt_out.flatten()[self.positions]
+        selected = flat.index_select(1, self.positions).flatten(0, 1)
+        return selected, self.tgt_out.flatten()[self.positions]
 
-    def twice(self) -> "Batch":
-        """All inputs twice, one half behind the other; the targets once."""
+    def duplicate(self) -> "Batch":
+        """A batch with all input rows followed by a copy of them; the targets occur once."""
         src, tgt_in = (torch.cat([ids, ids]) for ids in (self.src, self.tgt_in))
         return Batch(src, tgt_in, self.tgt_out, self.positions)
 
     def split(self, n_parts: int) -> list["Batch"]:
-        """At most `n_parts` batches with the rows of this one."""
+        """Splits the rows into at most `n_parts` batches."""
         if n_parts == 1:
-            return [self]  # without a look at the device
+            return [self]  # without waiting for the device
         sizes = [len(part) for part in torch.arange(len(self.src)).tensor_split(n_parts)]
         rows = (t.split(sizes) for t in (self.src, self.tgt_in, self.tgt_out))
         return [_batch(*parts) for parts in zip(*rows, strict=True) if len(parts[0])]
@@ -75,15 +75,15 @@ def _batch(src: Tensor, tgt_in: Tensor, tgt_out: Tensor) -> Batch:
 
 
 def pad_right(rows: Sequence[Sequence[int]], length: int = 0) -> Tensor:
-    """Lists of ids -> `(B, longest or length)`, filled up with PAD."""
+    """Lists of ids -> `(B, max(longest, length))`, padded with PAD."""
     length = max(length, *map(len, rows))
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
 
 
 def collate(pairs: Sequence[IdPair]) -> Batch:
-    """Pairs of ids -> a batch; EOS closes the source, BOS opens and EOS closes the target.
+    """Pairs of ids -> a batch; EOS ends the source, BOS begins and EOS ends the target.
 
-    No pairs make one row without target tokens.
+    Without pairs the batch has a single row without target tokens.
     """
     fill = not pairs
     return _batch(
@@ -94,16 +94,16 @@ def collate(pairs: Sequence[IdPair]) -> Batch:
 
 
 def token_batches(lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Splits 0..n-1, in the given order, into runs of at most `max_tokens` padded tokens.
+    """Splits 0..n-1, in the given order, into groups of at most `max_tokens` padded tokens.
 
-    A single item that is longer still gets a run of its own.
+    A single item that is longer gets a group of its own.
     """
     edges = batch_edges(lengths, max_tokens)
     return [list(range(first, end)) for first, end in pairwise(edges)]
 
 
 def batch_edges(lengths: Sequence[int], max_tokens: int) -> list[int]:
-    """Where those runs begin, and where the last one ends."""
+    """Where the groups of `token_batches` begin, and where the last one ends."""
     edges = [0]
     longest = 0
     for index, length in enumerate(lengths):

@@ -1,4 +1,4 @@
-"""Pairs of ids -> packed batches: rows of one length that hold several pairs each."""
+"""Pairs of ids -> packed batches: rows of one fixed length that hold several pairs each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,22 +9,22 @@ from torch import Tensor
 from translator.model.transformer import mask_bias
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 
-# Rows are whole multiples of this, which attention on a GPU likes.
+# Row lengths are multiples of this, for which attention on a GPU is fastest.
 ROW_STEP = 64
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """Rows of a fixed length L, each of which holds several pairs, one behind the other.
+    """R rows of a fixed length L, each of which holds several pairs one after another.
 
-    All batches of a run have this one shape, so that a GPU can be given the whole update at once
-    (a CUDA graph), and hardly any of it is padding. Attention stays within a pair by masks, and
-    positions count anew in each sentence, so a pair gives the same states as in a row of its own
-    (Krell et al. 2021, "Efficient Sequence Packing without Cross-contamination").
+    All batches of a run have the same shape, so that a whole update can be captured as a CUDA
+    graph, and very little of a batch is padding. Masks confine attention to a pair and positions
+    restart at 0 in each sentence, so a pair yields the same states as in a row of its own (Krell
+    et al. 2021, "Efficient Sequence Packing without Cross-contamination").
 
     `table` `(7, R, L)` holds the ids `src`, `tgt_in` and `tgt_out`; the number of the pair in its
-    row, from 1 on, for both sides; and the position in the sentence, for both sides. What is left
-    at the end of a row is PAD, of pair 0; on both sides there is at least one.
+    row, starting at 1, for both sides; and the position in the sentence, for both sides. The rest
+    of a row, at least one position on each side, is PAD and belongs to pair 0.
     """
 
     table: Tensor
@@ -47,47 +47,62 @@ class PackedBatch:
         return self.table[6]
 
     def to(self, device: torch.device) -> "PackedBatch":
-        """The same batch on `device`; from pinned memory without waiting."""
+        """The same batch on `device`; the copy from pinned memory is asynchronous."""
         return PackedBatch(self.table.to(device, non_blocking=True), self.n_tokens)
 
     def pin_memory(self) -> "PackedBatch":
-        """The same batch in pinned memory, for copies to a GPU beside its work."""
+        """The same batch in pinned memory, so that copies to a GPU overlap with its work."""
         return PackedBatch(self.table.pin_memory(), self.n_tokens)
 
     def masks(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """As numbers to be added to scores: source `(R, 1, L, L)`, target, target in source."""
+        """The masks of source, target and cross-attention as numbers to add to scores.
+
+        Each is `(R, 1, L, L)`.
+        """
         src, tgt = self.table[3], self.table[4]
         # Padding attends to padding, so that no row of a mask is empty.
-        within, behind, across = (
+        src_mask, tgt_mask, cross_mask = (
             query[:, None, :, None] == key[:, None, None, :]
             for query, key in ((src, src), (tgt, tgt), (tgt, src))
         )
-        behind = behind.tril()
-        return mask_bias(within, dtype), mask_bias(behind, dtype), mask_bias(across, dtype)
+        return (
+            mask_bias(src_mask, dtype),
+            mask_bias(tgt_mask.tril(), dtype),
+            mask_bias(cross_mask, dtype),
+        )
 
-    def learnt(self, states: Tensor) -> tuple[Tensor, Tensor]:
+    def select_targets(self, states: Tensor) -> tuple[Tensor, Tensor]:
         """States `(R, L, D)` -> `(R * L, D)`, zero where the target is PAD, and the targets.
 
-        `(2R, L, D)`, of a batch that was doubled by `twice` -> twice as many, the targets once.
+        States `(2R, L, D)` of a batch made by `duplicate` -> `(2 * R * L, D)`, and the targets
+        once.
         """
         targets = self.table[2].flatten().long()
         flat = states.flatten(0, 1)
         real = (targets != PAD).repeat(len(flat) // len(targets))
         return flat.where(real[:, None], 0.0), targets
 
-    def twice(self) -> "PackedBatch":
-        """All inputs twice, one half behind the other."""
+    def duplicate(self) -> "PackedBatch":
+        """A batch with all rows followed by a copy of them; `n_tokens` stays the same."""
         return PackedBatch(torch.cat([self.table, self.table], dim=1), self.n_tokens)
 
 
 def row_length(max_length: int) -> int:
-    """L for pairs of at most `max_length` pieces a side: BOS or EOS, tags and a PAD fit too."""
+    """L for pairs of up to `max_length` pieces a side, with room for BOS or EOS, tags and a PAD."""
     return -(-(max_length + 4) // ROW_STEP) * ROW_STEP
 
 
-def place(lengths: Sequence[Sequence[int]], n_rows: int, length: int) -> list[list[int]]:
-    """Puts pairs of source and target tokens into rows, the longest first, each into the first row
-    with room for both of its sides and a PAD behind. A pair that finds none is left out."""
+def assign_rows(lengths: Sequence[Sequence[int]], n_rows: int, length: int) -> list[list[int]]:
+    """Distributes pairs over rows: first fit, longest first.
+
+    Args:
+        lengths: source and target tokens of each pair.
+        n_rows: the number of rows.
+        length: of a row, which must end in at least one PAD on both sides.
+
+    Returns:
+        The indices of the pairs in each row. Pairs that fit nowhere are dropped.
+    """
     rows: list[list[int]] = [[] for _ in range(n_rows)]
     room = [(length - 1, length - 1)] * n_rows
     for i in sorted(range(len(lengths)), key=lambda i: -max(lengths[i])):
@@ -102,9 +117,9 @@ def place(lengths: Sequence[Sequence[int]], n_rows: int, length: int) -> list[li
 
 
 def pack(pairs: Sequence[IdPair], n_rows: int, length: int, mine: slice) -> PackedBatch:
-    """Pairs of ids -> the rows `mine` of `n_rows` packed ones."""
+    """Packs pairs of ids into `n_rows` rows and returns the rows `mine` of them."""
     lengths = [(len(src) + 1, len(tgt) + 1) for src, tgt in pairs]
-    rows = place(lengths, n_rows, length)[mine]
+    rows = assign_rows(lengths, n_rows, length)[mine]
     columns: list[list[int]] = [[] for _ in range(7)]
     for row in rows:
         parts: list[list[int]] = [[] for _ in range(7)]

@@ -1,4 +1,4 @@
-"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), bottom-up, in one file.
+"""The Transformer of "Attention Is All You Need" (Vaswani et al. 2017), bottom up, in one file.
 
 Letters: B sentences, S source length, T target length, D d_model, H heads, Dh = D/H, V vocabulary,
 K beam size. Masks are boolean, True = may be attended, as in PyTorch's own attention.
@@ -19,9 +19,9 @@ from translator.text.tokenizer import PAD
 def sinusoids(length: int, d_model: int, device: torch.device | None = None) -> Tensor:
     """Position encodings, section 3.5: `(length, D)`, the first token at position 0.
 
-    The paper writes `PE(pos, 2i) = sin(pos / 10000^(2i/D))` and `PE(pos, 2i+1) = cos(...)`; its
-    own code puts all sines first and all cosines behind them, `[sin | cos]`, with frequencies
-    `10000^(-i / (D/2 - 1))`, and so does this. Which channel holds what changes nothing.
+    The paper writes `PE(pos, 2i) = sin(pos / 10000^(2i/D))` and `PE(pos, 2i+1) = cos(...)`. Its
+    own code puts all sines before all cosines, `[sin | cos]`, with frequencies
+    `10000^(-i / (D/2 - 1))`, and so does this function. The order of the channels is immaterial.
     """
     half = d_model // 2
     exponents = torch.arange(half, device=device, dtype=torch.float32) / max(half - 1, 1)
@@ -31,14 +31,14 @@ def sinusoids(length: int, d_model: int, device: torch.device | None = None) -> 
 
 
 def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask as numbers to add to scores: 0 where it is True, else -inf."""
+    """Converts a boolean mask to numbers to add to scores: 0 where it is True, else -inf."""
     return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
 
 
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
-    """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`, rows sum to one.
+    """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`; rows sum to one.
 
-    `mask` is boolean, or numbers that are added to the scores.
+    `mask` is either boolean or numbers that are added to the scores.
     """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
@@ -46,8 +46,11 @@ def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor
     return scores.softmax(dim=-1)
 
 
-def fused_attention_pays(x: Tensor) -> bool:
-    """Not on a CPU: for sentences plain products are as fast, and bf16 gradients eight times."""
+def use_fused_attention(x: Tensor) -> bool:
+    """Whether PyTorch's fused kernel is worth using for `x`: everywhere but on a CPU.
+
+    On a CPU plain products are as fast for sentences, and their bf16 gradients eight times faster.
+    """
     return x.device.type != "cpu"
 
 
@@ -65,7 +68,7 @@ class MultiHeadAttention(nn.Module):
         return x.unflatten(-1, (self.n_heads, -1)).transpose(1, 2)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Keys and values of `x` `(B, S, D)`: two times `(B, H, S, Dh)`."""
+        """Computes keys and values from `x` `(B, S, D)`: each `(B, H, S, Dh)`."""
         key, value = self.key_value(x).chunk(2, dim=-1)
         return self._heads(key), self._heads(value)
 
@@ -81,11 +84,11 @@ class MultiHeadAttention(nn.Module):
         """Attends from `x` `(B, T, D)` to keys and values `(B, H, S, Dh)`.
 
         Returns:
-            The output `(B, T, D)`, and the weights `(B, H, T, S)` if asked for.
+            The output `(B, T, D)`, and the weights `(B, H, T, S)` if requested.
         """
         query = self._heads(self.query(x))  # (B, H, T, Dh)
         weights = None
-        if need_weights or not fused_attention_pays(x):
+        if need_weights or not use_fused_attention(x):
             if causal:
                 mask = torch.ones(x.shape[1], x.shape[1], dtype=torch.bool, device=x.device).tril()
             weights = attention_weights(query, key, mask)
@@ -96,21 +99,21 @@ class MultiHeadAttention(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout (Srivastava et al. 2014) whose probability is rounded to 1/256 on a CPU.
+    """Dropout (Srivastava et al. 2014); on a CPU its probability is rounded to 1/256.
 
-    There one random byte decides about one number. Eight of them come from one 64-bit draw, which
-    costs a tenth of the draws that `nn.Dropout` makes.
+    On a CPU one random byte decides about one number. A 64-bit draw yields eight bytes, at a tenth
+    of the cost of the draws that `nn.Dropout` makes.
     """
 
     def __init__(self, probability: float):
         super().__init__()
-        # A tensor, so that a compiled layer need not be compiled anew for another rate.
+        # A tensor, so that a compiled layer need not be recompiled when the rate changes.
         self.rate: Tensor
         self.register_buffer("rate", torch.tensor(probability), persistent=False)
         self.set_probability(probability)
 
     def set_probability(self, probability: float) -> None:
-        """Changes the rate from now on."""
+        """Sets the dropout rate."""
         self.rate.fill_(probability)
         self.threshold = min(round(probability * 256), 255)
 
@@ -130,8 +133,8 @@ class Dropout(nn.Module):
         return x * keep.to(x.dtype) * (256 / (256 - self.threshold))
 
 
-def for_products(x: Tensor) -> Tensor:
-    """`x` as autocast would give it to matrix products: cast once, not once for each of them."""
+def cast_for_matmul(x: Tensor) -> Tensor:
+    """Casts `x` as autocast would for a matrix product, once instead of once for each product."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
@@ -148,10 +151,10 @@ class FeedForward(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """A residual connection with layer norm around a sub-layer, section 3.1 and 5.4.
+    """A residual connection with layer norm around a sub-layer f, sections 3.1 and 5.4.
 
-    `post`: `LayerNorm(x + Dropout(f(x)))`, the paper's; `pre`: `x + Dropout(f(LayerNorm(x)))`,
-    which trains deep stacks (Wang et al. 2019). `enter` and `leave` stand before and after f.
+    `post`: `LayerNorm(x + Dropout(f(x)))`, as in the paper; `pre`: `x + Dropout(f(LayerNorm(x)))`,
+    with which deep stacks train (Wang et al. 2019). Call `enter` before f and `leave` after it.
     """
 
     def __init__(self, config: ModelConfig):
@@ -161,7 +164,7 @@ class Residual(nn.Module):
         self.pre = config.norm == "pre"
 
     def enter(self, x: Tensor) -> Tensor:
-        return for_products(self.norm(x) if self.pre else x)
+        return cast_for_matmul(self.norm(x) if self.pre else x)
 
     def leave(self, x: Tensor, update: Tensor) -> Tensor:
         x = x + self.dropout(update)
@@ -169,7 +172,7 @@ class Residual(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then feed-forward."""
+    """Self-attention, then the feed-forward network."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -187,7 +190,7 @@ class EncoderLayer(nn.Module):
 
 
 class DecoderLayer(nn.Module):
-    """Masked self-attention, attention to the encoder's output, then feed-forward."""
+    """Masked self-attention, attention to the encoder's output, then the feed-forward network."""
 
     def __init__(self, config: ModelConfig):
         super().__init__()
@@ -230,7 +233,7 @@ class Transformer(nn.Module):
         self.dropout = Dropout(config.dropout)
         self.encoder = nn.ModuleList(EncoderLayer(config) for _ in range(config.n_encoder_layers))
         self.decoder = nn.ModuleList(DecoderLayer(config) for _ in range(config.n_decoder_layers))
-        # Pre-norm stacks end on an un-normalised sum, so one norm closes each of them.
+        # A pre-norm stack ends in an unnormalised sum, so each stack gets a final norm.
         pre = config.norm == "pre"
         self.encoder_norm = nn.LayerNorm(config.d_model) if pre else nn.Identity()
         self.decoder_norm = nn.LayerNorm(config.d_model) if pre else nn.Identity()
@@ -240,37 +243,37 @@ class Transformer(nn.Module):
         self._initialise()
 
     def reset_positions(self, length: int = 512) -> None:
-        """Computes the position encodings anew, at least `length` of them."""
+        """Recomputes the position encodings for `length` positions."""
         device = self.embedding.weight.device
         self.positions = sinusoids(length, self.config.d_model, device)
 
     def _initialise(self) -> None:
         for name, parameter in self.named_parameters():
             if name.endswith("key_value.weight"):
-                for part in parameter.chunk(2):  # two square matrices, as the query's
+                for part in parameter.chunk(2):  # two square matrices, like the query's
                     nn.init.xavier_uniform_(part)
             elif parameter.dim() > 1 and name != "embedding.weight":
                 nn.init.xavier_uniform_(parameter)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
-        # Scaled by sqrt(D) on the way in, rows then have the size of the position encodings.
+        # Scaled by sqrt(D) in `_embed`, rows are then about as long as the position encodings.
         nn.init.normal_(self.embedding.weight, std=self.config.d_model**-0.5)
         nn.init.zeros_(self.embedding.weight[PAD])
 
     def set_dropout(self, probability: float) -> None:
-        """Changes the dropout rate of all layers from now on."""
+        """Sets the dropout rate of all layers."""
         for module in self.modules():
             if isinstance(module, Dropout):
                 module.set_probability(probability)
 
     def position(self, start: int, end: int) -> Tensor:
-        """The encodings of positions from `start` to before `end`, `(end - start, D)`."""
+        """The encodings of positions `start` up to but not including `end`: `(end - start, D)`."""
         if end > len(self.positions):
             self.reset_positions(2 * end)
         return self.positions[start:end].to(self.embedding.weight.dtype)
 
     def _embed(self, ids: Tensor, positions: Tensor | None) -> Tensor:
-        """`(B, T)` ids -> `(B, T, D)`; without `positions` `(B, T)`, each row counts from 0."""
+        """`(B, T)` ids -> `(B, T, D)`; `positions` `(B, T)` default to 0, 1, ... in each row."""
         scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
         if positions is None:
             return self.dropout(scaled + self.position(0, ids.shape[1]))
@@ -281,8 +284,9 @@ class Transformer(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """`src` `(B, S)`, padded right -> `memory` `(B, S, D)` and `src_mask` `(B, 1, 1, S)`.
 
-        The mask is that of all but PAD unless another is given. Rows that hold several sentences
-        (`PackedBatch`) come with a mask `(B, 1, S, S)` and the `positions` `(B, S)` in each.
+        By default the mask covers everything but PAD. Rows that hold several sentences
+        (`PackedBatch`) come with a mask `(B, 1, S, S)` and the `positions` `(B, S)` within each
+        sentence.
         """
         if src_mask is None:
             src_mask = (src != PAD)[:, None, None, :]
@@ -294,7 +298,7 @@ class Transformer(nn.Module):
     def decode(self, tgt_in: Tensor, memory: Tensor, src_mask: Tensor) -> Tensor:
         """Logits `(B, T, V)` of the token that follows each position of `tgt_in` `(B, T)`.
 
-        A search does the same token by token, translator/model/incremental.py.
+        A search does the same token by token: translator/model/incremental.py.
         """
         return self.project(self.decode_states(tgt_in, memory, src_mask)[0])
 
@@ -307,22 +311,22 @@ class Transformer(nn.Module):
         tgt_mask: Tensor | None = None,
         positions: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
-        """As `decode`, but the states `(B, T, D)` before the projection to the vocabulary.
+        """Like `decode`, but returns the states `(B, T, D)` before the vocabulary projection.
 
-        Also returns the cross-attention of each layer, `(B, H, T, S)`, if asked for. A position
-        attends to itself and those before it, unless `tgt_mask` `(B, 1, T, T)` says otherwise.
+        Also returns the cross-attention weights of each layer, `(B, H, T, S)`, if requested. A
+        position attends to itself and earlier ones unless `tgt_mask` `(B, 1, T, T)` is given.
         """
         x = self._embed(tgt_in, positions)
-        memory = for_products(memory)
+        memory = cast_for_matmul(memory)
         all_weights = []
         for layer in self.decoder:
             x, weights = layer(x, memory, src_mask, tgt_mask, need_weights)
             if weights is not None:
                 all_weights.append(weights)
-        return for_products(self.decoder_norm(x)), all_weights
+        return cast_for_matmul(self.decoder_norm(x)), all_weights
 
     def project(self, states: Tensor) -> Tensor:
-        """States `(..., D)` -> logits `(..., V)`, by the embedding matrix."""
+        """States `(..., D)` -> logits `(..., V)`, with the embedding matrix."""
         return F.linear(states, self.embedding.weight)
 
     def forward(self, src: Tensor, tgt_in: Tensor) -> Tensor:
@@ -349,5 +353,5 @@ def empty_transformer(config: ModelConfig) -> Transformer:
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Trainable numbers, tied ones counted once."""
+    """Counts the trainable numbers; tied ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())

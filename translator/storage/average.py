@@ -1,4 +1,4 @@
-"""Averages of models: which checkpoints of a run, and their mean as a new MODEL."""
+"""Averages of models: choosing checkpoints of a run, and writing their mean as a new MODEL."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,20 +27,20 @@ STORED = ("fp32", "fp16", "int8")
 def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") -> None:
     """Writes the mean of several MODELs as a new MODEL (Vaswani et al., section 6.1).
 
-    Its `config.json` says what it was made from.
+    Its `config.json` names the models that were averaged.
 
     Args:
-        folders: MODELs with one architecture, direction and tokenizer.
-        output: a folder that is not there yet, or is empty.
-        stored: how weights are stored, `fp32`, `fp16` or `int8` (`quantise`); one model alone is
-            written in another way so.
+        folders: MODELs with the same architecture, direction and tokenizer.
+        output: a folder that does not exist yet or is empty.
+        stored: the format of the weights, `fp32`, `fp16` or `int8` (`quantise`); with a single
+            model this converts it.
 
     Raises:
-        TranslatorError: the models differ (the message says in what), one is damaged, or `output`
-            holds something.
+        TranslatorError: the models differ (the message says how), one is damaged, or `output` is
+            not empty.
     """
     if not folders:
-        raise TranslatorError("There is nothing to average: name two models or more.")
+        raise TranslatorError("There is nothing to average: name two or more models.")
     if stored not in STORED:
         raise TranslatorError(f"Weights are stored as {', '.join(STORED)}, not {stored}.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
@@ -49,9 +49,9 @@ def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") 
     parts: list[Path] = []
     for folder in folders:
         model = load_model(folder)
-        changes = differences(_trained_as(first.config), _trained_as(model.config))
+        changes = differences(_shared_settings(first.config), _shared_settings(model.config))
         if model.tokenizer.model_bytes != first.tokenizer.model_bytes:
-            changes.append("another tokenizer")
+            changes.append("different tokenizers")
         if changes:
             raise TranslatorError(
                 f"{folder} cannot be averaged with {folders[0]}: {'; '.join(changes)}."
@@ -66,7 +66,7 @@ def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") 
         info |= {k: v for k, v in first.info.items() if k in ("training", "environment")}
     else:
         info["training"] = {
-            "weights": f"average of {_names(parts)}",
+            "weights": f"average of {_join_names(parts)}",
             "averaged": [{"folder": str(p), "step": n} for p, n in zip(parts, steps, strict=True)],
         }
     weights = average_weights(parts)
@@ -77,34 +77,35 @@ def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") 
     save_model(output, weights, first.tokenizer, first.config, info)
 
 
-def _trained_as(config: Config) -> Config:
-    """The settings that weights to be averaged must share, all others at their defaults."""
+def _shared_settings(config: Config) -> Config:
+    """The settings that models must share to be averaged; all others have their defaults."""
     directions = {name: getattr(config.data, name) for name in ("src", "tgt", "bidirectional")}
     return Config(
         model=replace(config.model, dropout=0.0), data=replace(Config().data, **directions)
     )
 
 
-def _names(folders: Sequence[Path]) -> str:
+def _join_names(folders: Sequence[Path]) -> str:
     if len(folders) > 1 and len({folder.parent for folder in folders}) == 1:
         return f"{', '.join(f.name for f in folders)} in {folders[0].parent}"
     return ", ".join(map(str, folders))
 
 
 def choose_steps(run: Path, last: int | None = None, best: int | None = None) -> list[Path]:
-    """The checkpoints of a run that are to be averaged, oldest first.
+    """Chooses the checkpoints of a run to average, oldest first.
 
     Args:
         run: the run's folder.
-        last: so many of the newest regular checkpoints, or:
-        best: so many of those with the highest validation BLEU.
+        last: how many of the newest regular checkpoints, or:
+        best: how many of those with the highest validation BLEU.
 
     Raises:
-        TranslatorError: the run has fewer on disk, or not one of `last` and `best` is given.
+        TranslatorError: the run has fewer on disk, or not exactly one of `last` and `best` is
+            given.
     """
-    wanted = best if last is None else last
-    if wanted is None or wanted < 1 or (last is not None and best is not None):
-        raise TranslatorError("Say how many checkpoints: the last N or the best N, N at least 1.")
+    count = best if last is None else last
+    if count is None or count < 1 or (last is not None and best is not None):
+        raise TranslatorError("Choose the last N or the best N checkpoints, with N at least 1.")
     description = read_run(run)
     if description is None or not step_folders(run):
         raise TranslatorError(f"{run} has no checkpoints: name the folder of a run.")
@@ -114,12 +115,12 @@ def choose_steps(run: Path, last: int | None = None, best: int | None = None) ->
     else:
         bleu = dict(series(read_metrics(run), "valid_bleu"))
         known = [folder for folder in step_folders(run) if int(folder.name) in bleu]
-        # Of equals the older comes last, and so is chosen: it was the best step first.
+        # Of equally good ones the older comes last and is chosen: it was the best step first.
         chosen = sorted(known, key=lambda p: (bleu[int(p.name)], -int(p.name)))
         kind = "validated checkpoints"
-    if len(chosen) < wanted:
-        raise TranslatorError(f"{run} has {len(chosen)} {kind} on disk, not {wanted}.")
-    return sorted(chosen[-wanted:], key=lambda p: int(p.name))
+    if len(chosen) < count:
+        raise TranslatorError(f"{run} has {len(chosen)} {kind} on disk, not {count}.")
+    return sorted(chosen[-count:], key=lambda p: int(p.name))
 
 
 def average_weights(folders: Sequence[Path]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The folder of a run: where it is, what it was begun with, which checkpoints it keeps."""
+"""The folder of a run: where it is, what started it, which checkpoints it keeps."""
 
 import json
 import logging
@@ -34,7 +34,7 @@ from translator.text.tokenizer import Tokenizer
 
 log = logging.getLogger("translator")
 
-# Between a run and its continuation.
+# Settings that may change when a run is continued.
 MAY_DIFFER = (
     *(f"train.{n}" for n in ("steps", "log_every", "keep_checkpoints", "workers", "tensorboard")),
     *(f"train.{n}" for n in ("metrics", "score_tests")),
@@ -43,14 +43,14 @@ MAY_DIFFER = (
 
 
 def run_folder(config: Config) -> Path:
-    """Where a run goes that names no folder: `checkpoints/CORPUS-SRC-TGT-PRESET`."""
+    """The default folder of a run: `checkpoints/CORPUS-SRC-TGT-PRESET`."""
     corpus = config.data.corpus.rstrip("/").replace("hf:", "").replace(":", "-")
     data = config.data
     return Path("checkpoints") / f"{Path(corpus).name}-{data.src}-{data.tgt}-{config.preset}"
 
 
 def write_run(folder: Path, tokenizer: Tokenizer, description: Mapping[str, Any]) -> None:
-    """Begins the run in `folder`: its tokenizer, then the `config.json` that `read_run` reads."""
+    """Creates a run in `folder`: the tokenizer, then the `config.json` that `read_run` reads."""
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / TOKENIZER, tokenizer.model_bytes)
     description = {**description, "sha256": {TOKENIZER: sha256(tokenizer.model_bytes)}}
@@ -59,17 +59,18 @@ def write_run(folder: Path, tokenizer: Tokenizer, description: Mapping[str, Any]
 
 
 def read_run(folder: Path) -> dict[str, Any] | None:
-    """The description of the run that is in `folder`, if there is one.
+    """Reads the description of the run in `folder`; None if there is no run.
 
     Raises:
-        TranslatorError: it is damaged, its tokenizer is, or they are gone and checkpoints are not.
+        TranslatorError: the description or the tokenizer is damaged, or missing although there
+            are checkpoints.
     """
     path = folder / CONFIG
     missing = [p for p in (path, folder / TOKENIZER) if not p.exists()]
     if missing and not step_folders(folder):
         return None
     for part in missing:
-        raise TranslatorError(f"{part} is gone: {_REPLACE}")
+        raise TranslatorError(f"{part} is missing: {_REPLACE}")
     try:
         description = json.loads(path.read_text(encoding="utf-8"))
         digest = description.get("sha256", {}).get(TOKENIZER)  # older runs have none
@@ -81,7 +82,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
     return description
 
 
-_REPLACE = "put that of a checkpoint in its place (steps/STEP), or start again with --fresh."
+_REPLACE = "copy it from a checkpoint (steps/STEP), or start again with --fresh."
 
 
 def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, fingerprint: str) -> None:
@@ -92,10 +93,10 @@ def check_same_run(folder: Path, earlier: dict[str, Any], config: Config, finger
     if _weights(before.data.corpus) != _weights(config.data.corpus):
         changes.append(f"data.corpus: {before.data.corpus} -> {config.data.corpus}")
     if earlier["data"]["fingerprint"] != fingerprint:
-        changes.append("the corpus: its text is another")
+        changes.append("the corpus: its text has changed")
     if changes:
         raise TranslatorError(
-            f"{folder} holds a run with other settings ({'; '.join(changes)}): use them again, "
+            f"{folder} holds a run with other settings ({'; '.join(changes)}): use the same ones, "
             "name another folder with --run, or start again with --fresh."
         )
 
@@ -105,10 +106,10 @@ def _weights(corpus: str) -> list[str]:
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if there is none.
+    """Renames a run folder to the first free `DIR.1`, `DIR.2`, ...; None if it does not exist.
 
     Raises:
-        TranslatorError: a process trains in it.
+        TranslatorError: a process is training in it.
     """
     if not folder.exists():
         return None
@@ -143,29 +144,29 @@ def _remove_empty(folder: Path) -> None:
 
 
 def resume_candidates(run: Path) -> Iterator[Path]:
-    """The checkpoints a run can go on from, newest first; damage shows when they are loaded."""
+    """The checkpoints a run can resume from, newest first; damage shows when they are loaded."""
     parts = (STATE, STATE_TENSORS)
     return (p for p in reversed(step_folders(run)) if any((p / part).exists() for part in parts))
 
 
 def regular_steps(run: Path, every: int) -> list[Path]:
-    """The checkpoints that fall on a multiple of `every`, and the newest; oldest first.
+    """The checkpoints at multiples of `every`, and the newest one; oldest first.
 
-    Those written because a run was stopped do not count: they must not change its result.
+    Checkpoints written because a run was stopped do not count: they must not change its result.
     """
     folders = step_folders(run)
     return [p for p in folders if int(p.name) % every == 0 or p == folders[-1]]
 
 
 def rotate(run: Path, every: int, keep: int, best: int) -> None:
-    """Keeps the last `keep` regular checkpoints and the best; two of them can be resumed from.
+    """Keeps the last `keep` regular checkpoints and the best one, two with a training state.
 
-    The newest two are never touched, so a kill in here costs nothing.
+    The newest two are never touched, so a kill in this function costs nothing.
     """
     regular = regular_steps(run, every)
     resumable = regular[-2:]
     kept = [*regular[-keep:], *resumable]
-    for folder in (run / "steps").glob("*.damaged"):  # gone once the run has come that far again
+    for folder in (run / "steps").glob("*.damaged"):  # kept until the run is past that step again
         if folder.stem.isdecimal() and int(folder.stem) <= int(regular[-1].name):
             discard(folder)
     for folder in step_folders(run):
@@ -177,10 +178,10 @@ def rotate(run: Path, every: int, keep: int, best: int) -> None:
 
 
 def set_aside(run: Path, step: int) -> None:
-    """Renames the checkpoints after `step` to `N.damaged`, when a run goes on from there.
+    """Renames the checkpoints after `step` to `N.damaged` when a run resumes from `step`.
 
-    Otherwise `rotate` would count them as the newest and remove what is saved before them. They are
-    kept for inspection until the run has come as far again.
+    Otherwise `rotate` would take them for the newest and delete what is saved before them. They
+    remain for inspection until the run reaches their step again.
     """
     for folder in step_folders(run):
         if int(folder.name) > step:
@@ -190,7 +191,7 @@ def set_aside(run: Path, step: int) -> None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether a MODEL can be read; says why not."""
+    """Whether a MODEL can be read; logs why not."""
     try:
         load_model(folder)
     except TranslatorError as error:

@@ -1,8 +1,8 @@
-"""Checkpoints: a model with all that a run needs to resume from it exactly.
+"""Checkpoints: a model with everything a run needs to resume exactly.
 
 A checkpoint is a MODEL folder with two more files: `training.safetensors`, and `training.json`,
-which holds the SHA-256 of all the others and of itself. It is written to a hidden folder, fsynced,
-read back and verified, and only then renamed.
+which holds the SHA-256 of all other files and of itself. It is written to a hidden folder, fsynced,
+read back, verified and only then renamed.
 """
 
 import json
@@ -37,19 +37,19 @@ from translator.system.disk import (
 )
 from translator.text.tokenizer import Tokenizer
 
-NO_DIGEST = "0" * 64  # stands in `training.json` while its own digest is taken
+NO_DIGEST = "0" * 64  # placeholder in `training.json` while its own digest is computed
 
 
 @dataclass
 class TrainingState:
-    """All that a run needs to go on as if it had never stopped; randomness follows from `step`."""
+    """Everything a run needs to continue as if never stopped; randomness follows from `step`."""
 
     step: int = 0
     epoch: int = 0
-    batch: int = 0  # the next one of the epoch
+    batch: int = 0  # index of the next one in the epoch
     best_bleu: float = -1.0
     best_step: int = 0
-    bad_validations: int = 0  # since the best one
+    bad_validations: int = 0  # in a row without progress
     seconds: float = 0.0  # spent training, over all sessions
     cpu_seconds: float = 0.0
     n_tokens: int = 0  # real target tokens seen
@@ -58,11 +58,11 @@ class TrainingState:
     window_norm: float = 0.0
     window_tokens: int = 0
     window_updates: int = 0
-    left_out: int = 0  # updates whose gradient was not finite or far too long
-    failures: int = 0  # of them, those in a row up to now
-    fallbacks: int = 0  # to an earlier checkpoint, after too many in a row
-    validation_due: bool = False  # at this step: a stop broke it off
-    rate_scale: float = 1.0  # of the learning rate, halved by each fall back
+    left_out: int = 0  # skipped updates, whose gradient was not finite or far too large
+    failures: int = 0  # skipped updates in a row until now
+    fallbacks: int = 0  # returns to an earlier checkpoint, after too many failures in a row
+    validation_due: bool = False  # at this step: a stop interrupted it
+    rate_scale: float = 1.0  # factor of the learning rate, halved by each fallback
 
 
 def save_checkpoint(
@@ -77,8 +77,8 @@ def save_checkpoint(
     """Writes `steps/STEP`: into a hidden folder, fsynced, read back and verified, then renamed.
 
     Raises:
-        TranslatorError: the disk is full or read-only, or gives back something else. Nothing of
-            the checkpoint is left then, and the older ones are as they were.
+        TranslatorError: the disk is full or read-only, or returns different data. Nothing of the
+            checkpoint remains then, and older checkpoints are unchanged.
     """
     steps = run / "steps"
     final, temporary = steps / str(state.step), steps / f".{state.step}.tmp"
@@ -101,7 +101,7 @@ def save_checkpoint(
         shutil.rmtree(temporary, ignore_errors=True)
         reason = error.strerror if isinstance(error, OSError) else str(error).rstrip(".")
         raise TranslatorError(
-            f"{final} cannot be saved: {reason}. Check the disk; the same command then goes on "
+            f"{final} cannot be saved: {reason}. Check the disk; the same command then continues "
             "from the last checkpoint."
         ) from None
     for folder in (steps, run):
@@ -110,14 +110,14 @@ def save_checkpoint(
 
 
 def _state_text(state: TrainingState, digests: Mapping[str, str]) -> bytes:
-    """`training.json`; its own digest is that of its bytes with zeros in the digest's place."""
+    """`training.json`; its own digest is computed with zeros in place of the digest."""
     values = {"state": vars(state), "sha256": digests, "own_sha256": NO_DIGEST}
     text = (json.dumps(values, indent=2) + "\n").encode()
     return text.replace(NO_DIGEST.encode(), sha256(text).encode())
 
 
 def verify_checkpoint(folder: Path) -> TrainingState:
-    """Reads all of a checkpoint that can be resumed from; returns its counters.
+    """Reads and verifies all files of a checkpoint with a training state; returns its counters.
 
     Raises:
         TranslatorError: a file is missing or damaged, even by one bit; the message names it.
@@ -125,7 +125,7 @@ def verify_checkpoint(folder: Path) -> TrainingState:
     data = read_file(folder / STATE, None)
     try:
         values = json.loads(data)
-        if isinstance(values["sha256"], str):  # as it was written first: nothing guards the rest
+        if isinstance(values["sha256"], str):  # the first format, with only this digest
             digests = {STATE_TENSORS: values.pop("sha256")}
         else:
             own, digests = values["own_sha256"], values["sha256"]
@@ -137,17 +137,17 @@ def verify_checkpoint(folder: Path) -> TrainingState:
         raise TranslatorError(f"{folder / STATE} is damaged.") from None
     if unknown:
         raise TranslatorError(
-            f"{folder / STATE} is of a later version of this program, with "
-            f"{', '.join(sorted(unknown))}: update it."
+            f"{folder / STATE} was written by a later version of this program, with "
+            f"{', '.join(sorted(unknown))}: update the program."
         )
     for name, digest in digests.items():
         if file_sha256(folder / name) != digest:
             raise TranslatorError(f"{folder / name} is damaged (its SHA-256 is wrong).")
-    return TrainingState(**values)  # what an older version did not know has its default
+    return TrainingState(**values)  # counters missing in older versions have their defaults
 
 
 def load_checkpoint(folder: Path) -> tuple[Model, dict[str, Tensor], TrainingState]:
-    """Model, optimizer tensors and counters of a checkpoint.
+    """Loads model, optimizer tensors and counters of a checkpoint.
 
     Raises:
         TranslatorError: a part is missing or damaged.

@@ -1,4 +1,4 @@
-"""What a run will do and need, and whether its data are sound, before its first step."""
+"""What a run will do and need, and whether its data are sound, reported before the first step."""
 
 import shutil
 from collections.abc import Iterator
@@ -22,19 +22,19 @@ from translator.storage.run_log import duration
 from translator.training.loader import Batches, BatchSampler, Loader
 from translator.training.measure import (
     Memory,
+    format_size,
     largest_batch,
     measure_speed,
     probe_memory,
-    size_text,
 )
 from translator.training.setup import build_batches, find_start, load_data
 
-LOOKED_AT = 100_000  # pairs of a corpus; what is wrong with it shows in these
+MAX_CHECKED = 100_000  # pairs of a split that are checked; faults of a corpus show in these
 
 
 @dataclass
 class Report:
-    """What `examine` found: figures by section and name, and findings."""
+    """The result of `examine`: figures by section and name, and findings."""
 
     data: dict[str, Any] = field(default_factory=dict)
     run: dict[str, Any] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class Report:
 
     @property
     def broken(self) -> bool:
-        """Whether the data must be mended first."""
+        """Whether the data must be fixed first."""
         return any(finding.severity == "broken" for finding in self.findings)
 
     def to_dict(self) -> dict[str, Any]:
@@ -51,7 +51,7 @@ class Report:
         return {"broken": self.broken, "data": self.data, "run": self.run, "findings": findings}
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as lines of text."""
         lines: list[str] = []
         for title, entries in (("Data", _data_rows(self.data)), ("Run", _run_rows(self.run))):
             lines += [title, *(f"  {name:<14} {text}" for name, text in entries), ""]
@@ -60,11 +60,11 @@ class Report:
         lines += [f"{finding.severity.capitalize()}: {finding.text}" for finding in ranked]
         counts = [sum(f.severity == name for f in self.findings) for name in ("broken", "warning")]
         if self.broken:
-            lines.append("The data are broken: mend them first.")
+            lines.append("The data are broken: fix them first.")
         elif counts[1]:
             lines.append("Training can start; see the warnings first.")
         else:
-            lines.append("Nothing speaks against training.")
+            lines.append("No problems found: training can start.")
         return lines
 
 
@@ -81,28 +81,26 @@ def _data_rows(data: dict[str, Any]) -> Iterator[tuple[str, str]]:
         parts = [f"{data[text][language]:{form}} {language}" for language in (src, tgt)]
         yield name, ", ".join(parts) + (" of the pieces are bytes" if name == "unknown" else "")
     yield "longest", f"{data['longest']:,} pieces"
-    yield "lines", "each translates its other side" if data["aligned"] else "see below"
+    yield "lines", "source and target are aligned" if data["aligned"] else "see below"
 
 
 def _run_rows(run: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    yield "folder", run["folder"] + (f" (goes on from step {run['step']:,})" if run["step"] else "")
+    resumes = f" (continues from step {run['step']:,})" if run["step"] else ""
+    yield "folder", run["folder"] + resumes
     yield "model", f"preset {run['preset']}, {run['parameters'] / 1e6:.2f} M parameters"
     yield "device", f"{run['device']}, {run['precision']}, {run['threads']} threads"
-    yield "steps", f"{run['steps']:,} updates = {run['epochs']:.1f} times through the corpus"
-    waste = ", ".join(f"{share:.1%} {side}" for side, share in run["padding"].items())
-    yield "batches", f"{run['batches']:,} an epoch; padding: {waste}"
+    yield "steps", f"{run['steps']:,} updates = {run['epochs']:.1f} passes over the corpus"
+    padding = ", ".join(f"{share:.1%} {side}" for side, share in run["padding"].items())
+    yield "batches", f"{run['batches']:,} per epoch; padding: {padding}"
     yield "an update", f"{run['tokens_per_update']:,.0f} target tokens on average"
     if run.get("memory"):
         need, free = run["memory"]["need"], run["memory"]["available"]
-        free_text = f", {size_text(free)} are free" if free else ""
-        yield (
-            "memory",
-            f"{size_text(need)}, the largest batch being {run['memory']['batch']}{free_text}",
-        )
+        free_text = f"; {format_size(free)} free" if free else ""
+        yield "memory", f"{format_size(need)}; largest batch {run['memory']['batch']}{free_text}"
     if run.get("tokens_per_second"):
         yield "speed", f"{run['tokens_per_second']:,.0f} target tokens/s"
-        yield "time", f"{duration(run['seconds'])} for the updates, validations not counted"
-    yield "disk", f"{size_text(run['disk']['need'])}, {size_text(run['disk']['free'])} are free"
+        yield "time", f"{duration(run['seconds'])} for the updates, without validation"
+    yield "disk", f"{format_size(run['disk']['need'])}; {format_size(run['disk']['free'])} free"
 
 
 def examine(
@@ -114,23 +112,23 @@ def examine(
     minutes: float | None = None,
     measure: bool = True,
 ) -> Report:
-    """Looks at all that `train` would begin with; writes only what it prepares of the corpus.
+    """Examines everything `train` would start from; writes nothing but the prepared corpus.
 
     Args:
         config: as for `train`.
-        folder: the run folder, which need not be there.
+        folder: the run folder, which need not exist.
         device: what the run would use.
-        fresh: an earlier run in the folder would be moved aside.
-        minutes: after which the run would be ended.
-        measure: run some updates to measure memory and speed.
+        fresh: whether an earlier run in the folder would be moved aside.
+        minutes: after which training would stop.
+        measure: make some updates to measure memory and speed.
 
     Raises:
         TranslatorError: the data cannot be read at all.
     """
     report = Report()
     start = find_start(config, folder, fresh)
-    findings = look_at(config)
-    wanted = config.data.vocab_size
+    findings = check_corpora(config)
+    requested_pieces = config.data.vocab_size
     try:
         config, data = load_data(config, start.tokenizer)
     except TranslatorError as error:
@@ -148,36 +146,35 @@ def examine(
     c = config.train
     source = build_batches(config, data, device, copies=False)
     batches = source.sampler.epoch(0)
-    done = [int(path.name) for path in step_folders(folder)] if start.earlier else []
+    steps = [int(path.name) for path in step_folders(folder)] if start.earlier else []
     report.run = {
         "folder": str(folder),
-        "step": max(done, default=0),
+        "step": max(steps, default=0),
         "preset": config.preset,
         "device": str(device),
         "threads": torch.get_num_threads(),
         **describe_batches(source.sampler, batches, config),
-        "disk": disk_need(config, folder),
+        "disk": estimate_disk(config, folder),
     }
     if measure:
-        report.run |= _measure(
-            config, Loader(data.train, source.sampler, source.augmentation), batches, device
-        )
-        left = max(c.steps - report.run["step"], 0) * report.run["tokens_per_update"]
-        report.run["seconds"] = round(left / report.run["tokens_per_second"])
+        loader = Loader(data.train, source.sampler, source.augmentation)
+        report.run |= _measure(config, loader, batches, device)
+        tokens_left = max(c.steps - report.run["step"], 0) * report.run["tokens_per_update"]
+        report.run["seconds"] = round(tokens_left / report.run["tokens_per_second"])
     else:
-        report.run |= {"precision": c.precision, "parameters": _count(config.model)}
-    report.findings += odd_settings(config, report, wanted, minutes)
+        report.run |= {"precision": c.precision, "parameters": _count_weights(config.model)}
+    report.findings += check_settings(config, report, requested_pieces, minutes)
     return report
 
 
-def look_at(config: Config) -> list[Finding]:
-    """What is wrong with the corpora as they are, before they are cleaned."""
+def check_corpora(config: Config) -> list[Finding]:
+    """Finds faults of the corpora as they are before cleaning."""
     src, tgt = config.data.src, config.data.tgt
     findings = []
     parts = split_mixture(config.data.corpus)
     for name, _ in parts:
         sources = open_corpus(name, src, tgt)
-        splits = {split: list(islice(pairs(), LOOKED_AT)) for split, pairs in sources.items()}
+        splits = {split: list(islice(pairs(), MAX_CHECKED)) for split, pairs in sources.items()}
         for found in sniff(splits, src, tgt, config.clean) if splits.get("train") else ():
             text = f"{name}: {found.text}" if len(parts) > 1 else found.text
             findings.append(replace(found, text=text))
@@ -185,11 +182,11 @@ def look_at(config: Config) -> list[Finding]:
 
 
 def describe_data(data: TrainingData, config: Config) -> dict[str, Any]:
-    """Figures of the corpus as the model will see it."""
+    """Figures about the corpus as the model will see it."""
     languages = (config.data.src, config.data.tgt)
     n_pairs = data.train.n_forward
     lengths = data.train.lengths[:, :n_pairs]
-    tokens = (lengths.sum(dim=1) + n_pairs).tolist()  # each sentence is closed with EOS
+    tokens = (lengths.sum(dim=1) + n_pairs).tolist()  # each sentence ends with EOS
     return {
         "corpus": config.data.corpus,
         "languages": languages,
@@ -206,7 +203,7 @@ def describe_data(data: TrainingData, config: Config) -> dict[str, Any]:
 
 
 def describe_batches(sampler: BatchSampler, batches: Batches, config: Config) -> dict[str, Any]:
-    """Figures of an epoch: batches, share of padding by side, updates and epochs."""
+    """Figures about the run's epochs: batches, share of padding by side, updates and epochs."""
     padding = {}
     lengths = sampler.lengths(0)
     rooms = (batches.longest(lengths) * batches.sizes).sum(1).tolist()
@@ -224,18 +221,15 @@ def describe_batches(sampler: BatchSampler, batches: Batches, config: Config) ->
 
 
 def _measure(
-    config: Config,
-    loader: Loader,
-    batches: Batches,
-    device: torch.device,
+    config: Config, loader: Loader, batches: Batches, device: torch.device
 ) -> dict[str, Any]:
-    """Memory of the largest batch, and speed on usual ones."""
+    """Measures memory with the largest batch and speed with typical ones."""
     largest = largest_batch(loader.sampler, batches, config.model)
     memory = probe_memory(config, loader.load(largest), device)
     _, tgt_lengths = loader.sampler.lengths(0)
-    usual = sorted(batches, key=lambda batch: int(tgt_lengths[batch].sum()))
-    middle = usual[max(len(usual) // 2 - 1, 0) :][:3]
-    speed, updater = measure_speed(config, [loader.load(indices) for indices in middle], device)
+    ranked = sorted(batches, key=lambda batch: int(tgt_lengths[batch].sum()))
+    typical = ranked[max(len(ranked) // 2 - 1, 0) :][:3]
+    speed, updater = measure_speed(config, [loader.load(indices) for indices in typical], device)
     return {
         "precision": updater.precision,
         "parameters": count_parameters(updater.model),
@@ -244,7 +238,7 @@ def _measure(
     }
 
 
-def _count(model: ModelConfig) -> int:
+def _count_weights(model: ModelConfig) -> int:
     with torch.device("meta"):
         return count_parameters(Transformer(model))
 
@@ -252,64 +246,68 @@ def _count(model: ModelConfig) -> int:
 # --- disk and settings ------------------------------------------------------------------------
 
 
-def disk_need(config: Config, folder: Path) -> dict[str, int]:
-    """Bytes that a run writes at most at one time, and that are free where it writes."""
+def estimate_disk(config: Config, folder: Path) -> dict[str, int]:
+    """The most bytes a run occupies at any time, and the bytes that are free on its disk."""
     c = config.train
-    weights = 4 * _count(config.model)  # fp32
-    state = weights * (2 + (c.ema_decay > 0))  # two moments; the raw weights beside their average
-    # Kept are the last ones and the best one, and one is being written. Three of these can be
-    # resumed from. The finished model is in half precision.
+    weights = 4 * _count_weights(config.model)  # fp32
+    state = weights * (2 + (c.ema_decay > 0))  # two moments, and the raw weights next to an average
+    # On disk are the last checkpoints, the best one, and one being written; three of them have a
+    # training state. The finished model is in half precision.
     kept = min(c.keep_checkpoints, -(-c.steps // c.checkpoint_every)) + 2
     need = kept * weights + min(kept, 3) * state + weights // 2
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return {"need": need, "free": shutil.disk_usage(there).free}
+    existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    return {"need": need, "free": shutil.disk_usage(existing).free}
 
 
-def odd_settings(
-    config: Config, report: Report, wanted_pieces: int, minutes: float | None = None
+def check_settings(
+    config: Config, report: Report, requested_pieces: int, minutes: float | None = None
 ) -> list[Finding]:
-    """Settings that are allowed and seldom meant."""
+    """Finds settings that are allowed but rarely intended, and limits that the run exceeds."""
+    warnings = _find_warnings(config, report, minutes)
+    notes = _find_notes(config, report, requested_pieces)
     return (
-        [Finding(name, "warning", text) for name, text in _odd(config, report, minutes)]
-        + [Finding(name, "note", text) for name, text in _notable(config, report, wanted_pieces)]
-        + _limits(report)
+        [Finding(name, "warning", text) for name, text in warnings]
+        + [Finding(name, "note", text) for name, text in notes]
+        + _check_limits(report)
     )
 
 
-def _odd(config: Config, report: Report, minutes: float | None) -> Iterator[tuple[str, str]]:
+def _find_warnings(
+    config: Config, report: Report, minutes: float | None
+) -> Iterator[tuple[str, str]]:
     c, data, run = config.train, report.data, report.run
     warmup = f"The warm-up (train.warmup_steps = {c.warmup_steps:,})"
     if c.warmup_steps >= c.steps:
         yield (
             "warm-up",
             f"{warmup} is not shorter than the run ({c.steps:,} steps): the learning rate "
-            f"never reaches its peak. Take about {max(c.steps // 10, 1):,}.",
+            f"never reaches its peak. Use about {max(c.steps // 10, 1):,}.",
         )
     elif c.schedule != "cosine" and c.warmup_steps > (1 - c.cooldown) * c.steps:
         yield (
             "warm-up",
             f"{warmup} is not over when the cooldown begins (after "
-            f"{(1 - c.cooldown) * c.steps:,.0f} of {c.steps:,} steps). Take about "
+            f"{(1 - c.cooldown) * c.steps:,.0f} of {c.steps:,} steps). Use about "
             f"{max(c.steps // 10, 1):,}.",
         )
     if c.validate_every > c.steps:
         yield (
             "validation",
             f"train.validate_every ({c.validate_every:,}) is more than the run's {c.steps:,} "
-            "steps: it is validated at its end only.",
+            "steps: it is only validated at the end.",
         )
     if c.patience * c.validate_every < min(c.warmup_steps, c.steps):
         yield (
             "patience",
-            f"The run may end within its warm-up: {c.patience} validations without progress, one "
-            f"every {c.validate_every:,} steps, are enough (train.patience).",
+            f"The run may end during its warm-up: it stops after {c.patience} validations without "
+            f"progress (train.patience), one every {c.validate_every:,} steps.",
         )
     if c.max_tokens < data["longest"] + 1:
         yield (
             "batch size",
             f"The longest sentence has {data['longest']:,} pieces, more than train.max_tokens "
-            f"({c.max_tokens:,}): it makes a larger batch than was asked for. Lower "
-            "data.max_length or raise train.max_tokens.",
+            f"({c.max_tokens:,}): its batch will be larger than that. Lower data.max_length or "
+            "raise train.max_tokens.",
         )
     low, high = (1e-6, 2e-3) if config.model.norm == "post" else (1e-6, 6e-3)
     if c.optimizer != "muon" and not low <= c.peak_lr <= high:
@@ -322,7 +320,8 @@ def _odd(config: Config, report: Report, minutes: float | None) -> Iterator[tupl
         yield (
             "regularisation",
             f"model.dropout = {config.model.dropout:g} and train.label_smoothing = "
-            f"{c.label_smoothing:g} leave little to learn from; usual are 0.1 to 0.3, and 0.1.",
+            f"{c.label_smoothing:g} leave little to learn from; typical values are 0.1 to 0.3 for "
+            "dropout and 0.1 for label smoothing.",
         )
     dropped, total = sum(data["dropped"].values()), data["pairs"]["train"]
     if dropped > 0.05 * total:
@@ -336,30 +335,31 @@ def _odd(config: Config, report: Report, minutes: float | None) -> Iterator[tupl
     if per_piece < 30:
         yield (
             "vocabulary",
-            f"A piece of the vocabulary stands only {per_piece:.0f} times in training on average: "
-            f"too seldom to be learnt. Take fewer than {data['vocab_size']:,} (--set "
+            f"A piece of the vocabulary occurs only {per_piece:.0f} times in training on average: "
+            f"too rarely to be learnt. Use fewer than {data['vocab_size']:,} (--set "
             "data.vocab_size=...).",
         )
     if minutes is not None and run.get("seconds", 0) > minutes * 60:
         yield (
             "minutes",
-            f"The run will be cut off: its steps take about {duration(run['seconds'])}. Take fewer "
+            f"The run will be cut off: its steps take about {duration(run['seconds'])}. Use fewer "
             "steps, so that the learning rate still comes down.",
         )
 
 
-def _notable(config: Config, report: Report, wanted: int) -> Iterator[tuple[str, str]]:
+def _find_notes(config: Config, report: Report, requested_pieces: int) -> Iterator[tuple[str, str]]:
     c, data, run = config.train, report.data, report.run
-    if data["vocab_size"] < wanted and not (c.init_from or config.data.vocab_from):
+    if data["vocab_size"] < requested_pieces and not (c.init_from or config.data.vocab_from):
         yield (
             "vocabulary",
-            f"The corpus is enough for {data['vocab_size']:,} pieces, not {wanted:,}.",
+            f"The corpus is only enough for {data['vocab_size']:,} pieces, not "
+            f"{requested_pieces:,}.",
         )
     if c.checkpoint_every > c.steps:
         yield (
             "checkpoints",
             f"train.checkpoint_every ({c.checkpoint_every:,}) is more than the run's steps: an "
-            "interrupted run has little to go on from.",
+            "interrupted run has little to resume from.",
         )
     elif c.keep_checkpoints * c.checkpoint_every > c.steps and c.steps > c.checkpoint_every:
         yield (
@@ -371,16 +371,16 @@ def _notable(config: Config, report: Report, wanted: int) -> Iterator[tuple[str,
         yield "epochs", f"The run sees only {run['epochs']:.0%} of the corpus."
 
 
-def _limits(report: Report) -> list[Finding]:
+def _check_limits(report: Report) -> list[Finding]:
     run = report.run
-    found = []
+    findings = []
     if run.get("memory") and (warning := Memory(**run["memory"]).warning()):
-        found.append(warning)
+        findings.append(warning)
     if run["disk"]["need"] > run["disk"]["free"]:
         text = (
-            f"The run needs up to {size_text(run['disk']['need'])} on the disk of {run['folder']}, "
-            f"but only {size_text(run['disk']['free'])} are free: make room, or keep fewer "
-            "checkpoints (--set train.keep_checkpoints=...)."
+            f"The run needs up to {format_size(run['disk']['need'])} on the disk of "
+            f"{run['folder']}, but only {format_size(run['disk']['free'])} are free: make room, or "
+            "keep fewer checkpoints (--set train.keep_checkpoints=...)."
         )
-        found.append(Finding("disk", "warning", text))
-    return found
+        findings.append(Finding("disk", "warning", text))
+    return findings

@@ -15,33 +15,34 @@ from data_prep.prepared.prepare import TrainingData
 from translator.config.errors import TranslatorError
 from translator.config.schema import Config
 from translator.model.batch import Batch, batch_edges, collate
-from translator.model.packing import PackedBatch, pack, place, row_length
+from translator.model.packing import PackedBatch, assign_rows, pack, row_length
 from translator.system.machine import return_memory
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import IdPair
 
 Position = tuple[int, int]  # epoch, and index of a batch in it
-# (pair, the pair's index, epoch, seed) -> the pair as it is to be learnt from in this epoch.
+# (pair, the pair's index, epoch, seed) -> the pair to train on in this epoch.
 Augment = Callable[[IdPair, int, int, int], IdPair]
 
-# How much of a packed batch is filled, in per cent: the most at which all pairs find a place.
+# Candidates for how full packed batches are, in per cent: the first with which all pairs fit is
+# used.
 FILLS = range(97, 40, -1)
 
 
 def pair_lengths(pairs: Sequence[IdPair]) -> Tensor:
-    """`(2, N)`, ids of both sides of each pair."""
+    """`(2, N)`, the number of ids on both sides of each pair."""
     return torch.tensor([[len(pair[side]) for pair in pairs] for side in (0, 1)]).view(2, -1)
 
 
 class Batches(Sequence[list[int]]):
     """The batches of an epoch, as lists of indices into the corpus.
 
-    They are lists only when they are asked for: those of millions of pairs fill gigabytes.
+    The lists are built on request, because those of millions of pairs would take gigabytes.
 
     Args:
-        indices: `(N,)`, those of all batches.
+        indices: `(N,)`, the indices of all batches.
         edges: batch b is `indices[edges[b] : edges[b + 1]]`.
-        order: `(batches,)`, in which they come.
+        order: `(batches,)`, the order of the batches.
     """
 
     def __init__(self, indices: Tensor, edges: Sequence[int], order: Tensor):
@@ -58,30 +59,31 @@ class Batches(Sequence[list[int]]):
 
     @property
     def sizes(self) -> Tensor:
-        """`(batches,)`, pairs of each."""
+        """`(batches,)`, the number of pairs in each."""
         return torch.tensor(self.edges).diff()[self.order]
 
     def longest(self, lengths: Tensor) -> Tensor:
-        """`(2, batches)`, the most of the lengths `(2, N)` of each batch's pairs."""
+        """`(2, batches)`, the longest of the lengths `(2, N)` in each batch."""
         sizes = torch.tensor(self.edges).diff()
         batch = torch.arange(len(sizes)).repeat_interleave(sizes).expand(2, -1)
-        found = lengths.new_zeros(2, len(sizes))
-        return found.scatter_reduce_(1, batch, lengths[:, self.indices], "amax")[:, self.order]
+        longest = lengths.new_zeros(2, len(sizes))
+        return longest.scatter_reduce_(1, batch, lengths[:, self.indices], "amax")[:, self.order]
 
 
 class BatchSampler:
-    """Token-bucket batches of a corpus: like lengths together, batches in random order.
+    """Token-bucket batches of a corpus: pairs of similar length, batches in random order.
 
-    `epoch(e)` depends on the lengths, the weights, the seed and e alone, so any position can be
-    returned to.
+    `epoch(e)` depends only on the lengths, the weights, the seed and e, so a run can resume at any
+    position.
 
     Args:
-        lengths: `(2, N)`, ids of both sides of each pair, see `pair_lengths`.
-        max_tokens: padded tokens of the longer side in a batch.
+        lengths: `(2, N)`, the number of ids on both sides of each pair, see `pair_lengths`.
+        max_tokens: the limit of padded tokens on the longer side of a batch.
         seed: of the order.
-        weights: how often each pair comes in an epoch; 0.5 is every other epoch, at random.
-        row_length: of `PackedBatch`, whose pairs are as they come, of all lengths; 0 for `Batch`.
-        stretch: about how long the pairs will be in an epoch, if that is not as they are.
+        weights: how often each pair occurs in an epoch; 0.5 means every other epoch, at random.
+        row_length: of a `PackedBatch`, which takes pairs of all lengths in random order; 0 for
+            `Batch`.
+        stretch: estimates the lengths in an epoch, if augmentation changes them.
     """
 
     def __init__(
@@ -104,14 +106,14 @@ class BatchSampler:
         self._last: tuple[int, Batches] | None = None
 
     def lengths(self, epoch: int) -> Tensor:
-        """`(2, N)`, tokens of both sides in an epoch: EOS or BOS makes each one longer."""
+        """`(2, N)`, the tokens of both sides in an epoch, with EOS or BOS."""
         lengths = self._lengths
         if self.stretch:
             lengths = self.stretch(lengths, epoch, self.seed)
         return lengths + 1
 
     def epoch(self, epoch: int) -> Batches:
-        """The batches of an epoch. Those of the last call are kept."""
+        """The batches of an epoch; the result of the last call is cached."""
         if self._last is None or self._last[0] != epoch:
             self._last = epoch, self._batches(epoch)
         return self._last[1]
@@ -127,53 +129,60 @@ class BatchSampler:
         if self.row_length:
             edges = self._packed_edges(torch.stack([src_lengths, tgt_lengths])[:, order])
             return Batches(order, edges, torch.arange(len(edges) - 1))
-        # A stable sort keeps the random order among pairs of equal lengths. From one target length
-        # to the next the source lengths go up, then down, so that they never jump in a batch.
-        turned = torch.where(tgt_lengths % 2 == 0, src_lengths, -src_lengths)
-        key = (tgt_lengths.long() << 32) + turned
+        # A stable sort keeps the random order among pairs of equal lengths. Source lengths
+        # alternately ascend and descend from one target length to the next, so that they never
+        # jump within a batch.
+        signed = torch.where(tgt_lengths % 2 == 0, src_lengths, -src_lengths)
+        key = (tgt_lengths.long() << 32) + signed
         order = order[key[order].argsort(stable=True)]
-        # The longer side decides about padding.
+        # The longer side determines the padding.
         longer = torch.maximum(src_lengths, tgt_lengths)[order].tolist()
         edges = batch_edges(longer, self.max_tokens)
         return Batches(order, edges, torch.randperm(len(edges) - 1, generator=generator))
 
     def _packed_edges(self, lengths: Tensor) -> list[int]:
-        """Cuts pairs `(2, N)`, in their order, into batches that fill as much of their rows as
-        lets all pairs find a place: that is tried with the first batches of a run."""
+        """Cuts pairs `(2, N)`, in their order, into batches that are as full as possible.
+
+        The fill is the highest at which all pairs of a few random batches fit into their rows.
+        """
         if self._fill is None:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "fill"))
             order = torch.randperm(lengths.shape[1], generator=generator)[:20_000]
-            some = self._lengths[:, order] + 1
-            self._fill = next(fill for fill in FILLS if self._all_fit(some, fill) or fill == 41)
-        return _full_edges(lengths, self._room(self._fill))
+            trial = self._lengths[:, order] + 1
+            self._fill = next((f for f in FILLS if self._all_fit(trial, f)), FILLS[-1])
+        return _capacity_edges(lengths, self._capacity(self._fill))
 
-    def _room(self, fill: int) -> int:
+    def _capacity(self, fill: int) -> int:
         return fill * self.n_rows * (self.row_length - 1) // 100
 
     def _all_fit(self, lengths: Tensor, fill: int) -> bool:
-        edges = _full_edges(lengths, self._room(fill))
+        edges = _capacity_edges(lengths, self._capacity(fill))
         for start, end in pairwise(edges[:9]):
             pairs = lengths[:, start:end].T.tolist()
-            if sum(map(len, place(pairs, self.n_rows, self.row_length))) < len(pairs):
+            if sum(map(len, assign_rows(pairs, self.n_rows, self.row_length))) < len(pairs):
                 return False
         return True
 
 
-def _full_edges(lengths: Tensor, room: int) -> list[int]:
-    """Where batches begin that have `room` for pairs `(2, N)` on both sides, and the last ends."""
+def _capacity_edges(lengths: Tensor, capacity: int) -> list[int]:
+    """Cuts pairs `(2, N)` into batches with at most `capacity` tokens on either side.
+
+    Returns:
+        Where the batches begin, and where the last one ends.
+    """
     ends = lengths.long().cumsum(1)
     edges = [0]
     while edges[-1] < ends.shape[1]:
         start = edges[-1]
         before = ends[:, start - 1] if start else torch.zeros(2, dtype=torch.long)
-        fits = torch.searchsorted(ends, (before + room)[:, None], right=True)
-        edges.append(max(int(fits.min()), start + 1))
+        end = torch.searchsorted(ends, (before + capacity)[:, None], right=True)
+        edges.append(max(int(end.min()), start + 1))
     return edges
 
 
 @dataclass(frozen=True)
 class BatchSource:
-    """Where batches come from: which pairs stand together, and what is done to each."""
+    """Where batches come from: which pairs form a batch, and how each pair is augmented."""
 
     sampler: BatchSampler
     augmentation: Augment | None = None
@@ -185,9 +194,9 @@ def batch_sampler(
     stretch: Stretch | None = None,
     device: torch.device | None = None,
 ) -> BatchSampler:
-    """The batches of a run; `stretch` says what noise does to the lengths of the pairs.
+    """Builds the sampler of a run; `stretch` says how noise changes the lengths of the pairs.
 
-    They are packed on a GPU and for compiled layers, both of which want one shape.
+    Batches are packed on a GPU and for compiled layers, both of which need a fixed shape.
     """
     packed = config.train.compile or (device is not None and device.type == "cuda")
     return BatchSampler(
@@ -199,7 +208,7 @@ def batch_sampler(
 
 @dataclass(frozen=True)
 class _Loading(Dataset[tuple[Batch | PackedBatch, Position]]):
-    """Makes one batch; runs in the main process or in a worker."""
+    """Builds batches, in the main process or in a worker."""
 
     pairs: Sequence[IdPair]
     max_tokens: int
@@ -214,7 +223,7 @@ class _Loading(Dataset[tuple[Batch | PackedBatch, Position]]):
     ) -> tuple[Batch | PackedBatch, Position]:
         indices, epoch, after = key
         mine = slice(self.rank, None, self.world_size)
-        if not self.row_length:  # of a packed batch each process takes rows, not pairs
+        if not self.row_length:  # packed batches are shared out by rows, not by pairs
             indices = indices[mine]
         pairs = [self.pairs[i] for i in indices]
         if self.augment is not None:
@@ -228,22 +237,23 @@ class _Loading(Dataset[tuple[Batch | PackedBatch, Position]]):
         return pack(pairs, n_rows, self.row_length, mine), after
 
 
-def _keep_out_of_signals(_worker: int) -> None:
-    """The main process decides what a Ctrl-C means."""
+def _ignore_signals(_worker: int) -> None:
+    """Leaves it to the main process to handle Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 class Loader:
-    """Endless training batches from a position (epoch, index of the batch in it) on.
+    """Endless training batches, starting at any position (epoch, index of the batch in it).
 
     Args:
         pairs: the corpus.
-        sampler: which pairs stand together in a batch.
-        augment: changes a pair anew in each epoch; a pure function.
-        rank, world_size: of each batch, this process gets every `world_size`-th row.
-        workers: processes that make batches ahead of time; 0 makes them when they are asked for.
-        pin_memory: for a GPU.
+        sampler: which pairs form a batch.
+        augment: changes a pair, differently in each epoch; a pure function.
+        rank, world_size: this process gets every `world_size`-th row of each batch.
+        workers: the number of processes that prepare batches in advance; with 0 each batch is
+            built when it is needed.
+        pin_memory: whether batches go to a GPU.
     """
 
     def __init__(
@@ -273,7 +283,7 @@ class Loader:
             epoch, index = epoch + 1, 0
 
     def load(self, indices: list[int], epoch: int = 0) -> Batch | PackedBatch:
-        """A batch of these pairs."""
+        """Builds a batch of these pairs."""
         return self.loading[indices, epoch, (0, 0)][0]
 
     def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch | PackedBatch, Position]]:
@@ -290,17 +300,19 @@ class Loader:
             num_workers=self.workers,
             pin_memory=self.pin_memory,
             prefetch_factor=4 if self.workers else None,
-            worker_init_fn=_keep_out_of_signals,
-            # Elsewhere, a worker's parent may be another process, whose end it would not see.
+            worker_init_fn=_ignore_signals,
+            # With other methods a worker's parent may be another process, and the worker would
+            # not notice the end of this one.
             multiprocessing_context="fork" if self.workers and sys.platform == "linux" else None,
         )
         try:
-            for batch, after in loader:  # which makes lists of tuples
+            for batch, after in loader:  # the loader turns tuples into lists
                 yield batch, (after[0], after[1])
         except RuntimeError as error:
             if "DataLoader worker" not in str(error):
                 raise
             raise TranslatorError(
-                "A process that loads batches was killed, perhaps for want of memory: use fewer "
-                "(--set train.workers=0). The same command goes on from the last checkpoint."
+                "A process that loads batches was killed, perhaps because memory ran out: use "
+                "fewer (--set train.workers=0). The same command continues from the last "
+                "checkpoint."
             ) from None

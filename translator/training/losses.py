@@ -1,4 +1,4 @@
-"""What training minimises: label-smoothed cross-entropy, alone or with a consistency term."""
+"""The training objective: label-smoothed cross-entropy, optionally with a consistency term."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from translator.config.schema import TrainConfig
 from translator.model.batch import CHUNK, Batch, collate, token_batches
 from translator.model.packing import PackedBatch
-from translator.model.transformer import Transformer, for_products
+from translator.model.transformer import Transformer, cast_for_matmul
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 
 GPU_CHUNK = 8192
@@ -18,9 +18,9 @@ GPU_CHUNK = 8192
 class _ProjectedCrossEntropy(torch.autograd.Function):
     """Computes the gradients along with the loss, chunk by chunk, so no `(N, V)` matrix is kept.
 
-    The gradient of the cross-entropy with respect to the logits is `softmax - aim`. Only the
-    softmax is multiplied as a matrix; the aim, `1 - eps` on the target and `eps / V` everywhere,
-    goes through the products by hand, in the precision of the weights.
+    The gradient of the cross-entropy with respect to the logits is `softmax - aim`, where the aim
+    is `1 - eps` on the target plus `eps / V` on every piece. Only the softmax is multiplied as a
+    matrix; the products with the aim are written out, in the precision of the weights.
     """
 
     @staticmethod
@@ -35,20 +35,20 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
             row = slice(start, start + len(target))
             logits = states[row] @ matrix.T  # (N, V)
             probs = logits.softmax(dim=1)
-            # No smaller than the least normal number: an impossible target costs 87 nats.
+            # Clamped to the smallest normal number: an impossible target costs 87 nats.
             nll = -probs.gather(1, target).to(weight.dtype).clamp_min_(1e-38).log_()
             log_total = nll + logits.gather(1, target)
             nll_sum += nll.masked_fill_(target == PAD, 0.0).sum()
             log_totals += log_total.masked_fill_(target == PAD, 0.0).sum()
             torch.mm(probs, matrix, out=states_grad[row])
             weight_grad += probs.T @ states[row]
-        # What is aimed at: taken off the gradients.
+        # Subtract the aim's part of the gradients.
         mean = weight.mean(dim=0)
-        learnt_states = states.to(weight.dtype)
-        total = learnt_states.sum(dim=0)
+        exact_states = states.to(weight.dtype)
+        total = exact_states.sum(dim=0)
         states_grad -= torch.lerp(weight[targets], mean, smoothing)
         states_grad.masked_fill_((targets == PAD)[:, None], 0.0)
-        weight_grad.index_add_(0, targets, learnt_states, alpha=smoothing - 1)
+        weight_grad.index_add_(0, targets, exact_states, alpha=smoothing - 1)
         weight_grad -= smoothing / len(weight) * total
         uniform_sum = log_totals - total @ mean
         loss_sum = (1 - smoothing) * nll_sum + smoothing * uniform_sum
@@ -65,22 +65,22 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
 def projected_cross_entropy(
     states: Tensor, weight: Tensor, targets: Tensor, smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor]:
-    """Sums over N positions of the loss to minimise and of the plain `-log p(target)`.
+    """Sums the loss to minimise and the plain `-log p(target)` over N positions.
 
     Label smoothing (Szegedy et al. 2016; Vaswani et al. 2017, section 5.4): the aim is
     `1 - smoothing` on the target plus `smoothing / V` on every piece. Equal to
     `F.cross_entropy(states @ weight.T, targets, reduction="sum", label_smoothing=smoothing)`.
 
     Args:
-        states: `(N, D)`, decoder states. The products are computed in their precision, sums in
-            that of `weight`.
+        states: `(N, D)`, decoder states. Products are computed in their precision, sums in that
+            of `weight`.
         weight: `(V, D)`, the output embedding.
-        targets: `(N,)`, the pieces to be predicted. Where one is PAD, the position counts nothing,
-            and its state must be zero.
-        smoothing: the mass that is spread over the vocabulary.
+        targets: `(N,)`, the pieces to predict. Positions with PAD do not count; their states must
+            be zero.
+        smoothing: the probability mass that is spread over the vocabulary.
 
     Returns:
-        `loss_sum`, which has gradients, and `nll_sum`, which has none.
+        `loss_sum`, which has a gradient, and `nll_sum`, which has none.
     """
     return _ProjectedCrossEntropy.apply(states, weight, targets, smoothing)
 
@@ -88,15 +88,17 @@ def projected_cross_entropy(
 def consistent_cross_entropy(
     states: Tensor, weight: Tensor, targets: Tensor, config: TrainConfig
 ) -> tuple[Tensor, Tensor]:
-    """As `projected_cross_entropy`, of two views `(2N, D)` of the same positions, one after the
-    other, plus how far their predictions are from each other (see `Objective`)."""
+    """Like `projected_cross_entropy`, plus the divergence of two views; see `Objective`.
+
+    `states` `(2N, D)` are those of the first view followed by those of the second.
+    """
     log_probs = (states @ weight.to(states.dtype).T).to(weight.dtype).log_softmax(dim=1)  # (2N, V)
     log_probs = log_probs.masked_fill((targets.repeat(2) == PAD)[:, None], 0.0)
     views = log_probs.chunk(2)
-    learnt = views if config.r_drop > 0 else views[:1]
-    nlls = [F.nll_loss(v, targets, reduction="sum", ignore_index=PAD) for v in learnt]
+    trained = views if config.r_drop > 0 else views[:1]
+    nlls = [F.nll_loss(v, targets, reduction="sum", ignore_index=PAD) for v in trained]
     nll = torch.stack(nlls).mean()
-    uniform = torch.stack([-view.mean(dim=1).sum() for view in learnt]).mean()
+    uniform = torch.stack([-view.mean(dim=1).sum() for view in trained]).mean()
     loss_sum, nll_sum = torch.lerp(nll, uniform, config.label_smoothing), nll.detach()
     forward = F.kl_div(views[1], views[0], log_target=True, reduction="sum")  # KL(1 || 2)
     if config.simcut > 0:
@@ -106,10 +108,10 @@ def consistent_cross_entropy(
 
 
 def drop_tokens(ids: Tensor, rate: float) -> Tensor:
-    """`ids` with a share `rate` of them replaced by PAD, whose embedding is zero.
+    """Replaces a share `rate` of `ids` by PAD, whose embedding is zero.
 
-    Word dropout (Gal & Ghahramani 2016, section 4.1) and the token cut-off of Shen et al. (2020):
-    what is dropped keeps its position, and attention still goes to it. BOS and EOS stay.
+    Word dropout (Gal & Ghahramani 2016, section 4.1) and the token cutoff of Shen et al. (2020):
+    a dropped token keeps its position and can still be attended to. BOS and EOS are never dropped.
     """
     dropped = torch.rand(ids.shape, device=ids.device) < rate
     return ids.masked_fill(dropped & (ids != BOS) & (ids != EOS), PAD)
@@ -118,12 +120,13 @@ def drop_tokens(ids: Tensor, rate: float) -> Tensor:
 class Objective(nn.Module):
     """The loss of a batch: `objective(batch) -> (loss_sum, nll_sum)`, sums over target tokens.
 
-    Label-smoothed cross-entropy; with word dropout (`word_dropout`) on both sides; and one of
+    Label-smoothed cross-entropy, with word dropout (`word_dropout`) on both sides, and optionally
+    one of:
 
-    - `r_drop`, alpha of R-Drop (Liang et al. 2021, equations 3 and 4): the batch goes through
-      twice with other dropout. The loss is half the paper's, so that one token counts as one:
+    - `r_drop`, alpha of R-Drop (Liang et al. 2021, equations 3 and 4): the batch is computed twice
+      with different dropout. The loss is half the paper's, so that each token counts once:
       `mean(CE_1, CE_2) + alpha / 4 (KL(1 || 2) + KL(2 || 1))`.
-    - `simcut`, alpha of SimCut (Gao et al. 2022, equation 5): beside the batch goes one with
+    - `simcut`, alpha of SimCut (Gao et al. 2022, equation 5): the batch is also computed with
       tokens cut off (`simcut_rate` of both sides), `CE + alpha KL(batch || cut)`, with gradients
       through both.
     """
@@ -137,7 +140,7 @@ class Objective(nn.Module):
         c = self.config
         weight = self.model.embedding.weight
         two_views = self.training and max(c.r_drop, c.simcut) > 0
-        inputs = batch.twice() if two_views else batch
+        inputs = batch.duplicate() if two_views else batch
         src, tgt_in = inputs.src, inputs.tgt_in
         if c.word_dropout > 0 and self.training:
             src, tgt_in = drop_tokens(src, c.word_dropout), drop_tokens(tgt_in, c.word_dropout)
@@ -147,12 +150,12 @@ class Objective(nn.Module):
                 for ids in (src, tgt_in)
             )
         # Masks are added to scores in the precision of the products.
-        src_mask, tgt_mask, cross_mask = inputs.masks(for_products(weight[:0]).dtype)
+        src_mask, tgt_mask, cross_mask = inputs.masks(cast_for_matmul(weight[:0]).dtype)
         memory, _ = self.model.encode(src, src_mask, inputs.src_positions)
         states, _ = self.model.decode_states(
             tgt_in, memory, cross_mask, tgt_mask=tgt_mask, positions=inputs.tgt_positions
         )  # (B, T, D)
-        states, targets = batch.learnt(states)  # (N, D) or (2N, D), (N,)
+        states, targets = batch.select_targets(states)  # (N, D) or (2N, D), (N,)
         with torch.autocast(src.device.type, enabled=False):
             if two_views:
                 return consistent_cross_entropy(states, weight, targets, c)
@@ -161,7 +164,7 @@ class Objective(nn.Module):
 
 @torch.inference_mode()
 def validation_loss(model: Transformer, pairs: Sequence[IdPair], device: torch.device) -> float:
-    """Mean of `-log p` per target token."""
+    """Computes the mean `-log p` per target token."""
     objective = Objective(model, TrainConfig(label_smoothing=0.0)).eval()
     order = sorted(range(len(pairs)), key=lambda i: max(map(len, pairs[i])))
     lengths = [max(map(len, pairs[i])) + 1 for i in order]

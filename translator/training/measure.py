@@ -1,4 +1,4 @@
-"""What a run needs of memory and time, from real updates of a model that is thrown away."""
+"""How much memory and time a run needs, measured by real updates of a throwaway model."""
 
 import statistics
 import time
@@ -16,19 +16,19 @@ from translator.system.machine import MemoryPeak, available_memory, process_stat
 from translator.training.loader import Batches, BatchSampler
 from translator.training.update import Updater
 
-# How many padded tokens the parts of the worst batch have that are really computed, one after the
-# other: enough to see the slope, too few to be killed for.
+# Padded tokens of the two parts of the largest batch that are computed: enough to see the slope,
+# too few for the system to kill the process.
 PROBES = (512, 1536)
-# What a long run needs over what was measured: fragments of memory between batches of many shapes,
-# and on a CPU code for each shape. `tiny` on Multi30k measured 260 MB and took 970, with R-Drop 880
-# and 2,000.
+# What a long run needs beyond the measurement (a factor and a constant): memory fragmentation
+# between batches of many shapes, and on a CPU code for each shape. `tiny` on Multi30k measured
+# 260 MB and took 970; with R-Drop 880 and 2,000.
 MARGIN = {"cpu": (2.0, 512 * 2**20), "cuda": (1.25, 0)}
-SPEED_SECONDS = 6.0  # about how long the speed is measured
+SPEED_SECONDS = 6.0  # about how long to measure the speed
 SPEED_UPDATES = 3
 
 
-def size_text(n_bytes: float) -> str:
-    """Bytes as MiB or GiB."""
+def format_size(n_bytes: float) -> str:
+    """Formats bytes as MiB or GiB."""
     if n_bytes < 2**30:
         return f"{n_bytes / 2**20:,.0f} MiB"
     return f"{n_bytes / 2**30:,.1f} GiB"
@@ -36,28 +36,28 @@ def size_text(n_bytes: float) -> str:
 
 @dataclass(frozen=True)
 class Memory:
-    """What a run needs, in bytes, beyond what the process has before the model."""
+    """The memory a run needs, in bytes, beyond what the process uses before building the model."""
 
     update: int  # for one update with the largest batch
-    need: int  # for all
-    available: int | None  # None where it cannot be found out
+    need: int  # for the whole run
+    available: int | None  # None if it cannot be determined
     batch: str  # rows x pieces of the source, of the target
 
     def warning(self) -> Finding | None:
-        """What to say if the run would be killed, or nearly."""
+        """The warning to show if the system may kill the run."""
         if self.available is None or self.need <= 0.9 * self.available:
             return None
         text = (
-            f"With its largest batch ({self.batch}) the run needs about {size_text(self.need)} of "
-            f"memory, but only {size_text(self.available)} are free: the system may kill it. Use "
-            "smaller batches (--set train.max_tokens=...) and as many more of them for an update "
-            "(--set train.accum_steps=...), or a smaller model."
+            f"With its largest batch ({self.batch}) the run needs about {format_size(self.need)} "
+            f"of memory, but only {format_size(self.available)} are free: the system may kill it. "
+            "Use smaller batches (--set train.max_tokens=...) and proportionally more of them per "
+            "update (--set train.accum_steps=...), or a smaller model."
         )
         return Finding("memory", "warning", text)
 
 
 def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -> list[int]:
-    """The batch that needs most memory: states of all layers, and attention's square matrices."""
+    """The batch that needs the most memory for the states of all layers and attention scores."""
     s, t = batches.longest(sampler.lengths(0)).double()  # (batches,) each
     encoder = model.n_encoder_layers * (s * (8 * model.d_model + model.d_ff))
     decoder = model.n_decoder_layers * (t * (12 * model.d_model + model.d_ff))
@@ -66,10 +66,10 @@ def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -
     return batches[int(cost.argmax())]
 
 
-def _part(batch: Batch | PackedBatch, max_tokens: int) -> Batch | PackedBatch:
-    """The first rows of a batch, at least one, with at most so many padded tokens.
+def _take_part(batch: Batch | PackedBatch, max_tokens: int) -> Batch | PackedBatch:
+    """The first rows of a batch, at least one, with at most `max_tokens` padded tokens.
 
-    A packed batch stays whole: all of a run have its shape.
+    A packed batch stays whole, because all batches of its run have the same shape.
     """
     if isinstance(batch, PackedBatch):
         return batch
@@ -78,19 +78,19 @@ def _part(batch: Batch | PackedBatch, max_tokens: int) -> Batch | PackedBatch:
 
 
 def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.device) -> Memory | None:
-    """What updates with `batch` need, from real updates of parts of it.
+    """Estimates the memory that updates with `batch` need, from real updates of parts of it.
 
-    The memory of an update grows in a straight line with the rows of a batch. So two parts are
-    computed with a model that is thrown away, and the line is drawn out to the whole. The
-    generators of random numbers are left as they were.
+    The memory of an update grows linearly with the rows of a batch. So two parts are computed with
+    a throwaway model and the result is extrapolated to the whole batch. The states of the random
+    number generators do not change.
 
     Args:
-        config: with the vocabulary's size.
+        config: including the vocabulary size.
         batch: the largest one.
         device: of the run.
 
     Returns:
-        None where memory cannot be measured.
+        None if memory cannot be measured.
     """
     peak = MemoryPeak(device)
     peak.start()
@@ -100,10 +100,10 @@ def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.devic
     if device.type == "cpu":
         base = process_status("VmRSS") or base
     available = available_memory(device)
-    parts = [_part(batch, tokens) for tokens in PROBES]
+    parts = [_take_part(batch, tokens) for tokens in PROBES]
     with torch.random.fork_rng():
-        updater = _throwaway(config, device)
-        updater.update(parts[1:], 1)  # makes what stays, such as the optimizer's state
+        updater = _build_throwaway(config, device)
+        updater.update(parts[1:], 1)  # allocates what persists, such as the optimizer's state
         used = []
         for part in parts:
             peak.start()
@@ -113,33 +113,33 @@ def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.devic
     slope = (used[1] - used[0]) / (rows[1] - rows[0]) if rows[1] > rows[0] else 0.0
     need = max(used) + max(slope, 0.0) * (len(batch.src) - rows[1])
     size = f"{len(batch.src)} x {batch.src.shape[1]} and {batch.tgt_in.shape[1]} pieces"
-    times, more = MARGIN.get(device.type, (1.25, 0))
-    return Memory(int(need), int(need * times) + more, available, size)
+    factor, extra = MARGIN.get(device.type, (1.25, 0))
+    return Memory(int(need), int(need * factor) + extra, available, size)
 
 
-def _throwaway(config: Config, device: torch.device) -> Updater:
-    """A model as the run would begin with, and its optimizer; not compiled, which takes minutes."""
+def _build_throwaway(config: Config, device: torch.device) -> Updater:
+    """The run's initial model and optimizer; not compiled on a CPU, where that takes minutes."""
     return Updater(Transformer(config.model).to(device), replace(config.train, compile=False))
 
 
 def measure_speed(
     config: Config, batches: Sequence[Batch | PackedBatch], device: torch.device
 ) -> tuple[float, Updater]:
-    """Target tokens a second of some updates after a first one, and what made them.
+    """Measures target tokens per second; returns them and the updater that was used.
 
-    Where a batch would take too long, a part of it is computed.
+    If a batch would take too long, only a part of it is computed.
     """
     with torch.random.fork_rng():
-        updater = _throwaway(config, device)
+        updater = _build_throwaway(config, device)
 
         def seconds(batch: Batch | PackedBatch) -> float:
             start = time.monotonic()
             updater.update([batch], 1)
-            updater.results()  # waits for the device
+            updater.take_outcomes()  # waits for the device
             return time.monotonic() - start
 
-        trial = _part(batches[0], PROBES[1])
-        seconds(trial)  # the first one allocates
+        trial = _take_part(batches[0], PROBES[1])
+        seconds(trial)  # the first update allocates memory
         rate = trial.n_tokens / seconds(trial)
         speeds = []
         for batch in batches:

@@ -1,4 +1,4 @@
-"""The optimizers, the learning rate, and their state on disk."""
+"""The optimizers and their state on disk, and the schedules of learning rate and dropout."""
 
 import math
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from translator.config.schema import TrainConfig
 def rate_factor(step: int, config: TrainConfig) -> float:
     """The learning rate at a step, as a share of its peak; steps count from 1.
 
-    A linear warm-up to 1 at `warmup_steps`, then by `schedule`:
+    A linear warm-up to 1 at `warmup_steps`, then according to `schedule`:
 
-    - `inverse-sqrt` of the step (Vaswani et al. 2017, equation 3), or `constant`; over the last
-      part of the run, a share `cooldown` of its steps, both are also led to zero in a straight
-      line: warm-up, stable, decay (Hu et al. 2024; Hägele et al. 2024);
-    - `cosine`: half a period down to zero at the end (Loshchilov & Hutter 2017, equation 5).
+    - `inverse-sqrt` of the step (Vaswani et al. 2017, equation 3), or `constant`. Over the last
+      share `cooldown` of the steps, both also decay linearly to zero: warm-up, stable, decay (Hu
+      et al. 2024; Hägele et al. 2024).
+    - `cosine`: half a period, reaching zero at the end (Loshchilov & Hutter 2017, equation 5).
     """
     warmup = max(config.warmup_steps, 1)
     if step < warmup:
@@ -30,35 +30,35 @@ def rate_factor(step: int, config: TrainConfig) -> float:
         factor = 1.0
     else:
         factor = (warmup / step) ** 0.5
-    return factor * _left(step, config)
+    return factor * _cooldown_factor(step, config)
 
 
 def learning_rate(step: int, config: TrainConfig) -> float:
-    """The rate of Adam at a step: `peak_lr` times `rate_factor`."""
+    """Adam's learning rate at a step: `peak_lr` times `rate_factor`."""
     return config.peak_lr * rate_factor(step, config)
 
 
 def dropout_rate(step: int, dropout: float, config: TrainConfig) -> float:
-    """The probability at a step: `dropout`, and in the cooldown down to `cooldown_dropout`.
+    """The dropout rate at a step: `dropout`, falling to `cooldown_dropout` in the cooldown.
 
-    Annealed dropout (Rennie et al. 2014): a small net on a short budget is held back by the noise
-    that it needed at first.
+    Annealed dropout (Rennie et al. 2014): on a short budget, the noise that a small network needs
+    at first holds it back at the end.
     """
     lowest = min(dropout, config.cooldown_dropout)
-    return lowest + (dropout - lowest) * _left(step, config)
+    return lowest + (dropout - lowest) * _cooldown_factor(step, config)
 
 
-def _left(step: int, config: TrainConfig) -> float:
-    """1 until the cooldown begins, then in a straight line to (almost) 0."""
+def _cooldown_factor(step: int, config: TrainConfig) -> float:
+    """1 until the cooldown begins, then linearly down to (almost) 0."""
     return min((config.steps - step + 1) / max(config.cooldown * config.steps, 1), 1.0)
 
 
-# Of Newton-Schulz: x -> a x + b x^3 + c x^5 brings singular values near one (Jordan et al. 2024).
+# Newton-Schulz: iterating a x + b x^3 + c x^5 moves singular values towards 1 (Jordan et al. 2024).
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices `(N, rows, columns)` of one shape -> about `U V^T` of each `U S V^T`, in bf16."""
+    """Matrices `U S V^T`, `(N, rows, columns)` -> approximately `U V^T`, in bf16."""
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:
@@ -72,10 +72,10 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrices are made orthogonal (Jordan et al. 2024), as `torch.optim.Muon`.
+    """Orthogonalised momentum (Jordan et al. 2024), with the same results as `torch.optim.Muon`.
 
-    Matrices of one shape are handled at once: two products for all of them where that has two for
-    each. As a fused Adam, it leaves out a step where `found_inf` is 1, without a look at it.
+    Matrices of one shape are batched: each product is computed for all of them at once. Like the
+    fused Adam, it skips a step where the tensor `found_inf` is 1, without waiting for the device.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
-        """One update of all matrices that have a gradient."""
+        """Updates all matrices that have a gradient."""
         for group in self.param_groups:
             shapes: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
@@ -107,11 +107,11 @@ class Muon(torch.optim.Optimizer):
         grad = torch.stack([cast(Tensor, m.grad) for m in matrices])
         before = torch.stack(buffers)
         momentum = before.lerp(grad, 1 - group["momentum"])
-        update = orthogonalise(grad.lerp(momentum, group["momentum"]))  # Nesterov's
+        update = orthogonalise(grad.lerp(momentum, group["momentum"]))  # Nesterov momentum
         lr = group["lr"]
-        kept = 1 - lr * group["weight_decay"]
+        decay = 1 - lr * group["weight_decay"]
         weights = torch.stack(list(matrices))
-        after = weights * kept - update.float() * (lr * math.sqrt(max(1, shape[0] / shape[1])))
+        after = weights * decay - update.float() * (lr * math.sqrt(max(1, shape[0] / shape[1])))
         if self.found_inf is not None:
             skip = self.found_inf > 0
             momentum, after = torch.where(skip, before, momentum), torch.where(skip, weights, after)
@@ -120,18 +120,18 @@ class Muon(torch.optim.Optimizer):
 
 
 def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
-    """Adam with the paper's betas (section 5.3) for everything, or Muon beside it.
+    """Builds Adam with the paper's betas (section 5.3), or Muon and AdamW.
 
-    - `adam`; `adamw` with decoupled `weight_decay` of the matrices (Loshchilov & Hutter 2019);
-    - `muon`: the matrices of the layers follow their momentum, made orthogonal (Jordan et al.
-      2024; Liu et al. 2025 for the decay); embedding, biases and norms stay with AdamW.
+    - `adam`, or `adamw` with decoupled `weight_decay` of the matrices (Loshchilov & Hutter 2019);
+    - `muon`: Muon for the matrices of the layers (Jordan et al. 2024; Liu et al. 2025 for the
+      decay); AdamW for embedding, biases and norms.
 
-    Each group has a `peak_lr`; `set_rate` makes the rate of each step from it.
+    Each parameter group has a `peak_lr`, from which `set_rate` computes the rate of a step.
     """
     matrices = [p for p in model.parameters() if p.dim() > 1]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     on_gpu = vectors[0].device.type == "cuda"
-    found: list[torch.optim.Optimizer] = []
+    optimizers: list[torch.optim.Optimizer] = []
     if config.optimizer == "muon":
         embedding = model.get_parameter("embedding.weight")
         muon = Muon(
@@ -140,7 +140,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
             weight_decay=config.weight_decay,
         )
         matrices = [embedding]
-        found.append(muon)
+        optimizers.append(muon)
     kind = torch.optim.Adam if config.optimizer == "adam" else torch.optim.AdamW
     adam = kind(
         [
@@ -153,13 +153,13 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
         fused=True,
         capturable=on_gpu,
     )
-    found.append(adam)
-    for optimizer in found:
+    optimizers.append(adam)
+    for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["peak_lr"] = group["lr"]
-            if on_gpu:  # a number would be fixed in a captured update
+            if on_gpu:  # a plain number would be a constant in a captured update
                 group["lr"] = torch.tensor(group["lr"], device="cuda")
-    return found
+    return optimizers
 
 
 def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
@@ -176,7 +176,7 @@ def set_rate(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
 def optimizer_tensors(
     model: nn.Module, optimizers: list[torch.optim.Optimizer]
 ) -> dict[str, Tensor]:
-    """The optimizers' state as named tensors; each parameter has one optimizer."""
+    """The optimizers' state as named tensors; each parameter belongs to one optimizer."""
     return {
         f"{name}/{key}": value
         for name, parameter in model.named_parameters()
@@ -188,13 +188,13 @@ def optimizer_tensors(
 def restore_optimizers(
     model: nn.Module, optimizers: list[torch.optim.Optimizer], tensors: dict[str, Tensor]
 ) -> None:
-    """The inverse of `optimizer_tensors`."""
+    """Restores the state that `optimizer_tensors` returned."""
     owners = {p: o for o in optimizers for group in o.param_groups for p in group["params"]}
     states: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         parameter, _, key = name.rpartition("/")
         states.setdefault(parameter, {})[key] = tensor
     for name, weight in model.named_parameters():
-        # Adam counts steps on the parameter's device when it is fused.
+        # The fused Adam keeps its step counts on the parameter's device.
         state = {key: value.to(weight.device) for key, value in states.get(name, {}).items()}
         owners[weight].state[weight] = state

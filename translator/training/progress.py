@@ -1,4 +1,4 @@
-"""What a run says while it goes on: log lines or a bar, and the same numbers for its metrics."""
+"""The progress of a run: log lines or a bar, and the same numbers in its metrics file."""
 
 import logging
 import math
@@ -19,7 +19,7 @@ log = logging.getLogger("translator")
 
 @contextmanager
 def stage_bars(show: bool) -> Iterator[Callable[[str, int], None]]:
-    """A bar for each stage in which a corpus is prepared; gives what counts pairs of a stage."""
+    """Shows a bar for each stage of preparing a corpus; yields the function that counts pairs."""
     bars: dict[str, Any] = {}
     names = {"read": "reading", "clean": "cleaning", "encode": "encoding"}
 
@@ -39,13 +39,13 @@ def stage_bars(show: bool) -> Iterator[Callable[[str, int], None]]:
 
 
 class Progress:
-    """Speaks for one session of a run.
+    """Reports the progress of one session of a run.
 
     Args:
         config: the recipe.
-        metrics: where the numbers go.
-        step: the last one that is done.
-        show_bar: a progress bar instead of log lines.
+        metrics: where the numbers are recorded.
+        step: the last completed step.
+        show_bar: show a progress bar instead of log lines.
     """
 
     def __init__(self, config: TrainConfig, metrics: MetricsLog, step: int, show_bar: bool):
@@ -57,22 +57,22 @@ class Progress:
             total=config.steps, initial=step, unit="step", disable=not show_bar, leave=False
         )
 
-    def count(self, n_tokens: int) -> None:
-        """An update of so many target tokens has been made."""
+    def count_update(self, n_tokens: int) -> None:
+        """Counts an update with `n_tokens` target tokens."""
         self.speed.add(n_tokens)
         self.bar.update()
 
     def go_back(self, step: int) -> None:
-        """The run returns to an earlier step."""
+        """Moves the bar back to an earlier step."""
         self.bar.reset(self.config.steps)
         self.bar.update(step)
 
-    def updates(self, state: TrainingState) -> None:
-        """Tells of the updates since the last time, whose sums `state` holds."""
+    def report_updates(self, state: TrainingState) -> None:
+        """Reports the updates since the last call, whose sums are in `state`."""
         c, speed = self.config, self.speed.take()
         loss = state.window_nll / max(state.window_tokens, 1)
         rate = learning_rate(state.step, c) * state.rate_scale
-        left_out = {"left_out": state.left_out} if state.left_out else {}
+        skipped = {"left_out": state.left_out} if state.left_out else {}
         self.metrics.record(
             state.step,
             epoch=state.epoch,
@@ -80,7 +80,7 @@ class Progress:
             loss=loss,
             perplexity=math.exp(loss),
             grad_norm=state.window_norm / max(state.window_updates, 1),
-            **left_out,
+            **skipped,
             seconds=round(state.seconds, 1),
             tokens_per_second=round(speed, 1),
         )
@@ -88,15 +88,15 @@ class Progress:
             f"loss {loss:.3f}, perplexity {math.exp(loss):.2f}, lr {rate:.2e}, "
             f"{speed:.0f} target tokens/s"
         )
-        if left_out:
-            text += f", {state.left_out} updates left out"
+        if skipped:
+            text += f", {state.left_out} updates skipped"
         self.bar.set_postfix_str(text)
         if not self.show_bar:
-            left = duration((c.steps - state.step) * state.seconds / state.step)
-            log.info("step %d/%d: %s, ETA %s", state.step, c.steps, text, left)
+            eta = duration((c.steps - state.step) * state.seconds / state.step)
+            log.info("step %d/%d: %s, ETA %s", state.step, c.steps, text, eta)
 
-    def validation(self, state: TrainingState, found: Validation) -> None:
-        """Tells what a validation found, and three translations."""
+    def report_validation(self, state: TrainingState, found: Validation) -> None:
+        """Reports the result of a validation, and three translations."""
         self.metrics.record(
             state.step,
             valid_loss=found.loss,

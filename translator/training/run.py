@@ -1,4 +1,4 @@
-"""A training run in its folder: the loop around the updates, validation, resume, the end."""
+"""A training run in its folder: the loop over updates, validation, resuming and finishing."""
 
 import logging
 import math
@@ -21,11 +21,7 @@ from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer, count_parameters
 from translator.storage.model_folder import load_model
 from translator.storage.model_info import ModelInfo
-from translator.storage.run_folder import (
-    resume_candidates,
-    rotate,
-    set_aside,
-)
+from translator.storage.run_folder import resume_candidates, rotate, set_aside
 from translator.storage.run_log import MetricsLog
 from translator.storage.training_state import TrainingState, load_checkpoint, save_checkpoint
 from translator.system.machine import resolve_precision
@@ -35,29 +31,29 @@ from translator.system.signals import StopSignals, stop_signals
 from translator.training.loader import BatchSource, Loader, Position
 from translator.training.progress import Progress
 from translator.training.update import Updater
-from translator.training.validation import Judge
+from translator.training.validation import Validator
 
 log = logging.getLogger("translator")
 
-FAILURES = 5  # updates left out in a row before the run falls back
-FALLBACKS = 3  # falls back before it gives up
+MAX_FAILURES = 5  # skipped updates in a row before the run returns to a checkpoint
+MAX_FALLBACKS = 3  # returns to a checkpoint before the run gives up
 
 
 class Run:
     """A training run: its model, its position in the data, and what it writes into its folder.
 
-    `translator.training.setup.open_run` makes one, takes up what the folder holds, and `loop` goes
-    on from there.
+    `translator.training.setup.open_run` creates one or resumes that in the folder; then call
+    `loop` and `finish`.
 
     Args:
-        config: all settings, the size of the vocabulary included.
+        config: all settings, including the vocabulary size.
         data: the corpus, ready for training.
-        batches: which pairs stand together, and what is done to them.
-        folder: exists already.
+        batches: which pairs form a batch, and how they are augmented.
+        folder: the run folder, which must exist.
         device: of this process.
         ranks: which process this is.
-        start: weights to start from, if not random ones.
-        show_bar: a progress bar instead of log lines.
+        start: the weights to start from; random ones by default.
+        show_bar: show a progress bar instead of log lines.
     """
 
     def __init__(
@@ -79,16 +75,16 @@ class Run:
         self.state = TrainingState()
         tensorboard = folder / "tensorboard" if config.train.tensorboard else None
         self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
-        self.judge = Judge(data, config, device)
-        self.model, self.updater = self._new()  # processes meet in it
+        self.validator = Validator(data, config, device)
+        self.model, self.updater = self._build()  # synchronises the processes
 
     @property
     def environment(self) -> dict[str, Any]:
         """See `describe_environment`."""
         return describe_environment(self.config, self.device, self.ranks)
 
-    def _new(self) -> tuple[Transformer, Updater]:
-        """Model and optimizers as they are before the first step."""
+    def _build(self) -> tuple[Transformer, Updater]:
+        """Builds model and optimizers as they are before the first step."""
         torch.manual_seed(derive_seed(self.config.train.seed, "init"))
         model = Transformer(self.config.model)
         if self.start is not None:
@@ -96,36 +92,36 @@ class Run:
         model.to(self.device)
         return model, Updater(model, self.config.train, self.ranks)
 
-    def resume(self, among_failures: bool = True) -> None:
-        """Takes up the newest whole checkpoint; without one, the start.
+    def resume(self, allow_failing: bool = True) -> None:
+        """Resumes from the newest intact checkpoint, or from the start if there is none.
 
-        Not one that was written while updates failed or with weights that are not finite, unless
-        `among_failures`.
+        Unless `allow_failing`, checkpoints with weights that are not finite or written while
+        updates failed are not used.
         """
         self.state = TrainingState()
         for folder in resume_candidates(self.folder):
             try:
                 model, tensors, state = load_checkpoint(folder)
             except TranslatorError as error:
-                log.warning("%s The checkpoint before it is used.", error)
+                log.warning("%s Trying the checkpoint before it.", error)
                 continue
-            if not among_failures and (state.failures or not is_finite(model.transformer)):
+            if not allow_failing and (state.failures or not is_finite(model.transformer)):
                 continue
             self.state = state
             self.updater.restore(model.transformer.state_dict(), tensors)
             self.updater.rate_scale = self.state.rate_scale
             if self.ranks.first:
-                log.info("Going on from step %d.", self.state.step)
+                log.info("Continuing from step %d.", self.state.step)
             break
         else:
-            log.warning("There is no whole checkpoint: the run begins anew.")
+            log.warning("There is no intact checkpoint: starting from the beginning.")
         if self.ranks.first:
-            with writing(self.folder):
+            with explain_write_errors(self.folder):
                 set_aside(self.folder, self.state.step)
                 self.metrics.rewind(self.state.step)
 
     def describe(self) -> str:
-        """One line that says what is about to happen."""
+        """Describes the run in one line."""
         c, data, ranks = self.config, self.data, self.ranks
         processes = f"{ranks.world_size} processes, " if ranks.world_size > 1 else ""
         return (
@@ -137,7 +133,7 @@ class Run:
         )
 
     def training_batches(self) -> Iterator[tuple[Batch | PackedBatch, Position]]:
-        """This process's share of the batches, from the run's position on."""
+        """This process's share of the batches, starting at the run's position."""
         c, data = self.config.train, self.data
         gpu = self.device.type == "cuda"
         loader = Loader(
@@ -146,13 +142,13 @@ class Run:
             self.batches.augmentation,
             self.ranks.rank,
             self.ranks.world_size,
-            workers=c.workers if c.workers >= 0 else (_free_processors() if gpu else 0),
+            workers=c.workers if c.workers >= 0 else (_choose_workers() if gpu else 0),
             pin_memory=gpu,
         )
         return loader.batches(self.state.epoch, self.state.batch)
 
     def step(self, batches: Iterator[tuple[Batch | PackedBatch, Position]]) -> int:
-        """One update; returns its target tokens."""
+        """Makes one update; returns its number of target tokens."""
         c, state = self.config.train, self.state
         micro_batches = []
         for _ in range(c.accum_steps):
@@ -162,36 +158,36 @@ class Run:
         n_tokens = self.updater.update(micro_batches, state.step)
         state.n_tokens += n_tokens
         if self.device.type == "cpu" or state.step % c.log_every == 0:
-            self._collect()  # elsewhere it would wait for the device
+            self._count_outcomes()  # on a GPU this waits for the device, so it is done rarely
         return n_tokens
 
-    def _collect(self) -> None:
-        """Counts what came of the updates since the last call."""
+    def _count_outcomes(self) -> None:
+        """Adds the outcomes of the updates since the last call to the state."""
         state = self.state
-        for result in self.updater.results():
-            state.failures = state.failures + 1 if result.left_out else 0
-            state.left_out += result.left_out
-            if not result.left_out:
-                state.window_nll += result.nll_sum
-                state.window_norm += result.norm
-                state.window_tokens += result.n_tokens
+        for outcome in self.updater.take_outcomes():
+            state.failures = state.failures + 1 if outcome.skipped else 0
+            state.left_out += outcome.skipped
+            if not outcome.skipped:
+                state.window_nll += outcome.nll_sum
+                state.window_norm += outcome.norm
+                state.window_tokens += outcome.n_tokens
                 state.window_updates += 1
 
     def _fall_back(self) -> None:
         """Returns to the last checkpoint with half the learning rate."""
         fallbacks, scale = self.state.fallbacks + 1, self.state.rate_scale / 2
-        if fallbacks > FALLBACKS:
+        if fallbacks > MAX_FALLBACKS:
             raise TranslatorError(
-                f"Training fails again and again near step {self.state.step}: its updates are not "
-                "finite or far too large. Start anew (--fresh) with a lower rate (--set "
+                f"Training keeps failing near step {self.state.step}: its updates are not finite "
+                "or far too large. Start again (--fresh) with a lower rate (--set "
                 "train.peak_lr=...) or a longer warm-up (--set train.warmup_steps=...)."
             )
         failed = self.state.step
-        problem = f"{FAILURES} updates in a row were left out"
+        problem = f"{MAX_FAILURES} updates in a row were skipped"
         if not is_finite(self.model):
             problem = "The weights are not finite"
-        self.model, self.updater = self._new()
-        self.resume(among_failures=False)
+        self.model, self.updater = self._build()
+        self.resume(allow_failing=False)
         self.state.fallbacks, self.state.rate_scale = fallbacks, scale
         self.updater.rate_scale = scale
         if self.ranks.first:
@@ -201,11 +197,11 @@ class Run:
             )
 
     def loop(self, minutes: float | None = None) -> None:
-        """Updates until the last step, `minutes` of this session, or no progress.
+        """Trains until the last step, for `minutes`, or until BLEU no longer improves.
 
         Raises:
             Interrupted: by a signal, after saving.
-            TranslatorError: the updates fail again and again.
+            TranslatorError: the updates keep failing.
         """
         c, state = self.config.train, self.state
         batches = self.training_batches()
@@ -218,92 +214,93 @@ class Run:
                 state.step < c.steps and state.bad_validations < c.patience
             ):
                 if not state.validation_due:
-                    progress.count(self.step(batches))
+                    progress.count_update(self.step(batches))
                     state.seconds = time.monotonic() - clock
                     state.cpu_seconds = time.process_time() - cpu_clock
-                    if state.step % c.log_every == 0 and state.failures < FAILURES:
+                    if state.step % c.log_every == 0 and state.failures < MAX_FAILURES:
                         self._report(progress)
-                over = self.ranks.first and time.monotonic() >= end
-                stopped, ended = self.ranks.sum(len(received), over)
+                out_of_time = self.ranks.first and time.monotonic() >= end
+                stopped, ended = self.ranks.sum(len(received), out_of_time)
                 ending = state.step >= c.steps
                 improved = False
                 due = state.validation_due or state.step % c.validate_every == 0 or ending
-                if due and state.failures < FAILURES:
+                if due and state.failures < MAX_FAILURES:
                     improved = self._validate(progress, received)
                     (stopped,) = self.ranks.sum(len(received))
                     ending = ending or state.bad_validations >= c.patience
                     progress.speed.restart()
-                if state.failures >= FAILURES:
+                if state.failures >= MAX_FAILURES:
                     self._fall_back()
                     state, batches = self.state, self.training_batches()
                     progress.go_back(state.step)
                     continue
-                # The minutes are no reason to validate: it would count, and change what follows.
+                # Running out of time is no reason to validate: that would count towards patience
+                # and change how the run continues.
                 ending = ending or ended > 0
                 if ending or improved or stopped or state.step % c.checkpoint_every == 0:
                     self.save()
                 if ending or stopped:
                     break
-            (stopped,) = self.ranks.sum(len(received))  # with those that came while it was saved
+            (stopped,) = self.ranks.sum(len(received))  # including signals received while saving
             if stopped:
                 raise Interrupted(
-                    f"Stopped after step {state.step}; the same command goes on there."
+                    f"Stopped after step {state.step}; the same command continues from there."
                 )
 
     def _report(self, progress: Progress) -> None:
-        """Tells of the updates since the last time."""
+        """Reports the updates since the last call."""
         state = self.state
         if self.ranks.first:
-            with writing(self.folder):
-                progress.updates(state)
+            with explain_write_errors(self.folder):
+                progress.report_updates(state)
         state.window_nll = state.window_norm = 0.0
         state.window_tokens = state.window_updates = 0
 
     def _validate(self, progress: Progress, stop: StopSignals) -> bool:
-        """Whether greedy BLEU is the best so far.
+        """Validates; returns whether greedy BLEU is the best so far.
 
-        A stop breaks the validation off, which is due then. Weights that are not finite count as
-        so many failures that the run falls back.
+        A stop interrupts the validation, which is then due when the run continues. Weights that
+        are not finite count as enough failures for the run to fall back.
         """
         state = self.state
         state.validation_due = True
         found = None
         if self.ranks.first:
-            # Eager, because no two batches have the same shape here.
+            # Eager, because validation batches have many shapes.
             with (
                 suppress(Interrupted),
                 stop.at_once(),
                 torch.compiler.set_stance("force_eager"),
             ):
-                found = self.judge.validate(self.updater.kept)
+                found = self.validator.validate(self.updater.eval_model)
         bleu, loss = self.ranks.from_first(*((found.bleu, found.loss) if found else (-1.0, 0.0)))
         if bleu < 0:
             return False
         state.validation_due = False
         if not math.isfinite(loss):
-            state.failures = FAILURES
+            state.failures = MAX_FAILURES
             return False
         improved = bleu > state.best_bleu
         state.bad_validations = 0 if improved else state.bad_validations + 1
         if improved:
             state.best_bleu, state.best_step = bleu, state.step
         if found:
-            with writing(self.folder):
-                progress.validation(state, found)
+            with explain_write_errors(self.folder):
+                progress.report_validation(state, found)
         return improved
 
     def save(self) -> None:
-        """Writes a checkpoint and drops those that are no longer needed."""
+        """Writes a checkpoint and deletes those that are no longer needed."""
         c = self.config.train
-        self._collect()
+        self._count_outcomes()
         if not self.ranks.first:
             return
         info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
-        with writing(self.folder):
+        with explain_write_errors(self.folder):
             self.metrics.sync()
             save_checkpoint(
                 self.folder,
-                self.updater.kept.state_dict(),
+                self.updater.eval_model.state_dict(),
                 self.data.tokenizer,
                 self.config,
                 info,
@@ -312,10 +309,10 @@ class Run:
             )
             rotate(self.folder, c.checkpoint_every, c.keep_checkpoints, self.state.best_step)
 
-    def finished(self) -> ModelInfo | None:
-        """What is known of the finished MODEL; None if it is not that of this step, or not whole.
+    def load_finished(self) -> ModelInfo | None:
+        """The description of the finished MODEL; None if it is incomplete or of another step.
 
-        A kill may have come between any two of its files.
+        The process may have been killed between writing any two of its files.
         """
         if not self.ranks.first:
             return None
@@ -323,33 +320,33 @@ class Run:
             info = load_model(self.folder).info
         except TranslatorError:
             return None
-        of_this_step = info.get("training", {}).get("step") == self.state.step
-        if not (of_this_step and (self.folder / "README.md").exists()):
+        same_step = info.get("training", {}).get("step") == self.state.step
+        if not (same_step and (self.folder / "README.md").exists()):
             return None
-        log.info("This run is finished; --steps with a higher number goes on, --fresh starts anew.")
+        log.info("This run is finished; a higher --steps continues it, --fresh starts again.")
         return ModelInfo.from_dict(info)
 
     def finish(self) -> ModelInfo | None:
-        """The finished MODEL, see `Judge.finish`; made by the first process."""
+        """Writes the finished MODEL in the first process; see `Validator.finish`."""
         if not self.ranks.first:
             return None
-        with writing(self.folder), torch.compiler.set_stance("force_eager"):
-            return self.judge.finish(self.model, self.folder, self.state, self.environment)
+        with explain_write_errors(self.folder), torch.compiler.set_stance("force_eager"):
+            return self.validator.finish(self.model, self.folder, self.state, self.environment)
 
 
 def is_finite(model: Transformer) -> bool:
-    """Whether all weights are numbers."""
+    """Whether all weights are finite."""
     return all(bool(weight.isfinite().all()) for weight in model.parameters())
 
 
-def _free_processors() -> int:
-    """How many processes make batches beside a GPU: with noise each makes 150,000 tokens/s."""
+def _choose_workers() -> int:
+    """How many processes prepare batches for a GPU; with noise each makes 150,000 tokens/s."""
     return max(min((os.cpu_count() or 2) - 1, 12), 1)
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Says in one line why a run folder cannot be written."""
+def explain_write_errors(folder: Path) -> Iterator[None]:
+    """Turns an OSError into one line that says why the run folder cannot be written."""
     try:
         yield
     except OSError as error:
@@ -360,7 +357,7 @@ def writing(folder: Path) -> Iterator[None]:
 
 
 def describe_environment(config: Config, device: torch.device, ranks: Ranks) -> dict[str, Any]:
-    """What a run's numbers depend on beside its settings, in the last bit."""
+    """Everything besides the settings that the exact numbers of a run depend on."""
     return {
         "torch": torch.__version__,
         "device": str(device),

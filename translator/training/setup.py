@@ -1,6 +1,6 @@
-"""Everything before a run's first update, in steps that each return a thing.
+"""Everything before the first update of a run, as functions that each do one step.
 
-`open_run` takes them in order; `doctor` takes the same ones to look at a run before it begins.
+`open_run` calls them in order; `doctor` uses the same ones to examine a run before it starts.
 """
 
 import logging
@@ -24,22 +24,22 @@ from translator.text.tokenizer import Tokenizer
 from translator.training.loader import BatchSource, Loader, batch_sampler
 from translator.training.measure import largest_batch, probe_memory
 from translator.training.progress import stage_bars
-from translator.training.run import Run, describe_environment, writing
+from translator.training.run import Run, describe_environment, explain_write_errors
 
 log = logging.getLogger("translator")
 
 
 @dataclass(frozen=True)
 class Start:
-    """What a run begins with: its own folder, another model, or nothing."""
+    """What a run starts from: its own folder, another model, or nothing."""
 
-    earlier: dict[str, Any] | None = None  # the description of the run that the folder holds
-    base: Model | None = None  # what `train.init_from` names
+    earlier: dict[str, Any] | None = None  # the description of the run in the folder
+    base: Model | None = None  # the model named by `train.init_from`
     tokenizer: Tokenizer | None = None  # of either
 
 
 def find_start(config: Config, folder: Path, fresh: bool = False) -> Start:
-    """What is there to begin with; with `fresh`, whatever the folder holds is ignored.
+    """Finds what the run starts from; with `fresh`, the content of the folder is ignored.
 
     Raises:
         TranslatorError: the run in the folder or the model to start from is damaged.
@@ -54,24 +54,24 @@ def find_start(config: Config, folder: Path, fresh: bool = False) -> Start:
 def load_data(
     config: Config, tokenizer: Tokenizer | None, show_bar: bool = False
 ) -> tuple[Config, TrainingData]:
-    """The corpus, ready for training, and the settings with the size of its vocabulary."""
+    """Prepares the corpus; returns it with the settings, completed with its vocabulary size."""
     with stage_bars(show_bar) as progress:
         data = prepare_data(config, tokenizer, progress=progress)
     return with_vocabulary(config, data.tokenizer), data
 
 
 def with_vocabulary(config: Config, tokenizer: Tokenizer) -> Config:
-    """The settings with the size of the vocabulary that the model will have."""
+    """The settings with the vocabulary size of `tokenizer`."""
     return replace(config, model=replace(config.model, vocab_size=tokenizer.vocab_size))
 
 
 def build_batches(
     config: Config, data: TrainingData, device: torch.device, copies: bool = True
 ) -> BatchSource:
-    """What is done to the pairs in each epoch, and which of them stand together in a batch.
+    """Builds the batches of each epoch and the augmentation of their pairs.
 
     Without `copies` no placeholders are inserted: learning where they go takes long, and they
-    hardly change any length.
+    hardly change any lengths.
     """
     settings = config.data if copies else replace(config.data, copy_rate=0.0)
     augmentation: Augmentation | None = build_augmentation(
@@ -81,12 +81,12 @@ def build_batches(
     return BatchSource(batch_sampler(data, config, stretch, device), augmentation)
 
 
-def warn_of_memory(
+def warn_if_memory_is_short(
     config: Config, data: TrainingData, batches: BatchSource, device: torch.device
 ) -> None:
-    """Warns if the largest batch may not fit in memory, where the system kills the process."""
+    """Warns if the largest batch may not fit in memory and the system may kill the process."""
     if device.type != "cpu":
-        return  # a GPU reports it itself
+        return  # on a GPU it is an error that can be handled
     indices = largest_batch(batches.sampler, batches.sampler.epoch(0), config.model)
     batch = Loader(data.train, batches.sampler, batches.augmentation).load(indices)
     memory = probe_memory(config, batch, device)
@@ -94,15 +94,15 @@ def warn_of_memory(
         log.warning(finding.text)
 
 
-def begin_run(folder: Path, data: TrainingData, config: Config, environment: Any) -> None:
-    """Writes into the folder what makes it a run."""
+def create_run(folder: Path, data: TrainingData, config: Config, environment: Any) -> None:
+    """Writes the files that make the folder a run."""
     description = {
         "format_version": FORMAT_VERSION,
         "data": {"fingerprint": data.fingerprint},
         "environment": environment,
         "config": to_dict(config),
     }
-    with writing(folder):
+    with explain_write_errors(folder):
         write_run(folder, data.tokenizer, description)
         MetricsLog(folder / "metrics.jsonl").rewind(-1)
 
@@ -114,18 +114,18 @@ def open_run(
     ranks: Ranks | None = None,
     show_bar: bool = False,
 ) -> Run:
-    """The run of a folder, a new one or the one that is there, ready for its next update.
+    """Opens the run in a folder, or creates one, ready for the next update.
 
     Raises:
-        TranslatorError: broken data, or the folder holds a run with other settings.
+        TranslatorError: the data are broken, or the folder holds a run with other settings.
     """
     ranks = ranks or Ranks()
     device = ranks.device(device)
     if not ranks.first:
-        ranks.wait()  # until the first process has made the folder
+        ranks.wait()  # until the first process has created the folder
     start = find_start(config, folder)
     if start.earlier and start.tokenizer:
-        # Before anything else, because preparing another corpus may take long.
+        # Checked first, because preparing a different corpus may take long.
         same = start.earlier["data"]["fingerprint"]
         check_same_run(folder, start.earlier, with_vocabulary(config, start.tokenizer), same)
     config, data = load_data(config, start.tokenizer, show_bar and ranks.first)
@@ -138,13 +138,13 @@ def open_run(
         changes = _changes(start.earlier.get("environment", {}), environment)
         if changes and ranks.first:
             log.warning(
-                "This run continues in another environment (%s): it will not be bit for bit what "
-                "it would have been.",
+                "This run continues in a different environment (%s), so its results may differ in "
+                "the last bits.",
                 "; ".join(changes),
             )
     else:
-        warn_of_memory(config, data, batches, device)
-        begin_run(folder, data, config, environment)
+        warn_if_memory_is_short(config, data, batches, device)
+        create_run(folder, data, config, environment)
     if ranks.first:
         ranks.wait()
     weights = start.base.transformer.state_dict() if start.base else None
@@ -161,13 +161,13 @@ def open_run(
 
 
 def check_sizes(base: Config, config: Config) -> None:
-    """Raises TranslatorError if a model to start from has another architecture."""
+    """Raises TranslatorError if the model to start from has a different architecture."""
     ours, theirs = (replace(c.model, dropout=0.0) for c in (config, base))
     changes = _changes(vars(theirs), vars(ours))
     if changes:
         raise TranslatorError(
-            f"{config.train.init_from} has another architecture ({'; '.join(changes)}): leave "
-            "--preset and model.* out, then its own is taken."
+            f"{config.train.init_from} has a different architecture ({'; '.join(changes)}): omit "
+            "--preset and model.* to use its own."
         )
 
 

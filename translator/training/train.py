@@ -1,4 +1,4 @@
-"""Training a model from a config and a folder: the function that a program calls."""
+"""Training a model from a config and a folder: the function that programs call."""
 
 import logging
 import os
@@ -27,49 +27,50 @@ def train(
     device: str = "auto",
     show_bar: bool = False,
 ) -> ModelInfo | None:
-    """Trains a model, or goes on with the run that `folder` holds.
+    """Trains a model, or resumes the run in `folder`.
 
-    It logs to stderr as `translator train` does, unless the program has set up `logging`.
-    Under `torchrun` every process calls this; the first one speaks and writes.
+    It logs to stderr like `translator train`, unless the program has configured `logging`. Under
+    `torchrun` every process calls this; only the first one logs and writes.
 
     Args:
         config: all settings.
         folder: the run folder; default `run_folder(config)`.
-        minutes: end this session's training after so long, with what there is then.
-        fresh: move a run that is already there aside.
+        minutes: stop training after this many minutes and finish the model as it is then.
+        fresh: move an existing run aside and start a new one.
         device: `auto`, `cpu`, `cuda` or `mps`.
-        show_bar: a progress bar instead of log lines.
+        show_bar: show a progress bar instead of log lines.
 
     Returns:
-        What is known of the finished model, for instance `info.scores["valid"].bleu.score`; None
-        in all but the first of several processes.
+        The description of the finished model, for instance `info.scores["valid"].bleu.score`; None
+        in all processes but the first.
 
     Raises:
-        TranslatorError: broken data, another process trains in the folder, or it holds a run with
-            other settings.
-        Interrupted: Ctrl-C or SIGTERM; all is saved.
+        TranslatorError: the data are broken, another process trains in the folder, or it holds a
+            run with other settings.
+        Interrupted: Ctrl-C or SIGTERM; everything is saved.
     """
     if os.environ.get("RANK", "0") == "0":
         show_log_by_default()
     folder = folder or run_folder(config)
     chosen = pick_device(device)
-    # oneDNN keeps code for this many products, each for one shape. Hardly two batches have the same
-    # shape, so its own 1,024 fill gigabytes and save no time. It looks when it is first used.
+    # oneDNN caches code for this many products, each for one shape. Hardly any two batches have the
+    # same shape, so its default of 1,024 takes gigabytes and saves no time. oneDNN reads the
+    # variable on first use.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "128")
     with process_group(chosen) as ranks:
         if fresh and ranks.first and (aside := move_aside(folder)):
-            log.info("The old run is now %s.", aside)
+            log.info("Moved the old run to %s.", aside)
         with lock_run(folder) if ranks.first else nullcontext():
             return _train(open_run(config, folder, chosen, ranks, show_bar), minutes)
 
 
 def _train(run: Run, minutes: float | None) -> ModelInfo | None:
-    before = run.state.step
+    first_step = run.state.step
     if run.ranks.first:
         tell(run.data)
         log.info(run.describe())
     run.loop(minutes)
-    info = run.finished() if run.state.step == before else None
+    info = run.load_finished() if run.state.step == first_step else None
     if info is None:
         info = run.finish()
     run.ranks.wait()

@@ -1,4 +1,4 @@
-"""One update of the weights: micro-batches, precision, clipping, and what is done if it fails."""
+"""One update of the weights: micro-batches, precision, clipping, and handling of failures."""
 
 import contextlib
 import copy
@@ -32,32 +32,32 @@ from translator.training.optim import (
 log = logging.getLogger("translator")
 
 _NORM_DECAY = 0.98  # of the running mean of gradient norms
-_NORM_MINIMUM = 10.0  # so many norms make a mean that can be compared with
+_MIN_NORMS = 10.0  # how many norms (decayed count) the mean needs before it is used
 _RAW, _AVERAGED = "raw", "averaged"  # names in a training state
 
 
 @dataclass(frozen=True)
-class Result:
-    """What came of an update."""
+class Outcome:
+    """The outcome of one update."""
 
     nll_sum: float  # of `-log p` over the target tokens
     norm: float  # of the gradient before clipping
-    left_out: bool
+    skipped: bool
     n_tokens: int
 
 
 class Updater:
     """Updates the weights of a model.
 
-    With "bf16" matrix products are computed in bfloat16 (Micikevicius et al. 2018; Kalamkar et al.
-    2019): the weights are cast once for each micro-batch, their masters, the residual stream, all
-    sums and the optimizer stay in fp32.
+    With "bf16", matrix products are computed in bfloat16 (Micikevicius et al. 2018; Kalamkar et
+    al. 2019): the weights are cast once for each micro-batch; their masters, the residual stream,
+    all sums and the optimizer stay in fp32.
 
-    An update whose gradient is not finite, or `skip_norm` times as long as usual, is left out;
-    whether it is, is decided on the device, so that nothing waits for it.
+    An update is skipped if its gradient is not finite or its norm exceeds `skip_norm` times the
+    running mean. The device decides this, so the processor does not have to wait for it.
 
     Args:
-        model: on its device.
+        model: the model, on its device.
         config: the recipe.
         ranks: which process this is.
     """
@@ -71,34 +71,34 @@ class Updater:
         self.dropout = model.config.dropout
         self.optimizers = build_optimizers(model, config)
         self.averaged = copy.deepcopy(model) if config.ema_decay > 0 else None
-        self.n_averaged = 0  # updates that the moving average has seen
-        self.norms = torch.zeros(2, device=self.device)  # decayed sum of norms, and of their count
-        self.rate_scale = 1.0  # lowered after a fall back
-        self.n_parts = 1  # that each micro-batch is cut into, for want of memory
-        self._results: list[Tensor] = []  # of updates: nll, norm, whether it was left out
-        self._counts: list[int] = []  # of their target tokens
-        self._dropout_now = -1.0
-        # What an update adds up, on the device: the sum of -log p, and what it comes to.
+        self.n_averaged = 0  # updates included in the moving average
+        self.norms = torch.zeros(2, device=self.device)  # decayed sum and count of norms
+        self.rate_scale = 1.0  # halved by each return to an earlier checkpoint
+        self.n_parts = 1  # parts each micro-batch is split into after running out of memory
+        self._outcomes: list[Tensor] = []  # of pending updates: nll, norm, whether skipped
+        self._counts: list[int] = []  # their target tokens
+        self._current_dropout = -1.0
+        # Of the current update, on the device: the sum of -log p so far, and the outcome.
         self._nll = torch.zeros((), device=self.device)
-        self._result = torch.zeros(3, device=self.device)
+        self._outcome = torch.zeros(3, device=self.device)
         self.objective: torch.nn.Module = Objective(model, config)
         if self.ranks.world_size > 1:
             self.objective = DistributedDataParallel(self.objective)
         on_gpu = self.device.type == "cuda"
         if config.compile or on_gpu:
             _compile_layers(model)
-        self.captured = _Captured(self) if on_gpu and self.ranks.world_size == 1 else None
+        self.captured = _CapturedUpdate(self) if on_gpu and self.ranks.world_size == 1 else None
 
     @property
-    def kept(self) -> Transformer:
-        """The model that is validated and kept: the moving average of the weights, if there is."""
+    def eval_model(self) -> Transformer:
+        """The model to validate and save: the moving average of the weights if there is one."""
         return self.averaged or self.model
 
     @torch.no_grad()
     def _average(self, averaged: Transformer) -> None:
-        """Moves the average towards the weights; all of the way in the first update.
+        """Moves the average towards the weights; the first update copies them.
 
-        The decay grows from 0.18 on (as in TensorFlow), so that the start is soon forgotten.
+        The decay then grows from 0.18 (as in TensorFlow), so that the start is soon forgotten.
         """
         n = self.n_averaged
         decay = min(self.config.ema_decay, (1 + n) / (10 + n)) if n else 0.0
@@ -106,12 +106,12 @@ class Updater:
         self.n_averaged += 1
 
     def update(self, batches: Sequence[Batch | PackedBatch], step: int) -> int:
-        """One update from this process's share of the micro-batches; steps count from 1.
+        """Makes one update from this process's share of the micro-batches; steps count from 1.
 
-        Dropout depends on the seed, the step and the rank alone, so a resumed run draws the same.
+        Dropout depends only on the seed, the step and the rank, so a resumed run draws the same.
 
         Returns:
-            The target tokens of all processes.
+            The number of target tokens in all processes.
 
         Raises:
             TranslatorError: a single sentence does not fit in the memory.
@@ -120,22 +120,22 @@ class Updater:
         (n_tokens,) = self.ranks.sum(sum(batch.n_tokens for batch in batches))
         self.model.train()
         dropout = dropout_rate(step, self.dropout, c)
-        if dropout != self._dropout_now:
+        if dropout != self._current_dropout:
             self.model.set_dropout(dropout)
-            self._dropout_now = dropout
+            self._current_dropout = dropout
         set_rate(self.optimizers, rate_factor(step, c) * self.rate_scale)
         seed = derive_seed(c.seed, "update", step, self.ranks.rank)
         if self.captured:
             self.captured.update(batches, int(n_tokens), seed)
         else:
-            self._plain_update(batches, int(n_tokens), seed)
+            self._update_eagerly(batches, int(n_tokens), seed)
         if self.averaged is not None:
             self._average(self.averaged)
-        self._results.append(self._result.clone())
+        self._outcomes.append(self._outcome.clone())
         self._counts.append(int(n_tokens))
         return int(n_tokens)
 
-    def _plain_update(
+    def _update_eagerly(
         self, batches: Sequence[Batch | PackedBatch], n_tokens: int, seed: int
     ) -> None:
         batches = [batch.to(self.device) for batch in batches]
@@ -150,26 +150,26 @@ class Updater:
             except RuntimeError as error:  # torch.OutOfMemoryError is one
                 if not _is_out_of_memory(error):
                     raise
-                self._divide(batches)
+                self._split_further(batches)
         self._apply()
 
     def _apply(self) -> None:
-        """Changes the weights by the gradients that were added up; waits for nothing."""
+        """Updates the weights from the accumulated gradients; does not wait for the device."""
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        left_out = ~norm.isfinite()
+        skipped = ~norm.isfinite()
         if self.config.skip_norm > 0:
             total, count = self.norms
-            left_out |= (count >= _NORM_MINIMUM) & (norm * count > self.config.skip_norm * total)
+            skipped |= (count >= _MIN_NORMS) & (norm * count > self.config.skip_norm * total)
         for optimizer in self.optimizers:
-            optimizer.found_inf = left_out.float()  # type: ignore[attr-defined]
+            optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
             optimizer.step()
-        kept_norm = torch.where(left_out, 0.0, norm)
-        decay = torch.where(left_out, 1.0, _NORM_DECAY)
-        self.norms.mul_(decay).add_(torch.stack([kept_norm, (~left_out).float()]))
-        self._result.copy_(torch.stack([self._nll, norm, left_out.float()]))
+        counted_norm = torch.where(skipped, 0.0, norm)
+        decay = torch.where(skipped, 1.0, _NORM_DECAY)
+        self.norms.mul_(decay).add_(torch.stack([counted_norm, (~skipped).float()]))
+        self._outcome.copy_(torch.stack([self._nll, norm, skipped.float()]))
 
     def _accumulate(self, batch: Batch | PackedBatch, scale: float | Tensor) -> None:
-        """Adds the gradients of a micro-batch, times `scale`, to those that are there."""
+        """Adds the gradients of a micro-batch, times `scale`, to the accumulated ones."""
         bf16 = self.precision == "bf16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=bf16):
             loss_sum, nll_sum = self.objective(batch)
@@ -177,19 +177,19 @@ class Updater:
         self._nll += nll_sum
 
     def _backward(self, batches: Sequence[Batch | PackedBatch], n_tokens: int) -> None:
-        """Adds up the gradients of all micro-batches."""
+        """Accumulates the gradients of all micro-batches."""
         parts = list(batches)
         if self.n_parts > 1:
             parts = [part for batch in batches for part in cast(Batch, batch).split(self.n_parts)]
         for i, part in enumerate(parts):
             wait = i + 1 < len(parts) and isinstance(self.objective, DistributedDataParallel)
-            # Gradients travel between processes once an update, with the last micro-batch.
+            # Processes exchange gradients once per update, with the last micro-batch.
             with cast(Any, self.objective).no_sync() if wait else contextlib.nullcontext():
-                # DistributedDataParallel takes the mean over the processes; the sum is wanted.
+                # DistributedDataParallel averages over the processes; the sum is needed.
                 self._accumulate(part, self.ranks.world_size / n_tokens)
 
-    def _divide(self, batches: Sequence[Batch | PackedBatch]) -> None:
-        """Makes micro-batches smaller after one did not fit; updates stay as they are."""
+    def _split_further(self, batches: Sequence[Batch | PackedBatch]) -> None:
+        """Splits micro-batches into more parts after one did not fit; updates stay the same."""
         n_rows = max(len(batch.src) for batch in batches)
         packed = isinstance(batches[0], PackedBatch)
         if packed or self.ranks.world_size > 1 or self.n_parts >= n_rows:
@@ -198,28 +198,28 @@ class Updater:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         log.warning(
-            "Out of memory: from now on each batch goes through in %d parts. The updates stay the "
+            "Out of memory: from now on each batch is processed in %d parts. The updates stay the "
             "same; --set train.max_tokens=... makes smaller batches.",
             self.n_parts,
         )
 
-    def results(self) -> list["Result"]:
-        """What came of each update since the last call. Waits for the device."""
-        if not self._results:
+    def take_outcomes(self) -> list[Outcome]:
+        """The outcome of each update since the last call. Waits for the device."""
+        if not self._outcomes:
             return []
-        table = torch.stack(self._results).double().cpu()
+        table = torch.stack(self._outcomes).double().cpu()
         nll = self.ranks.sum(*table[:, 0].tolist())
-        found = [
-            Result(total, norm, left_out > 0, n_tokens)
-            for total, (_, norm, left_out), n_tokens in zip(
+        outcomes = [
+            Outcome(total, norm, skipped > 0, n_tokens)
+            for total, (_, norm, skipped), n_tokens in zip(
                 nll, table.tolist(), self._counts, strict=True
             )
         ]
-        self._results, self._counts = [], []
-        return found
+        self._outcomes, self._counts = [], []
+        return outcomes
 
     def tensors(self) -> dict[str, Tensor]:
-        """All that updates depend on and that is not in `kept`, by name."""
+        """Everything that updates depend on besides the weights of `eval_model`, by name."""
         found = optimizer_tensors(self.model, self.optimizers)
         found["norms"] = self.norms
         if self.averaged is not None:
@@ -227,32 +227,31 @@ class Updater:
             found[_AVERAGED] = torch.tensor(self.n_averaged)
         return found
 
-    def restore(self, kept: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
-        """The inverse of `kept.state_dict()` and `tensors()`."""
+    def restore(self, weights: dict[str, Tensor], tensors: dict[str, Tensor]) -> None:
+        """Restores what `eval_model.state_dict()` and `tensors()` returned."""
         tensors = dict(tensors)
-        if "norms" in tensors:  # runs of the first version have none
+        if "norms" in tensors:  # missing in runs of the first version
             self.norms.copy_(tensors.pop("norms"))
-        weights = kept
         if self.averaged is not None:
-            self.averaged.load_state_dict(kept)
+            self.averaged.load_state_dict(weights)
             self.n_averaged = int(tensors.pop(_AVERAGED))
-            weights = {name: tensors.pop(f"{name}/{_RAW}") for name in kept}
+            weights = {name: tensors.pop(f"{name}/{_RAW}") for name in weights}
         self.model.load_state_dict(weights)
         restore_optimizers(self.model, self.optimizers, tensors)
 
 
 OUT_OF_MEMORY = (
-    "Out of memory: use smaller batches (--set train.max_tokens=...) and as many more of them for "
-    "an update (--set train.accum_steps=...)."
+    "Out of memory: use smaller batches (--set train.max_tokens=...) and proportionally more of "
+    "them per update (--set train.accum_steps=...)."
 )
 
 
-class _Captured:
-    """An update on a GPU as two CUDA graphs, which the GPU goes through without the processor.
+class _CapturedUpdate:
+    """An update on a GPU as two CUDA graphs, which the GPU replays without the processor.
 
-    One adds the gradients of a packed batch to those that are there, one changes the weights by
-    them. They are captured with the first batch, which all later ones have the shape of; what
-    differs between updates lies in tensors.
+    One adds the gradients of a packed batch to the accumulated ones, the other updates the
+    weights. They are captured with the first batch, whose shape all later ones share; everything
+    that differs between updates is in tensors.
     """
 
     def __init__(self, updater: "Updater"):
@@ -261,7 +260,7 @@ class _Captured:
         self.scale = torch.zeros((), device=updater.device)
 
     def update(self, batches: Sequence[Batch | PackedBatch], n_tokens: int, seed: int) -> None:
-        """As `Updater._plain_update`."""
+        """Like `Updater._update_eagerly`."""
         if self.graphs is None:
             try:
                 self.graphs = self._capture(cast(PackedBatch, batches[0]))
@@ -292,18 +291,18 @@ class _Captured:
             torch._foreach_zero_(gradients)
             updater._nll.zero_()
 
-        def nothing() -> None:
-            """Makes the optimizers' state; a gradient that is not finite changes no weight."""
+        def initialise_optimizers() -> None:
+            """Creates the optimizers' state; an infinite gradient changes no weight."""
             gradients[0].fill_(float("inf"))
             apply()
 
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
         norms = updater.norms.clone()
-        with torch.cuda.stream(side):  # compiles, and lets the libraries take what they need
+        with torch.cuda.stream(side):  # compiles, and lets the libraries allocate their memory
             for _ in range(2):
                 accumulate()
-            nothing()
+            initialise_optimizers()
             updater.norms.copy_(norms)
         torch.cuda.current_stream().wait_stream(side)
         graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
@@ -318,7 +317,7 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 
 def _compile_layers(model: Transformer) -> None:
-    """Compiles the embedding and one layer of each kind, for the one shape that batches have."""
+    """Compiles the embedding and the layers for the one shape that all batches have."""
     model._embed = torch.compile(model._embed, dynamic=False)  # type: ignore[method-assign]
     for layer in [*model.encoder, *model.decoder]:
         layer.compile(dynamic=False)

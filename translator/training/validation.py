@@ -1,4 +1,4 @@
-"""Validations, and the end of a run: which weights are kept, how they score, what is written."""
+"""Validation, and finishing a run: choosing the weights, scoring and writing the model."""
 
 import logging
 import math
@@ -33,33 +33,33 @@ from translator.translation.translator import Translator
 
 log = logging.getLogger("translator")
 
-# A model has collapsed if this share of what it says is empty, ...
-EMPTY_SHARE = 0.25
-SAME_SHARE = 0.5  # ... one and the same, ...
-COPY_SHARE = 0.5  # ... or the source; ...
-FEW_DIFFERENT = 0.1  # ... or if it has so few things to say, measured by what it was asked, ...
-FEW_DIFFERENT_OF = 30  # ... at least so many sources
-LEAST = 4  # fewer translations prove nothing
+# A model has collapsed if this share of its translations is ...
+EMPTY_SHARE = 0.25  # ... empty, ...
+SAME_SHARE = 0.5  # ... the same sentence, ...
+COPY_SHARE = 0.5  # ... or a copy of the source; or ...
+DISTINCT_SHARE = 0.1  # ... if no more than this share of them is distinct ...
+DISTINCT_MIN = 30  # ... for at least this many sources.
+MIN_COUNT = 4  # fewer translations prove nothing
 COPY_WORDS = 3  # shorter sources may be names
-COPY_OVERLAP = 0.8  # of the words: so much is a copy
+COPY_OVERLAP = 0.8  # the share of common words from which on a translation is a copy
 
 
-_EARLY = "in the first few hundred steps; if it stays so"
+_EARLY = "in the first few hundred steps; if it persists"
 _CALMER = "try a lower train.peak_lr, a longer train.warmup_steps"
 _DOCTOR = "with `translator doctor`"
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What a validation found."""
+    """The result of a validation."""
 
     loss: float  # mean of `-log p` per target token
     bleu: float  # greedy, cased; the mean of both directions if there are two
     samples: list[tuple[str, str]]  # three sources and their translations
-    collapse: str | None  # what is wrong if all translations are alike
+    collapse: str | None  # how the model has collapsed, if it has
 
 
-class Judge:
+class Validator:
     """Scores the weights of a run on its corpus."""
 
     def __init__(self, data: TrainingData, config: Config, device: torch.device):
@@ -68,13 +68,13 @@ class Judge:
         self.device = device
         self.metrics = config.train.metrics.split(",")
         if "multi30k_bleu" in self.metrics:
-            paper_tokens([], config.data.tgt)  # a run of hours must not end for want of a package
+            paper_tokens([], config.data.tgt)  # fails now, not after hours, if a package is missing
         names = config.confidence.names if config.confidence.enabled else []
-        d = config.data  # read now, not after hours of training: one may not be there
+        d = config.data  # read now, because a corpus that is missing should not end a long run
         self._others = [validation_pairs(name, d.src, d.tgt) for name in names]
 
     def _directions(self) -> list[tuple[str, str, str]]:
-        """(source, target, what a split's name ends in) of each direction that is learnt."""
+        """(source, target, suffix of a split's name) of each direction that is trained."""
         d = self.config.data
         back = [(d.tgt, d.src, f"_{d.tgt}-{d.src}")] if d.bidirectional else []
         return [(d.src, d.tgt, ""), *back]
@@ -82,36 +82,35 @@ class Judge:
     def _score(
         self, model: Transformer, split: str, *search: Any
     ) -> dict[str, tuple[SplitScores, list[str]]]:
-        """By the split's name in each direction: scores, and translations."""
+        """Scores and translations of a split in each direction, by the split's name."""
         pairs = self.data.splits[split]
         found = {}
-        for src, tgt, ending in self._directions():
-            chosen = pairs if not ending else [(t, s) for s, t in pairs]
-            found[split + ending] = evaluate_pairs(
-                self._translator(model, src, tgt), chosen, *search
-            )
+        for src, tgt, suffix in self._directions():
+            directed = _swap(pairs) if suffix else pairs
+            translator = self._build_translator(model, src, tgt)
+            found[split + suffix] = evaluate_pairs(translator, directed, *search)
         return found
 
-    def _translator(self, model: Transformer, src: str, tgt: str) -> Translator:
+    def _build_translator(self, model: Transformer, src: str, tgt: str) -> Translator:
         whole = Model(model, self.data.tokenizer, self.config)
         return Translator(whole, self.device, direction=(src, tgt))
 
     def _calibrate(self, model: Transformer, lines: dict[str, list[str]]) -> dict[str, Any]:
-        """For each direction how confidence follows, given the translations of valid."""
+        """The calibration of the confidence in each direction, from the translations of valid."""
         found = {}
-        for src, tgt, ending in self._directions():
+        for src, tgt, suffix in self._directions():
             own, *others = (
-                pairs if not ending else [(t, s) for s, t in pairs]
+                _swap(pairs) if suffix else pairs
                 for pairs in (self.data.splits["valid"], *self._others)
             )
-            translator = self._translator(model, src, tgt)
+            translator = self._build_translator(model, src, tgt)
             limit = self.config.confidence.sentences
-            calibration = calibrate(translator, own, others, limit, lines["valid" + ending])
+            calibration = calibrate(translator, own, others, limit, lines["valid" + suffix])
             found[f"{src}-{tgt}"] = calibration.to_dict()
         return found
 
     def validate(self, model: Transformer) -> Validation:
-        """Loss, and greedy translations of the validation pairs; none if the loss is not finite."""
+        """Computes loss and greedy BLEU on the validation pairs; no BLEU for an infinite loss."""
         model.eval()
         loss = validation_loss(model, self.data.valid, self.device)
         if not math.isfinite(loss):
@@ -122,9 +121,9 @@ class Judge:
         pairs = self.data.splits["valid"]
         sources = [src for src, _ in pairs]
         _, lines = found["valid"]
-        some = range(0, len(pairs), max(1, -(-len(pairs) // 3)))
-        samples = [(sources[i].strip(), lines[i].strip()) for i in some]
-        return Validation(loss, bleu, samples, collapse(sources, lines))
+        chosen = range(0, len(pairs), max(1, -(-len(pairs) // 3)))
+        samples = [(sources[i].strip(), lines[i].strip()) for i in chosen]
+        return Validation(loss, bleu, samples, describe_collapse(sources, lines))
 
     def finish(
         self,
@@ -133,19 +132,19 @@ class Judge:
         state: TrainingState,
         environment: dict[str, Any],
     ) -> ModelInfo:
-        """Takes the best step or the average of the last, whichever is better on valid; scores it.
+        """Finishes a run with its best step or the average of the last, whichever scores higher.
 
-        Writes the finished MODEL with its card, and the learning curve if matplotlib is there.
+        Writes the finished MODEL and its card, and the learning curve if matplotlib is installed.
         """
         candidates = self._candidates(folder, state)
         results, bleus = {}, {}
         for name, weights in candidates.items():
-            _put(model, weights)
+            _load_weights(model, weights)
             results[name] = self._score(model, "valid", None, self.metrics)
             bleus[name] = mean(scores.bleu.score for scores, _ in results[name].values())
             log.info("%s: BLEU %.2f on valid", name, bleus[name])
         chosen = max(bleus, key=lambda name: bleus[name])
-        _put(model, candidates[chosen])
+        _load_weights(model, candidates[chosen])
         scores = {k: v[0] for k, v in results[chosen].items()}
         lines = {k: v[1] for k, v in results[chosen].items()}
         for split in self.data.splits:
@@ -173,11 +172,11 @@ class Judge:
         try:
             plot_run(folder, folder / "learning-curve.png")
         except TranslatorError as error:
-            log.info("No picture of the learning curve: %s", error)
+            log.info("The learning curve was not drawn: %s", error)
         return info
 
     def _candidates(self, folder: Path, state: TrainingState) -> dict[str, dict[str, Tensor]]:
-        """Weights in half precision, in which finished models are stored and therefore scored."""
+        """The weights to choose from, by name, in half precision as finished models are stored."""
         c = self.config.train
         kept = regular_steps(folder, c.checkpoint_every)[-c.keep_checkpoints :]
         kept = [step for step in kept if is_whole(step)]
@@ -191,74 +190,78 @@ class Judge:
         }
 
 
-def _put(model: Transformer, weights: dict[str, Tensor]) -> None:
+def _swap(pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(tgt, src) for src, tgt in pairs]
+
+
+def _load_weights(model: Transformer, weights: dict[str, Tensor]) -> None:
     model.load_state_dict({name: weight.float() for name, weight in weights.items()})
     model.eval()
 
 
-def collapse(sources: Sequence[str], translations: Sequence[str]) -> str | None:
-    """Says in one line how a model has collapsed, and what may help; None if it has not.
+def describe_collapse(sources: Sequence[str], translations: Sequence[str]) -> str | None:
+    """Describes in one line how a model has collapsed and what may help; None if it has not.
 
-    It says nothing or the same to all, or repeats what it was told. Sources that are said twice
-    count once, and those without words or, for copies, of a word or two do not count.
+    A collapsed model outputs nothing, the same for all sources, or copies. Repeated sources count
+    once; sources without words do not count, nor, for copies, those with only one or two.
 
     Args:
         sources: a validation set.
-        translations: what the model made of it.
+        translations: the model's translations of it.
     """
-    asked = {
+    by_words = {
         tuple(WORD.findall(source.casefold())): (source, translation)
         for source, translation in zip(sources, translations, strict=True)
         if any(map(str.isalpha, source))
     }
-    pairs = list(asked.values())
+    pairs = list(by_words.values())
     n_empty = sum(is_empty(*pair) for pair in pairs)
-    if _is_share(n_empty, len(pairs), EMPTY_SHARE):
+    if _exceeds(n_empty, len(pairs), EMPTY_SHARE):
         return (
-            f"{_share(n_empty, len(pairs))} translations are empty or punctuation alone: the model "
-            f"ends them at once. Normal {_EARLY}: {_CALMER}, or look for empty or shifted lines "
-            f"on the target side {_DOCTOR}."
+            f"{_format_share(n_empty, len(pairs))} translations are empty or only punctuation: the "
+            f"model ends them at once. Normal {_EARLY}: {_CALMER}, or look for empty or shifted "
+            f"lines on the target side {_DOCTOR}."
         )
-    if monotony := _monotony([" ".join(translation.split()) for _, translation in pairs]):
+    if repetition := _describe_repetition([" ".join(text.split()) for _, text in pairs]):
         return (
-            f"{monotony}: the model does not listen to the source. Normal {_EARLY}: {_CALMER}, "
-            f"model.norm=pre, or a look at the alignment of the corpus {_DOCTOR}."
+            f"{repetition}: the model ignores the source. Normal {_EARLY}: {_CALMER}, "
+            f"model.norm=pre, or check the alignment of the corpus {_DOCTOR}."
         )
-    long = [pair for words, pair in asked.items() if len(words) >= COPY_WORDS]
+    long = [pair for words, pair in by_words.items() if len(words) >= COPY_WORDS]
     n_copies = sum(_is_copy(*pair) for pair in long)
-    if _is_share(n_copies, len(long), COPY_SHARE):
+    if _exceeds(n_copies, len(long), COPY_SHARE):
         return (
-            f"{_share(n_copies, len(long))} translations of {COPY_WORDS} words and more are "
-            f"copies of their source. If it stays so: look for pairs whose two sides are the same "
+            f"{_format_share(n_copies, len(long))} translations of {COPY_WORDS} words or more are "
+            f"copies of their source. If it persists: look for pairs whose two sides are the same "
             f"or in the same language {_DOCTOR}, and check --src and --tgt."
         )
     return None
 
 
-def _monotony(translations: Sequence[str]) -> str | None:
-    """Says how translations of different sources are the same, if too many are."""
-    said = Counter(translations)
-    text, count = max(said.items(), key=lambda item: item[1], default=("", 0))
+def _describe_repetition(translations: Sequence[str]) -> str | None:
+    """Describes how translations of different sources are the same, if too many are."""
+    counts = Counter(translations)
+    text, count = max(counts.items(), key=lambda item: item[1], default=("", 0))
+    n = len(translations)
     example = f'"{text}"' if len(text) <= 60 else f'"{text[:57]}..."'
-    if _is_share(count, len(translations), SAME_SHARE):
-        return f"{_share(count, len(translations))} translations are the same sentence ({example})"
-    if len(translations) >= FEW_DIFFERENT_OF and len(said) <= FEW_DIFFERENT * len(translations):
+    if _exceeds(count, n, SAME_SHARE):
+        return f"{_format_share(count, n)} translations are the same sentence ({example})"
+    if n >= DISTINCT_MIN and len(counts) <= DISTINCT_SHARE * n:
         return (
-            f"The {len(translations):,} translations are only {len(said)} different sentences "
-            f"(such as {example})"
+            f"The {n:,} translations are only {len(counts)} different sentences (such as {example})"
         )
     return None
 
 
-def _is_share(count: int, total: int, share: float) -> bool:
-    return count >= max(LEAST, share * total)
+def _exceeds(count: int, total: int, share: float) -> bool:
+    return count >= max(MIN_COUNT, share * total)
 
 
-def _share(count: int, total: int) -> str:
+def _format_share(count: int, total: int) -> str:
     return f"All {total:,}" if count == total else f"{count:,} of {total:,}"
 
 
 def _is_copy(source: str, translation: str) -> bool:
-    """Are next to all words of both sides the same (Dice's coefficient)?"""
+    """Whether nearly all words of both sides are the same (Dice's coefficient)."""
     src, tgt = (Counter(WORD.findall(text.casefold())) for text in (source, translation))
     return 2 * (src & tgt).total() >= COPY_OVERLAP * (src.total() + tgt.total())

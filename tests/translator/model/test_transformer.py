@@ -59,7 +59,7 @@ def test_parameter_count_is_the_sum_of_the_parts(preset: str) -> None:
         assert count_parameters(Transformer(config)) == total
 
 
-def test_base_and_big_are_as_large_as_in_the_paper() -> None:
+def test_base_and_big_have_the_papers_sizes() -> None:
     """Table 3 gives 65 M and 213 M, with about 37,000 pieces."""
     for preset, millions in (("base", 65), ("big", 213)):
         with torch.device("meta"):
@@ -67,7 +67,7 @@ def test_base_and_big_are_as_large_as_in_the_paper() -> None:
         assert count_parameters(model) / 1e6 == pytest.approx(millions, rel=0.04)
 
 
-def test_embedding_is_stored_once_and_used_thrice(make_model) -> None:
+def test_embedding_is_stored_once_and_used_three_times(make_model) -> None:
     model = make_model()
     shaped = [name for name, weight in model.state_dict().items() if weight.shape == (V, D)]
     assert shaped == ["embedding.weight"]
@@ -113,7 +113,7 @@ def test_positions_grow_beyond_the_first_table(make_model) -> None:
 def test_explicit_weights_equal_the_fused_attention(
     masked: bool, causal: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_module, "fused_attention_pays", lambda x: True)
+    monkeypatch.setattr(model_module, "use_fused_attention", lambda x: True)
     torch.manual_seed(0)
     attention = MultiHeadAttention(ModelConfig(d_model=D, n_heads=H))
     x = torch.randn(B, T, D)
@@ -166,7 +166,7 @@ def test_more_padding_changes_nothing(make_model, norm: str) -> None:
     assert_close(model(wider, longer)[:, :T], model(src, tgt_in), atol=1e-5, rtol=1e-4)
 
 
-def test_a_sentence_in_a_batch_is_as_alone(make_model) -> None:
+def test_a_sentence_gives_the_same_in_a_batch_as_alone(make_model) -> None:
     model = make_model()
     src, tgt_in = padded_sources(), random_ids(B, T)
     together = model(src, tgt_in)
@@ -192,7 +192,7 @@ def test_every_parameter_gets_a_gradient(make_model, norm: str) -> None:
         assert parameter.grad.abs().sum() > 0, name
 
 
-def test_shapes_are_as_the_comments_say(make_model) -> None:
+def test_shapes_match_the_comments(make_model) -> None:
     model = make_model()
     src = padded_sources()
     memory, src_mask = model.encode(src)
@@ -226,7 +226,7 @@ def test_dropout_has_its_rate_and_keeps_the_mean(probability: float) -> None:
     assert dropped.unique().tolist() == pytest.approx([0, 1 / (1 - rate)])
 
 
-def test_dropout_decides_about_each_number_anew() -> None:
+def test_dropout_draws_independently_for_each_number() -> None:
     torch.manual_seed(0)
     dropout = Dropout(0.5)
     first, second = (dropout(torch.ones(500, 40)) == 0 for _ in range(2))
@@ -237,7 +237,7 @@ def test_dropout_decides_about_each_number_anew() -> None:
     assert torch.equal(dropout(torch.ones(500, 40)) == 0, first)
 
 
-def test_dropout_masks_gradients_as_values() -> None:
+def test_dropout_masks_gradients_like_values() -> None:
     x = torch.ones(1000, requires_grad=True)
     dropped = Dropout(0.5)(x)
     dropped.sum().backward()

@@ -177,11 +177,11 @@ def test_another_tokenizer_is_named(save, tmp_path: Path, random_model: Model, t
     config = random_model.config
     config = replace(config, model=replace(config.model, vocab_size=other.vocab_size))
     folders = [save("a"), save("b", config=config, tokenizer=other)]
-    with pytest.raises(TranslatorError, match="b cannot be averaged .*another tokenizer"):
+    with pytest.raises(TranslatorError, match="b cannot be averaged .*different tokenizers"):
         average_models(folders, tmp_path / "mean")
 
 
-def test_odd_requests_are_one_line(save, tmp_path: Path) -> None:
+def test_invalid_requests_are_one_line(save, tmp_path: Path) -> None:
     a, b = save("a"), save("b")
     cases: list[tuple[list[Path], Path, str]] = [
         ([], tmp_path / "mean", "nothing to average"),
@@ -229,7 +229,7 @@ def test_the_best_are_those_with_the_highest_bleu(run: Path, n: int, chosen: lis
     assert names(choose_steps(run, best=n)) == chosen
 
 
-def test_what_was_rotated_away_is_not_chosen(run: Path) -> None:
+def test_deleted_checkpoints_are_not_chosen(run: Path) -> None:
     rotate(run, every=2, keep=2, best=3)
     assert names(choose_steps(run, best=2)) == ["3", "6"]
     with pytest.raises(TranslatorError, match="3 validated checkpoints on disk, not 4"):
@@ -252,7 +252,7 @@ def test_chosen_steps_can_be_averaged(run: Path, tmp_path: Path, random_model: M
         ({"best": 6}, "5 validated checkpoints on disk, not 6"),
         ({"last": 0}, "at least 1"),
         ({"best": -1}, "at least 1"),
-        ({}, "Say how many"),
+        ({}, "Choose the last N"),
         ({"last": 1, "best": 1}, "last N or the best N"),
     ],
 )

@@ -220,7 +220,7 @@ def test_a_weight_that_is_missing_or_unknown_is_an_error(
         load_model(tmp_path / "more")
 
 
-def test_checkpoint_gives_back_all_of_the_run(save_step, random_model: Model) -> None:
+def test_checkpoint_restores_the_whole_run(save_step, random_model: Model) -> None:
     folder = save_step(3, best=2)
     model, tensors, state = load_checkpoint(folder)
     assert folder.name == "3"
@@ -325,7 +325,7 @@ def test_counters_of_a_later_version_are_named(save_step, monkeypatch) -> None:
         load_checkpoint(folder)
 
 
-def test_a_lacking_counter_has_its_default(save_step, monkeypatch) -> None:
+def test_a_missing_counter_has_its_default(save_step, monkeypatch) -> None:
     write = training_state._state_text
 
     def earlier(state: TrainingState, digests: dict[str, str]) -> bytes:
@@ -339,7 +339,7 @@ def test_a_lacking_counter_has_its_default(save_step, monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("name", STEP_FILES)
-def test_a_disk_that_gives_back_something_else_is_noticed(
+def test_a_disk_that_returns_other_data_is_noticed(
     save_step, tmp_path: Path, monkeypatch, name: str
 ) -> None:
     save_step(1)

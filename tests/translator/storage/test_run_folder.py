@@ -84,7 +84,7 @@ def test_rotate_keeps_two_to_resume_from_even_if_one_is_asked_for(save_step, tmp
     assert [folder.name for folder in resume_candidates(tmp_path / "run")] == ["3", "2"]
 
 
-def test_what_a_run_went_back_from_is_set_aside(save_step, tmp_path: Path) -> None:
+def test_checkpoints_after_the_resumed_step_are_set_aside(save_step, tmp_path: Path) -> None:
     run = tmp_path / "run"
     for step in (10, 20, 30, 20, 30):
         folder = save_step(step)

@@ -77,9 +77,9 @@ def test_two_processes_do_what_one_does(launch: Launch, tmp_path: Path) -> None:
     succeed(launch(one, "--steps", "6"))
     succeed(launch(two, "--steps", "3", processes=2))
     stdout, stderr = succeed(launch(two, "--steps", "6", processes=2))
-    assert "Going on from step 3" in stderr and "2 processes" in stderr
+    assert "Continuing from step 3" in stderr and "2 processes" in stderr
     assert stdout.count("Translate with it") == 1  # only the first process speaks
-    assert stderr.count("Going on from step 3") == 1
+    assert stderr.count("Continuing from step 3") == 1
     assert losses(two) == pytest.approx(losses(one), rel=1e-5)
     files = [load_file(run / "steps" / "6" / "model.safetensors") for run in (two, one)]
     for name, weight in files[1].items():

@@ -1,4 +1,4 @@
-"""What is said before the first step is what happens then; broken data end with exit code 1."""
+"""The report matches what the run then does; broken data end with exit code 1."""
 
 import itertools
 import json
@@ -169,7 +169,7 @@ def test_the_probe_foretells_what_the_whole_batch_needs(probed: Config) -> None:
     peak = MemoryPeak(CPU)
     peak.start()
     base = process_status("VmRSS")
-    updater = measure._throwaway(probed, CPU)
+    updater = measure._build_throwaway(probed, CPU)
     for _ in range(2):
         updater.update([batch], 1)
     used = peak.read()
@@ -225,7 +225,7 @@ def test_the_largest_batch_is_the_one_that_needs_most() -> None:
 
     assert largest([0, 1], [0, 1, 2]) == [0, 1, 2]
     assert largest([0, 1, 2], [5]) == [5]
-    assert largest([3], [4]) == [4]  # the decoder has more to keep
+    assert largest([3], [4]) == [4]  # the decoder stores more
 
 
 def test_speed_is_of_real_updates(probed: Config) -> None:
@@ -234,10 +234,10 @@ def test_speed_is_of_real_updates(probed: Config) -> None:
     assert updater.precision == "fp32"
 
 
-# --- odd settings -----------------------------------------------------------------------------
+# --- settings ---------------------------------------------------------------------------------
 
 
-def test_sound_settings_are_left_in_peace(look: Callable[..., Report]) -> None:
+def test_sound_settings_give_no_warnings(look: Callable[..., Report]) -> None:
     found = look(train_warmup_steps=2, train_peak_lr=2e-3)
     assert names(found) <= {"vocabulary"}  # 200 pairs are few for 100 pieces
 
@@ -260,7 +260,7 @@ def test_sound_settings_are_left_in_peace(look: Callable[..., Report]) -> None:
         ({"train_steps": 1}, "epochs", "note"),
     ],
 )
-def test_odd_settings_are_named(
+def test_questionable_settings_are_named(
     look: Callable[..., Report], settings: dict[str, Any], name: str, severity: str
 ) -> None:
     sound = {"train_steps": 60, "train_warmup_steps": 6, "train_peak_lr": 2e-3}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from translator.config.errors import TranslatorError
 from translator.model.batch import Batch, collate, pad_right, token_batches
-from translator.model.packing import PackedBatch, pack, place, row_length
+from translator.model.packing import PackedBatch, assign_rows, pack, row_length
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 from translator.training.loader import BatchSampler, Loader, pair_lengths
@@ -31,7 +31,7 @@ def pairs() -> list[IdPair]:
     ]
 
 
-def test_collate_closes_opens_and_pads() -> None:
+def test_collate_adds_bos_and_eos_and_pads() -> None:
     batch = collate([([5, 6, 7], [8]), ([9], [10, 11])])
     assert batch.src.tolist() == [[5, 6, 7, EOS], [9, EOS, PAD, PAD]]
     assert batch.tgt_in.tolist() == [[BOS, 8, PAD], [BOS, 10, 11]]
@@ -66,7 +66,7 @@ def test_token_batches_keep_order_and_limit(lengths: list[int], max_tokens: int)
 
 
 @pytest.mark.parametrize("epoch", [0, 1, 7])
-def test_every_index_stands_once_in_an_epoch(pairs: list[IdPair], epoch: int) -> None:
+def test_every_index_occurs_once_per_epoch(pairs: list[IdPair], epoch: int) -> None:
     batches = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(epoch)
     assert sorted(itertools.chain(*batches)) == list(range(len(pairs)))
 
@@ -91,7 +91,7 @@ def test_order_is_a_function_of_seed_and_epoch(pairs: list[IdPair]) -> None:
     assert all(a != b for a, b in itertools.combinations(orders.values(), 2))
 
 
-def test_batches_are_found_at_any_place(pairs: list[IdPair]) -> None:
+def test_batches_can_be_indexed(pairs: list[IdPair]) -> None:
     batches = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(0)
     every = list(batches)
     assert len(batches) == len(every) > 10
@@ -107,7 +107,7 @@ def test_long_and_short_pairs_are_mixed_over_an_epoch(pairs: list[IdPair]) -> No
     assert lengths != sorted(lengths)
 
 
-def test_derive_seed_tells_its_parts_apart() -> None:
+def test_derive_seed_distinguishes_its_parts() -> None:
     parts = [(1,), (2,), (1, 23), (12, 3), (1, "order", 0), (1, "order", 1), (1, "copy", 0), ("1",)]
     seeds = {derive_seed(*part) for part in parts}
     assert len(seeds) == len(parts)
@@ -121,7 +121,7 @@ def reverse_source(pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
 
 
 @pytest.mark.parametrize("augment", [None, reverse_source])
-def test_loader_goes_on_from_any_position(pairs: list[IdPair], augment) -> None:
+def test_loader_resumes_at_any_position(pairs: list[IdPair], augment) -> None:
     def take(epoch: int, index: int, n: int):
         loader = Loader(pairs, BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1), augment)
         return list(itertools.islice(loader.batches(epoch, index), n))
@@ -226,7 +226,7 @@ def test_packed_batches_hold_the_pairs_of_padded_ones() -> None:
     found = sorted(sum((sentences(batch) for batch in batches), []))
     every = sentences(collate(many))
     assert all(pair in every for pair in found)
-    assert len(found) > 0.998 * len(every)  # hardly any is left out
+    assert len(found) > 0.998 * len(every)  # hardly any are dropped
     assert [b.n_tokens for b in batches] == [sum(len(t) for *_, t in sentences(b)) for b in batches]
     filled = sum(batch.n_tokens for batch in batches[:-1]) / (4096 * (n - 1))
     assert filled > 0.8
@@ -238,22 +238,22 @@ def test_packed_batches_hold_the_pairs_of_padded_ones() -> None:
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(1, 9)), max_size=30), st.integers(1, 5))
 def test_pairs_are_placed_within_their_rows(lengths: list[tuple[int, int]], n_rows: int) -> None:
-    rows = place(lengths, n_rows, 10)
+    rows = assign_rows(lengths, n_rows, 10)
     assert len(rows) == n_rows
     placed = sum(rows, [])
     assert len(set(placed)) == len(placed)
     for side in (0, 1):
         assert all(sum(lengths[i][side] for i in row) < 10 for row in rows)
-    for i in set(range(len(lengths))) - set(placed):  # what was left out fits nowhere
+    for i in set(range(len(lengths))) - set(placed):  # the dropped pairs fit nowhere
         for row in rows:
             assert any(sum(lengths[k][s] for k in row) + lengths[i][s] >= 10 for s in (0, 1))
 
 
-def test_an_empty_share_is_a_whole_shape() -> None:
+def test_an_empty_share_still_has_a_valid_shape() -> None:
     assert pack([], 4, 8, slice(1, None, 2)).table.shape == (7, 2, 8)
 
 
-def test_weights_are_how_often_a_pair_comes(pairs: list[IdPair]) -> None:
+def test_weights_are_how_often_a_pair_occurs(pairs: list[IdPair]) -> None:
     weights = torch.tensor([[0.25, 1.0, 2.5][i % 3] for i in range(len(pairs))])
     sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights)
     counts = torch.zeros(len(pairs))

@@ -72,7 +72,7 @@ def test_gradcheck(monkeypatch) -> None:
     assert torch.autograd.gradcheck(loss, (states, weight))
 
 
-def test_gradients_scale_with_what_comes_from_above() -> None:
+def test_gradients_scale_with_the_upstream_gradient() -> None:
     states, weight, targets = example(9)
     once = torch.autograd.grad(
         projected_cross_entropy(states, weight, targets, 0.1)[0], (states, weight)
@@ -88,7 +88,7 @@ def test_plain_log_probability_has_no_gradient() -> None:
     assert loss_sum.requires_grad and not nll_sum.requires_grad
 
 
-def test_inputs_are_left_as_they_are() -> None:
+def test_inputs_are_not_modified() -> None:
     states, weight, targets = example(9)
     before = states.detach().clone(), weight.detach().clone()
     projected_cross_entropy(states, weight, targets, 0.1)[0].backward()
@@ -179,7 +179,7 @@ def test_dropped_tokens_are_a_share_and_never_the_ends() -> None:
     assert torch.equal(drop_tokens(ids, 0.0), ids)
 
 
-def test_a_dropped_token_has_no_embedding_but_a_place(make_model) -> None:
+def test_a_dropped_token_has_a_position_but_no_embedding(make_model) -> None:
     """What is left of it is its position, and attention still goes to it."""
     model = make_model()
     src = torch.tensor([[5, 6, 7, EOS]])
@@ -205,7 +205,7 @@ def test_equal_views_add_nothing(make_model, technique: str) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"r_drop": 5.0}, {"simcut": 3.0, "simcut_rate": 0.5}])
-def test_unequal_views_cost_something_in_training_alone(make_model, changes) -> None:
+def test_different_views_cost_something_only_in_training(make_model, changes) -> None:
     model, batch = make_model(dropout=0.5), collate(BATCH)
     torch.manual_seed(1)
     with_term = Objective(model, TrainConfig(**changes)).train()(batch)[0]
@@ -216,7 +216,7 @@ def test_unequal_views_cost_something_in_training_alone(make_model, changes) -> 
     assert_close(own, plain)
 
 
-def test_word_dropout_hides_words_in_training_alone(make_model) -> None:
+def test_word_dropout_hides_words_only_in_training(make_model) -> None:
     model, batch = make_model(), collate(BATCH)
     objective = Objective(model, TrainConfig(word_dropout=0.5))
     plain = Objective(model, TrainConfig()).train()(batch)[0]

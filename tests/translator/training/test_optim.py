@@ -54,7 +54,7 @@ def test_no_warm_up_starts_at_the_peak() -> None:
     assert learning_rate(4, config) == pytest.approx(5e-4)
 
 
-def test_cooldown_leads_to_zero_in_a_straight_line() -> None:
+def test_cooldown_is_linear_down_to_zero() -> None:
     config = replace(CONFIG, steps=1000, warmup_steps=100, cooldown=0.25)
     plain = replace(config, cooldown=0.0)
     shares = [learning_rate(s, config) / learning_rate(s, plain) for s in range(1, 1001)]
@@ -62,7 +62,7 @@ def test_cooldown_leads_to_zero_in_a_straight_line() -> None:
     assert shares[750:] == pytest.approx([1 - i / 250 for i in range(250)])
 
 
-def test_dropout_falls_in_the_cooldown_alone() -> None:
+def test_dropout_falls_only_in_the_cooldown() -> None:
     config = replace(CONFIG, steps=1000, cooldown=0.5, cooldown_dropout=0.1)
     rates = [dropout_rate(step, 0.3, config) for step in range(1, 1001)]
     assert rates[:501] == [pytest.approx(0.3)] * 501
@@ -179,7 +179,7 @@ def test_orthogonalise_gives_singular_values_near_one() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), 1.0])
-def test_muon_leaves_out_a_step_without_a_trace(value: float) -> None:
+def test_muon_skips_a_step_without_a_trace(value: float) -> None:
     found = matrices()
     optimizer = Muon(found, lr=0.02, weight_decay=0.1)
     for matrix in found:

@@ -41,7 +41,7 @@ from translator.training.optim import learning_rate
 from translator.training.setup import open_run
 from translator.training.train import train
 from translator.training.update import Updater
-from translator.training.validation import Judge
+from translator.training.validation import Validator
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
 
@@ -138,7 +138,7 @@ def test_the_seed_decides(six_steps: Path, settings, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_saves_and_the_run_goes_on_as_if_nothing_had_been(
+def test_a_signal_saves_and_the_run_continues_unchanged(
     six_steps: Path, tiny_config: Config, tmp_path: Path, stop_at, monkeypatch, number: int
 ) -> None:
     run = tmp_path / "run"
@@ -461,7 +461,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Updater, int],
     return arrange
 
 
-def test_single_bad_updates_are_left_out_and_counted(
+def test_single_bad_updates_are_skipped_and_counted(
     settings, tmp_path: Path, spoil, caplog
 ) -> None:
     spoil(lambda updater, step: step in (2, 5))
@@ -471,13 +471,13 @@ def test_single_bad_updates_are_left_out_and_counted(
     lines = {line["step"]: line for line in metrics(tmp_path / "run") if "lr" in line}
     assert "left_out" not in lines[1]
     assert [lines[step]["left_out"] for step in (2, 4, 5, 6)] == [1, 1, 2, 2]
-    assert "2 updates left out" in caplog.text
+    assert "2 updates skipped" in caplog.text
 
 
 def test_many_in_a_row_lead_back_with_half_the_rate(
     settings, tmp_path: Path, spoil, caplog
 ) -> None:
-    """The updates fail as long as the rate is whole; the run goes on from step 3."""
+    """Updates fail until the rate is halved; the run continues from step 3."""
     spoil(lambda updater, step: step > 4 and updater.rate_scale == 1.0)
     info = train(settings(steps=12), tmp_path / "run", device="cpu")
     assert "back to step 3, with 0.5 times the learning rate" in caplog.text
@@ -488,7 +488,9 @@ def test_many_in_a_row_lead_back_with_half_the_rate(
     assert lines[-1]["lr"] == pytest.approx(plain / 2)
 
 
-def test_a_fall_back_without_a_checkpoint_begins_anew(settings, tmp_path: Path, spoil) -> None:
+def test_a_fallback_without_a_checkpoint_starts_from_scratch(
+    settings, tmp_path: Path, spoil
+) -> None:
     spoil(lambda updater, step: updater.rate_scale == 1.0)
     info = train(settings(), tmp_path / "run", device="cpu")
     assert info.training.state.fallbacks == 1 and info.training.state.left_out == 0
@@ -526,13 +528,13 @@ def test_weights_that_are_not_finite_are_not_searched_with(
 ) -> None:
     """The validation ends at once, and the run goes back to a step with sound weights."""
     explode(step)
-    score = Judge._score
+    score = Validator._score
 
-    def score_sound(self: Judge, model: Transformer, *arguments: Any) -> Any:
+    def score_sound(self: Validator, model: Transformer, *arguments: Any) -> Any:
         assert all(bool(weight.isfinite().all()) for weight in model.parameters())
         return score(self, model, *arguments)
 
-    monkeypatch.setattr(Judge, "_score", score_sound)
+    monkeypatch.setattr(Validator, "_score", score_sound)
     changes = {"steps": 12, "checkpoint_every": 1, "keep_checkpoints": 12}
     info = train(settings(**changes), tmp_path / "run", device="cpu")
     assert "The weights are not finite at step" in caplog.text

@@ -1,4 +1,4 @@
-"""One update: any split gives the same gradients, and what fails costs nothing but time."""
+"""One update: any split gives the same gradients, and failures only cost time."""
 
 import math
 import shutil
@@ -44,7 +44,7 @@ def test_gradients_do_not_depend_on_micro_batches(
     for rows in ([[0, 1, 2, 3]], split):
         made = updater(make_model, precision=precision)
         n_tokens = made.update([collate([PAIRS[i] for i in row]) for row in rows], 1)
-        (result,) = made.results()
+        (result,) = made.take_outcomes()
         results.append(((result.nll_sum, result.norm, n_tokens), gradients(made)))
     (whole, expected), (parts, found) = results
     rounding = 1e-5 if precision == "fp32" else 1e-2
@@ -64,7 +64,7 @@ def test_update_descends_the_mean_loss_of_all_target_tokens(make_model: Make) ->
     )
     expected.backward()
     n_tokens = made.update([batch], 1)
-    (result,) = made.results()
+    (result,) = made.take_outcomes()
     wanted = [p.grad for p in reference.parameters()]
     assert_close(gradients(made), wanted, atol=1e-6, rtol=1e-4)
     norm = float(torch.cat([g.flatten() for g in wanted]).norm())
@@ -88,7 +88,7 @@ def test_gradients_are_clipped_and_the_rate_is_set(make_model: Make) -> None:
     made = updater(make_model, clip_norm=0.01, warmup_steps=10)
     made.update([collate(PAIRS)], 5)
     clipped = torch.cat([g.flatten() for g in gradients(made)]).norm().item()
-    (result,) = made.results()
+    (result,) = made.take_outcomes()
     assert clipped == pytest.approx(0.01, rel=1e-3) and result.norm > 0.01
     rates = {group["lr"] for optimizer in made.optimizers for group in optimizer.param_groups}
     assert list(rates) == pytest.approx([CONFIG.peak_lr / 2])
@@ -96,16 +96,18 @@ def test_gradients_are_clipped_and_the_rate_is_set(make_model: Make) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "muon"])
 @pytest.mark.parametrize("ema_decay", [0.0, 0.9])
-def test_goes_on_where_it_was(make_model: Make, optimizer: str, ema_decay: float) -> None:
+def test_restored_updater_continues_exactly(
+    make_model: Make, optimizer: str, ema_decay: float
+) -> None:
     changes = {"optimizer": optimizer, "ema_decay": ema_decay}
     made, fresh = updater(make_model, **changes), updater(make_model, seed=1, **changes)
     for step in (1, 2):
         made.update([collate(PAIRS)], step)
-    kept = {name: weight.clone() for name, weight in made.kept.state_dict().items()}
+    kept = {name: weight.clone() for name, weight in made.eval_model.state_dict().items()}
     fresh.restore(kept, {name: tensor.clone() for name, tensor in made.tensors().items()})
     for one in (made, fresh):
         one.update([collate(PAIRS)], 3)
-    for ours, theirs in ((made.model, fresh.model), (made.kept, fresh.kept)):
+    for ours, theirs in ((made.model, fresh.model), (made.eval_model, fresh.eval_model)):
         for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
             assert torch.equal(p, q)
     assert torch.equal(made.norms, fresh.norms)
@@ -121,15 +123,15 @@ def test_moving_average_is_that_of_the_weights(make_model: Make) -> None:
             decay * old + (1 - decay) * new
             for old, new in zip(expected or weights(made), weights(made), strict=True)
         ]
-    assert_close([p.detach() for p in made.kept.parameters()], expected)
-    assert made.kept is not made.model
+    assert_close([p.detach() for p in made.eval_model.parameters()], expected)
+    assert made.eval_model is not made.model
 
 
-# What fails.
+# --- failures
 
 
 def spoil(made: Updater, value: float) -> None:
-    """Makes the next gradient so large, or no number at all."""
+    """Multiplies the next gradient of the embedding by `value`."""
     handles = []
 
     def change(grad: torch.Tensor) -> torch.Tensor:
@@ -143,7 +145,7 @@ def spoil(made: Updater, value: float) -> None:
 
 @pytest.mark.parametrize("optimizer", ["adam", "muon"])
 @pytest.mark.parametrize("value", [math.nan, math.inf, 1e6])
-def test_a_bad_update_is_left_out_as_if_it_had_not_been(
+def test_a_bad_update_is_skipped_without_a_trace(
     make_model: Make, value: float, optimizer: str
 ) -> None:
     made = updater(make_model, optimizer=optimizer)
@@ -155,20 +157,20 @@ def test_a_bad_update_is_left_out_as_if_it_had_not_been(
     assert all(map(torch.equal, before[0], weights(made)))
     after = made.tensors()
     assert all(torch.equal(after[name], tensor) for name, tensor in before[1].items())
-    assert [result.left_out for result in made.results()] == [False] * 14 + [True]
+    assert [result.skipped for result in made.take_outcomes()] == [False] * 14 + [True]
     made.update([collate(PAIRS)], 16)
     assert not any(map(torch.equal, before[0][:1], weights(made)[:1]))
-    assert [result.left_out for result in made.results()] == [False]
+    assert [result.skipped for result in made.take_outcomes()] == [False]
 
 
-def test_long_gradients_are_let_through_at_first_and_where_it_is_off(make_model: Make) -> None:
+def test_large_gradients_pass_at_first_and_when_skipping_is_off(make_model: Make) -> None:
     early, off = updater(make_model), updater(make_model, skip_norm=0.0)
     for step in range(1, 15):
         off.update([collate(PAIRS)], step)
     for made in (early, off):
         spoil(made, 1e6)
         made.update([collate(PAIRS)], 15)
-        assert not any(result.left_out for result in made.results())
+        assert not any(result.skipped for result in made.take_outcomes())
 
 
 def test_out_of_memory_splits_the_batch_and_changes_nothing(
@@ -193,13 +195,13 @@ def test_out_of_memory_splits_the_batch_and_changes_nothing(
     assert_close(gradients(made), gradients(expected), atol=1e-6, rtol=1e-4)
     assert rows == [4, 2, 1, 1, 1, 1] and made.n_parts == 4
     assert "in 4 parts" in caplog.text
-    (one,), (other,) = made.results(), expected.results()
+    (one,), (other,) = made.take_outcomes(), expected.take_outcomes()
     assert one.nll_sum == pytest.approx(other.nll_sum, rel=1e-5)
     made.update([collate(PAIRS)], 2)
-    assert rows[6:] == [1, 1, 1, 1]  # it has learnt
+    assert rows[6:] == [1, 1, 1, 1]  # it remembers the split
 
 
-def test_what_cannot_be_split_is_one_line(make_model: Make, monkeypatch) -> None:
+def test_a_single_row_that_does_not_fit_is_one_line(make_model: Make, monkeypatch) -> None:
     made = updater(make_model)
 
     def no_memory(batch):  # noqa: ANN001, ANN202
@@ -229,5 +231,5 @@ def test_compiled_layers_give_the_same(make_model: Make) -> None:
         made = updater(make_model, compile=compiled)
         for step, rows in enumerate((PAIRS, PAIRS[:2], PAIRS), start=1):
             made.update([pack(rows, 4, 8, slice(None))], step)
-        results.append([(r.nll_sum, r.norm) for r in made.results()])
+        results.append([(r.nll_sum, r.norm) for r in made.take_outcomes()])
     assert_close(torch.tensor(results[1]), torch.tensor(results[0]), atol=0, rtol=1e-5)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from translator.text.numbers import lost_numbers, number_spans
-from translator.training.validation import collapse
+from translator.training.validation import describe_collapse
 from translator.translation.faults import (
     faults,
     is_empty,
@@ -292,8 +292,8 @@ def sides(text_pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
 def test_good_translations_are_no_collapse(sides) -> None:
     src, tgt = sides
     for n in range(len(src) + 1):
-        assert collapse(src[:n], tgt[:n]) is None
-        assert collapse(tgt[:n], src[:n]) is None
+        assert describe_collapse(src[:n], tgt[:n]) is None
+        assert describe_collapse(tgt[:n], src[:n]) is None
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_good_translations_are_no_collapse(sides) -> None:
 )
 def test_the_same_for_half_of_the_sources_is_a_collapse(sides, n_bad: int, named: bool) -> None:
     src, tgt = sides
-    text = collapse(src, ["Ein Hund."] * n_bad + tgt[n_bad:])
+    text = describe_collapse(src, ["Ein Hund."] * n_bad + tgt[n_bad:])
     assert (text is not None) == named
     if text is not None:
         share = "All 100" if n_bad == 100 else f"{n_bad} of 100"
@@ -313,7 +313,7 @@ def test_the_same_for_half_of_the_sources_is_a_collapse(sides, n_bad: int, named
 @pytest.mark.parametrize("n_bad, named", [(24, False), (25, True), (100, True)])
 def test_many_empty_translations_are_a_collapse(sides, empty: str, n_bad: int, named) -> None:
     src, tgt = sides
-    text = collapse(src, [empty] * n_bad + tgt[n_bad:])
+    text = describe_collapse(src, [empty] * n_bad + tgt[n_bad:])
     assert (text is not None) == named
     if text is not None:
         share = "All 100" if n_bad == 100 else f"{n_bad} of 100"
@@ -323,7 +323,7 @@ def test_many_empty_translations_are_a_collapse(sides, empty: str, n_bad: int, n
 @pytest.mark.parametrize("n_bad, named", [(49, False), (50, True), (100, True)])
 def test_copies_of_half_of_the_sources_are_a_collapse(sides, n_bad: int, named: bool) -> None:
     src, tgt = sides
-    text = collapse(src, [line.upper() for line in src[:n_bad]] + tgt[n_bad:])
+    text = describe_collapse(src, [line.upper() for line in src[:n_bad]] + tgt[n_bad:])
     assert (text is not None) == named
     if text is not None:
         assert "copies of their source" in text and "--src" in text
@@ -332,13 +332,13 @@ def test_copies_of_half_of_the_sources_are_a_collapse(sides, n_bad: int, named: 
 def test_copies_need_not_be_perfect() -> None:
     src = [f"The dog number {i} runs along the wide beach." for i in range(10)]
     almost = [line.replace("wide", "weiten") for line in src]
-    assert "copies of their source" in (collapse(src, almost) or "")
+    assert "copies of their source" in (describe_collapse(src, almost) or "")
 
 
 @pytest.mark.parametrize("n_different, named", [(10, True), (11, False)])
 def test_a_handful_of_sentences_for_all_is_a_collapse(sides, n_different: int, named: bool) -> None:
     src, tgt = sides
-    text = collapse(src, [tgt[i % n_different] for i in range(100)])
+    text = describe_collapse(src, [tgt[i % n_different] for i in range(100)])
     assert (text is not None) == named
     if text is not None:
         assert text.startswith("The 100 translations are only 10 different sentences")
@@ -347,31 +347,34 @@ def test_a_handful_of_sentences_for_all_is_a_collapse(sides, n_different: int, n
 def test_sources_that_repeat_may_have_translations_that_repeat(sides) -> None:
     src, tgt = sides
     for n in (1, 2, 3, 5):
-        assert collapse(src[:n] * 50, tgt[:n] * 50) is None
-    assert collapse([*src[:20], *["Yes!", "yes.", "YES"] * 50], tgt[:20] + ["Ja."] * 150) is None
+        assert describe_collapse(src[:n] * 50, tgt[:n] * 50) is None
+    assert (
+        describe_collapse([*src[:20], *["Yes!", "yes.", "YES"] * 50], tgt[:20] + ["Ja."] * 150)
+        is None
+    )
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3])
 @pytest.mark.parametrize("translation", ["", "Ein Hund."])
 def test_a_few_sentences_prove_nothing(sides, n: int, translation: str) -> None:
-    assert collapse(sides[0][:n], [translation] * n) is None
+    assert describe_collapse(sides[0][:n], [translation] * n) is None
 
 
 def test_names_numbers_and_signs_may_be_copied_and_signs_may_vanish() -> None:
     names = [f"{first} {last}" for first in ("Anna", "Ben", "Eva") for last in ("Lang", "Ott")]
     figures = [f"{i} / {i + 1} = {i}.{i}" for i in range(20)]
-    assert collapse(names + figures, names + figures) is None
-    assert collapse(["!" * i for i in range(20)], [""] * 20) is None
+    assert describe_collapse(names + figures, names + figures) is None
+    assert describe_collapse(["!" * i for i in range(20)], [""] * 20) is None
 
 
 def test_a_collapse_is_told_in_one_line(sides) -> None:
-    text = collapse(sides[0], ["a\nvery " + "long " * 30] * 100)
+    text = describe_collapse(sides[0], ["a\nvery " + "long " * 30] * 100)
     assert text is not None and "\n" not in text and len(text) < 400
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=12))
 def test_any_validation_set_can_be_looked_at(pairs: Sequence[tuple[str, str]]) -> None:
-    text = collapse([source for source, _ in pairs], [target for _, target in pairs])
+    text = describe_collapse([source for source, _ in pairs], [target for _, target in pairs])
     assert text is None or "\n" not in text
 
 
@@ -383,11 +386,13 @@ def test_human_translations_are_no_collapse(real_corpus: Path, split: str) -> No
     )
     draw = random.Random(1)
     for one, other in ((src, tgt), (tgt, src)):
-        assert collapse(one, other) is None
+        assert describe_collapse(one, other) is None
         for n in (4, 5, 8, 20):
             for _ in range(100):
                 places = draw.choices(range(len(src)), k=n)
-                assert collapse([one[i] for i in places], [other[i] for i in places]) is None
+                assert (
+                    describe_collapse([one[i] for i in places], [other[i] for i in places]) is None
+                )
 
 
 # --- names ----------------------------------------------------------------------------------------
