@@ -14,6 +14,7 @@ import torch
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
 from translator.model.incremental import PRECISIONS
+from translator.search.beam import Hypothesis
 from translator.search.forced import ScoredPair, score_pairs
 from translator.storage.find import find_model
 from translator.storage.model_folder import Model, load_model
@@ -23,9 +24,9 @@ from translator.text.language import identify
 from translator.text.tokenizer import EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
-from translator.translation.result import AttentionMap, Segment, Translation, join_line
+from translator.translation.result import AttentionMap, Segment, Translation, join_line, with_markup
 from translator.translation.retry import Mender
-from translator.translation.units import Unit, cut_lines
+from translator.translation.units import Reader, Unit, cut_lines
 
 log = logging.getLogger("translator")
 
@@ -67,6 +68,7 @@ class Translator:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
         self.src, self.tgt = direction or self.model.directions[0]
+        self.reader = Reader(self.codec, self.src, self.tgt)
         for other in self.models:
             if (self.src, self.tgt) not in other.directions:
                 known = ", ".join("-".join(d) for d in other.directions)
@@ -177,25 +179,37 @@ class Translator:
         confidence = confidence or min_confidence > 0
         calibration = self.calibration if confidence else None  # complains before the work
         self._check_language(lines)
-        units = cut_lines(self.codec, self.src, lines, search, split, prefix)
+        units = cut_lines(self.reader, lines, search, split, prefix)
         self._check_parts(lines, units, search)
-        write = partial(self.decoder.write, alignments=alignments)
-        mender = Mender(self.codec, self.src, search, self.decoder.search, write)
+        write = partial(self._write, alignments=alignments)
+        mender = Mender(self.reader, search, self.decoder.search, write)
         parts: list[tuple[Unit, Segment]] = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
             segment = write(unit, hypotheses)
             if guard and search.decode != "sample":
                 segment = mender.mend(unit, segment)
+                if segment.repair and "numbers" in segment.repair.left:
+                    log.warning('A number may be missing in the translation of "%s".', unit.text)
             parts.append((unit, segment))
         if calibration:
             parts = self._with_confidence(parts, search)
         by_line: dict[int, list[tuple[Unit, Segment]]] = {}
         for unit, segment in parts:
-            by_line.setdefault(unit.line, []).append((unit, segment))
-        joined = [join_line(line, by_line.get(i, []), confidence) for i, line in enumerate(lines)]
+            marked = with_markup(unit, segment)
+            if not alignments:
+                marked = replace(marked, alignment=None)
+            by_line.setdefault(unit.line, []).append((unit, marked))
+        joined = [
+            join_line(line, by_line.get(i, []), confidence, alignments)
+            for i, line in enumerate(lines)
+        ]
         if min_confidence > 0:
             joined = [translation.withhold(min_confidence) for translation in joined]
         return joined
+
+    def _write(self, unit: Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
+        """The text of a unit; tags inside it go where their words do."""
+        return self.decoder.write(unit, hypotheses, alignments or bool(unit.elements))
 
     def _with_confidence(
         self, parts: Sequence[tuple[Unit, Segment]], search: SearchConfig
@@ -289,7 +303,7 @@ class Translator:
     ) -> list[AttentionMap]:
         """Translates a line and says, for each of its segments, where each piece looked."""
         search = search or self.model.config.search
-        units = cut_lines(self.codec, self.src, [line], search, split, prefix)
+        units = cut_lines(self.reader, [line], search, split, prefix)
         pieces = self.model.tokenizer.pieces
         maps = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
