@@ -112,6 +112,8 @@ def render_json(found: "Translation", n_best: int) -> str:
             part["confidence"] = segment.confidence
         if segment.repair:
             part["repair"] = asdict(segment.repair)
+        if segment.numbers:
+            part["numbers"] = [{"source": s, "written": w} for s, w in segment.numbers]
         value["segments"].append(part)
     return json.dumps(value, ensure_ascii=False) + "\n"
 

@@ -1,9 +1,9 @@
 """What surrounds a model: spans that are carried over unchanged, and white space.
 
-A span that the vocabulary cannot spell (an emoji, a Greek word), or a web or mail address, is
-masked by one stand-in character, which becomes a placeholder `<copy_i>` among the ids. The model
-puts the placeholder in its place (data_prep/augmentation/copy_placeholders.py trains that), and the
-span returns there.
+A span that the vocabulary cannot spell (an emoji, a Greek word), or that no translation may change
+(an address, a placeholder, code: translator/text/protected.py), is masked by one stand-in
+character, which becomes a placeholder `<copy_i>` among the ids. The model puts the placeholder in
+its place (data_prep/augmentation/copy_placeholders.py trains that), and the span returns there.
 """
 
 import itertools
@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from translator.text.protected import Span, protected_spans
 from translator.text.tokenizer import N_COPY, Tokenizer
 
 STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in bytes
@@ -19,12 +20,21 @@ STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in by
 _PLAIN_MARKS = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "…": "..."}
 # Joiners, variation selectors and combining marks belong to the character before them.
 _TAIL = "\u200d\ufe0e\ufe0f\u20e3"
-# Web and mail addresses, and keycap emoji, which begin with a common character.
-_ATOM = re.compile(
-    r"(?:https?://|www\.)[^\s<>\"]*[^\s<>\".,;:!?)\]']"
-    r"|[\w.+-]+@[\w-]+\.[\w.-]*\w"
-    r"|[0-9#*]\ufe0f?\u20e3"
+# Invisible characters that only say where a line may break or which way it runs.
+_INVISIBLE = re.compile(r"[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+# Joiners between Latin letters, which join nothing there; emoji and other scripts need theirs.
+_IDLE_JOINER = re.compile(r"(?<=[A-Za-zÀ-ɏ])[\u200c\u200d]+|[\u200c\u200d]+(?=[A-Za-zÀ-ɏ])")
+# Where letters and digits lie that are others in another form: ligatures, full width, bold.
+_COMPATIBLE = itertools.chain(
+    *[range(0x132, 0x134), range(0x1C4, 0x1CD), range(0x2100, 0x2150), range(0xFB00, 0xFB07)],
+    *[range(0xFF01, 0xFF5F), range(0x1D400, 0x1D800)],
 )
+_FOLDED = {
+    chr(code): plain
+    for code in _COMPATIBLE
+    if (plain := unicodedata.normalize("NFKC", chr(code))) != chr(code)
+    and (unicodedata.category(chr(code))[0] in "LN" or 0xFF01 <= code <= 0xFF5E)
+}
 _RUN = re.compile(r"\w+|[^\w\s]+")
 
 
@@ -35,6 +45,7 @@ class CopySpan:
     text: str
     space_before: bool
     glued_after: bool  # a letter or digit follows at once
+    written: str  # what stands in the translation for it: the same, or a number in its new form
 
 
 @dataclass(frozen=True)
@@ -46,24 +57,33 @@ class Source:
 
 
 def normalise(text: str) -> str:
-    """What the model reads: NFC, every run of white space one space."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
+    """What the model reads: NFC, every run of white space one space, nothing invisible."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFC", _IDLE_JOINER.sub("", _INVISIBLE.sub("", text)))
+    return " ".join(text.split())
 
 
-def _unknown_spans(text: str, alphabet: frozenset[str]) -> list[tuple[int, int]]:
-    """Words with, or runs of, characters outside `alphabet`, and `_ATOM`s; in order, apart."""
-    spans = [match.span() for match in _ATOM.finditer(text)]
-    covered = {i for start, end in spans for i in range(start, end)}
+def fold(text: str) -> str:
+    """`text` with plain letters for those in another form: ligatures, full width, bold."""
+    return text if text.isascii() else "".join(_FOLDED.get(c, c) for c in text)
+
+
+def _unknown_spans(
+    text: str, alphabet: frozenset[str], known: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, int]]:
+    """Words with, or runs of, characters outside `alphabet` and the `known` spans."""
+    if alphabet.issuperset(text):  # most sentences
+        return
+    covered = {i for start, end in known for i in range(start, end)}
     for match in _RUN.finditer(text):
         start, end = match.span()
         unknown = [i for i in range(start, end) if text[i] not in alphabet and i not in covered]
         if not unknown:
             continue
         if text[start].isalnum() or text[start] == "_":  # half a word cannot be translated
-            spans.append((start, end))
+            yield start, end
         else:
-            spans += [(i, i + 1) for i in unknown]
-    return sorted(spans)
+            yield from ((i, i + 1) for i in unknown)
 
 
 def _merge(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
@@ -80,19 +100,28 @@ def _merge(spans: list[tuple[int, int]], text: str) -> list[tuple[int, int]]:
 
 
 def mask(
-    text: str, alphabet: frozenset[str], chosen: Iterable[tuple[int, int]] = ()
+    text: str, alphabet: frozenset[str], chosen: Iterable[Span] = ()
 ) -> tuple[str, list[CopySpan]]:
     """`text` with a stand-in for each span that is to be carried over, and those spans.
 
-    These are the spans that the alphabet cannot spell, and those `chosen` that overlap with none.
+    These are the spans that no translation may change, those `chosen` that overlap with none of
+    them, and those that the alphabet cannot spell.
     """
     masked, copies, position = [], [], 0
-    spans = _unknown_spans(text, alphabet)
-    spans += [span for span in chosen if all(span[1] <= s or e <= span[0] for s, e in spans)]
+    spans = protected_spans(text)
+    rewritten = []
+    for span in chosen:
+        if all(span.end <= start or end <= span.start for start, end in spans):
+            spans.append((span.start, span.end))
+            rewritten.append(span)
+    spans += _unknown_spans(text, alphabet, spans)
     for start, end in _merge(sorted(spans), text):
         glued = end < len(text) and text[end].isalnum()
         space_before = start == 0 or text[start - 1].isspace()
-        copies.append(CopySpan(text[start:end], space_before, glued))
+        copied = written = text[start:end]
+        for span in reversed([s for s in rewritten if start <= s.start < end]):
+            written = written[: span.start - start] + span.written + written[span.end - start :]
+        copies.append(CopySpan(copied, space_before, glued, written))
         masked += [text[position:start], STAND_IN, " " if glued else ""]
         position = end
     return "".join([*masked, text[position:]]), copies
@@ -106,18 +135,29 @@ class TextCodec:
         space_and_bytes = tokenizer.encode(STAND_IN)
         self._space, self._stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
         marks = {m: plain for m, plain in _PLAIN_MARKS.items() if m not in tokenizer.alphabet}
-        self._plain_marks = str.maketrans(marks)
-        self._known = tokenizer.alphabet | marks.keys()
+        folded = {
+            letter: plain
+            for letter, plain in _FOLDED.items()
+            if letter not in tokenizer.alphabet and tokenizer.alphabet.issuperset(plain)
+        }
+        self._plain = str.maketrans(marks | folded)
+        self._known = tokenizer.alphabet | marks.keys() | folded.keys()
 
-    def encode(self, text: str, chosen: Iterable[tuple[int, int]] = ()) -> Source:
+    def spells(self, text: str) -> bool:
+        """Whether there is a letter in `text` that is not merely carried over."""
+        return text.isascii() or any(map(str.isalpha, mask(text, self._known)[0]))
+
+    def encode(self, text: str, chosen: Iterable[Span] = ()) -> Source:
         """A normalised text -> its ids. Copy placeholder i stands for the i-th span.
+
+        Marks and letters that the vocabulary lacks are read as plainer ones.
 
         Args:
             text: what is encoded.
-            chosen: further spans, (start, end), that are to be carried over.
+            chosen: further spans that are to be carried over; in order, apart.
         """
         masked, copies = mask(text, self._known, chosen)
-        masked = masked.translate(self._plain_marks)
+        masked = masked.translate(self._plain)
         ids: list[int] = []
         n_copies = 0
         for piece in self.tokenizer.encode(masked):
@@ -143,7 +183,7 @@ class TextCodec:
                 continue
             for span in filter(None, (left.pop(piece, None) for piece in group)):
                 text += " " if span.space_before and text and not text[-1].isspace() else ""
-                text += span.text
+                text += span.written
                 glued = span.glued_after
         return text
 
@@ -199,12 +239,12 @@ def _copied_spans(text: str, copies: Sequence[CopySpan]) -> Iterator[tuple[int, 
     of the source. Parts of longer words are the last choice.
     """
     taken: dict[int, tuple[int, int]] = {}
-    longest_first = sorted(range(len(copies)), key=lambda i: -len(copies[i].text))
+    longest_first = sorted(range(len(copies)), key=lambda i: -len(copies[i].written))
     for inside_words in (False, True):
         for i in longest_first:
             if i in taken:
                 continue
-            for match in re.finditer(re.escape(copies[i].text), text):
+            for match in re.finditer(re.escape(copies[i].written), text):
                 start, end = match.span()
                 if any(start < e and s < end for s, e in taken.values()):
                     continue

@@ -24,6 +24,27 @@ EXCUSE = 2  # what the source repeats may be repeated this many times as often
 RARE_NAME = 0.4  # pieces per letter: so strangely is a word spelt that no common word is
 CAPITALS_SHARE = 0.5  # of the words: a headline, whose capitals mean nothing
 
+_ENGLISH_LITTLE_WORDS = (
+    "a an the of in on at to with and or for from by is are was were be it its his her their your "
+    "our my this that these as into over under up down out off"
+)
+_GERMAN_LITTLE_WORDS = (
+    "der die das den dem des ein eine einen einem einer eines und oder mit von zu zum zur im in am "
+    "an auf aus bei für über unter vor nach ist sind war"
+)
+_ENGLISH_LITTLE_WORDS = """
+a an the of in on at to with and or for from by is are was were be it its his her their your our my
+this that these as into over under up down out off
+"""
+_GERMAN_LITTLE_WORDS = """
+der die das den dem des ein eine einen einem einer eines und oder mit von zu zum zur im in am an auf
+aus bei für über unter vor nach ist sind war
+"""
+_LITTLE_WORDS = {
+    "en": frozenset(_ENGLISH_LITTLE_WORDS.split()),
+    "de": frozenset(_GERMAN_LITTLE_WORDS.split()),
+}
+
 WORD = re.compile(r"(?!0+\b)\w+")  # 3 000 000 000 repeats nothing
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CHARACTER_RUN = re.compile(r"(\D{1,8}?)\1{3,}")
@@ -151,4 +172,26 @@ def lost_names(names: Iterable[str], translation: str) -> list[str]:
 def is_in_capitals(text: str) -> bool:
     """Whether all of it is, and it has two words at least, for one may be an abbreviation."""
     words = (word for word in _LETTERS.findall(text) if len(word) > 1)
-    return text.isupper() and sum(word.lower() != word for word in words) > 1
+    # ß has a capital that few write.
+    return text.replace("ß", "").isupper() and sum(word.lower() != word for word in words) > 1
+
+
+def plain_heading(text: str, language: str) -> str:
+    """A heading In Title Case without the capitals that mean nothing; any other text as it is.
+
+    Only little words are certain, which no name is; where the first of them have capitals and so
+    has every word, all words of an English heading have them for no reason. A German noun keeps
+    its own.
+    """
+    little = _LITTLE_WORDS.get(language)
+    words = [*_LETTERS.finditer(text)]
+    if not little or len(words) < 3 or not all(word[0][0].isupper() for word in words):
+        return text
+    if not any(word[0].lower() in little for word in words[1:]):
+        return text
+    plain = list(text)
+    for word in words[1:]:
+        certain = language == "en" or word[0].lower() in little
+        if certain and word[0] != "I" and not (len(word[0]) > 1 and word[0].isupper()):
+            plain[word.start()] = word[0][0].lower()
+    return "".join(plain)

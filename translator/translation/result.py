@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from translator.text.layout import mark_end
 from translator.translation import confidence as trust
+from translator.translation.markup import restore
 from translator.translation.units import Unit
 from translator.translation.word_alignment import Alignment
 
@@ -30,6 +32,8 @@ class Segment:
     alignment: Alignment | None = None  # of words, if asked for
     repair: Repair | None = None
     confidences: list[float] = field(default_factory=list)  # of each of `n_best`, if asked for
+    # What is written in another form in the other language: ("1,234.5", "1.234,5").
+    numbers: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def confidence(self) -> float | None:
@@ -68,37 +72,70 @@ class Translation:
         return replace(self, text=n_best[0][0], n_best=n_best, withheld=withheld)
 
 
+def with_markup(unit: Unit, segment: Segment) -> Segment:
+    """A segment with the tags, repetitions and marks that the model did not read."""
+    numbers = [(span.text, span.written) for span in unit.numbers if span.written in segment.text]
+    segment = replace(segment, numbers=numbers)
+    if not (unit.elements or unit.marks):
+        return segment
+    n_best = []
+    source, alignment = unit.text, segment.alignment
+    for rank, (text, score) in enumerate(segment.n_best):
+        marked = restore(unit.text, unit.elements, text, None if rank else segment.alignment)
+        n_best.append((mark_end(marked.text, unit.marks), score))
+        if not rank:
+            source, alignment = mark_end(marked.source, unit.marks), marked.alignment
+    return replace(segment, source=source, text=n_best[0][0], n_best=n_best, alignment=alignment)
+
+
 def join_line(
-    line: str, parts: Sequence[tuple[Unit, Segment]], confidence: bool = False
+    line: str,
+    parts: Sequence[tuple[Unit, Segment]],
+    confidence: bool = False,
+    alignments: bool = False,
 ) -> Translation:
-    """Joins the segments of a line again, within the white space around and between them."""
+    """Joins the segments of a line again, with what stands around and between them."""
     if not parts:
         alone = [trust.line_confidence([])] if confidence else []
-        return Translation(line, line, 0.0, [(line, 0.0)], confidences=alone)
-    head = line[: len(line) - len(line.lstrip())]
-    tail = line[len(line.rstrip()) :]
+        links = [(i, i) for i in range(len(line.split()))] if alignments and line.strip() else None
+        return Translation(line, line, 0.0, [(line, 0.0)], links, confidences=alone)
+    lead = parts[0][0].lead
     n_best = []
     for rank in range(min(len(segment.n_best) for _, segment in parts)):
         chosen = [(*segment.n_best[rank], unit.space) for unit, segment in parts]
         text = "".join(text + space for text, _, space in chosen)
-        n_best.append((head + text + tail, sum(score for _, score, _ in chosen)))
+        n_best.append((lead + text, sum(score for _, score, _ in chosen)))
     alignment: Alignment | None = None
     if all(segment.alignment is not None for _, segment in parts):
-        alignment, src_text, tgt_text = [], "", ""
-        for unit, segment in parts:
-            # A cut inside a word leaves it one word.
-            src_start, tgt_start = (
-                len(text.split()) - bool(text and not text[-1].isspace())
-                for text in (src_text, tgt_text)
-            )
-            alignment += [(src_start + i, tgt_start + j) for i, j in segment.alignment or ()]
-            src_text += unit.text + unit.space
-            tgt_text += segment.text + unit.space
-        alignment = sorted(set(alignment))
+        alignment = _join_alignments(parts)
     segments = [segment for _, segment in parts]
     ranks = zip(*(segment.confidences for segment in segments), strict=False)  # as `n_best`
     confidences = [trust.line_confidence(rank) for rank in ranks]
     return Translation(line, *n_best[0], n_best, alignment, segments, confidences)
+
+
+def _join_alignments(parts: Sequence[tuple[Unit, Segment]]) -> Alignment:
+    """Links of the words of a line; what stays where it is links to itself."""
+    links: set[tuple[int, int]] = set()
+    texts = ["", ""]
+
+    def add(src: str, tgt: str, linked: Alignment) -> None:
+        first = []  # the word of each side that the addition begins with
+        for side, more in enumerate((src, tgt)):
+            # Text that touches the word before it is a part of that.
+            touches = texts[side][-1:].strip() and more[:1].strip()
+            first.append(len(texts[side].split()) - bool(touches))
+            texts[side] += more
+        links.update((first[0] + i, first[1] + j) for i, j in linked)
+
+    def keep(text: str) -> None:
+        add(text, text, [(k, k) for k in range(len(text.split()))])
+
+    keep(parts[0][0].lead)
+    for unit, segment in parts:
+        add(segment.source, segment.text, segment.alignment or [])
+        keep(unit.space)
+    return sorted(links)
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,25 @@
 """Retries translations that have a fault, in ways that are safer and slower."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from translator.config.schema import SearchConfig
 from translator.search.beam import Hypothesis
-from translator.text.codec import Source, TextCodec, normalise, target_ids
+from translator.text.codec import Source, TextCodec, fold, normalise, target_ids
 from translator.text.numbers import lost_numbers, number_spans
+from translator.text.protected import Span, has_number, protected_spans
 from translator.text.sentences import split_long
 from translator.text.tokenizer import Tokenizer
-from translator.translation.faults import faults, is_in_capitals, lost_names, rare_names
+from translator.translation.faults import (
+    faults,
+    is_in_capitals,
+    lost_names,
+    plain_heading,
+    rare_names,
+)
 from translator.translation.result import Repair, Segment, join_line
-from translator.translation.units import Unit
+from translator.translation.units import Reader, Unit
 
 NAMED = ("en",)  # languages whose names are recognised by their capitals
 _SAFE_NGRAM = 4  # the length of n-grams that a safer search does not repeat
@@ -21,7 +29,7 @@ def find_names(tokenizer: Tokenizer, language: str, text: str) -> list[tuple[int
     """Where the text has names that a model with this vocabulary would misspell."""
 
     def n_pieces(word: str) -> int:
-        return sum(piece != "▁" for piece in tokenizer.pieces(tokenizer.encode(word)))
+        return sum(piece != "▁" for piece in tokenizer.pieces(tokenizer.encode(fold(word))))
 
     return rare_names(text, n_pieces) if language in NAMED else []
 
@@ -47,8 +55,7 @@ def find_faults(
 class Retrier:
     """Searches again for translations that have faults."""
 
-    codec: TextCodec
-    language: str  # of the sources
+    reader: Reader
     config: SearchConfig  # of the first search
     search: Callable[[Sequence[Unit], SearchConfig], list[list[Hypothesis]]]  # best first
     write: Callable[[Unit, list[Hypothesis]], Segment]  # the first hypothesis as text
@@ -60,11 +67,11 @@ class Retrier:
         case, which a model knows better, and the result is put in capitals again.
         """
         found = self._faults(unit, segment)
-        if is_in_capitals(unit.text) and not unit.prefix:
-            calm = self._retry_in_lower_case(unit)
+        if not unit.prefix and (calm := self._retry_in_lower_case(unit)):
             left = self._faults(unit, calm)
             if len(left) <= len(found):
-                return replace(calm, repair=Repair(["capitals", *found], "small letters", left))
+                name = "capitals" if is_in_capitals(unit.text) else "title case"
+                return replace(calm, repair=Repair([name, *found], "small letters", left))
         if not found:
             return segment
         best, by, left = segment, "nothing", found
@@ -76,16 +83,30 @@ class Retrier:
                 break
         return replace(best, repair=Repair(found, by, left))
 
-    def _retry_in_lower_case(self, unit: Unit) -> Segment:
-        text = unit.text.capitalize()
-        calm = replace(unit, text=text, source=self.codec.encode(text))
+    def _retry_in_lower_case(self, unit: Unit) -> Segment | None:
+        """The translation of a text in capitals, or a heading, from its small letters."""
+        capitals = is_in_capitals(unit.text)
+        if capitals:
+            text = _outside(protected_spans(unit.text), unit.text, str.lower)
+            text = text[:1].upper() + text[1:]
+        else:
+            text = plain_heading(unit.text, self.reader.src)
+            if text == unit.text:
+                return None
+        calm = self.reader.read(unit, text)
         (hypotheses,) = self.search([calm], self.config)
         segment = self.retry(calm, self.write(calm, hypotheses))
-        n_best = [(text.upper(), score) for text, score in segment.n_best]
+        n_best = segment.n_best
+        if capitals:
+            n_best = [(_in_capitals(text, calm.source), score) for text, score in n_best]
         return replace(segment, source=unit.text, text=n_best[0][0], n_best=n_best)
 
     def _faults(self, unit: Unit, segment: Segment) -> list[str]:
-        return find_faults(self.codec, self.language, unit.text, unit.source, segment.text)
+        found = find_faults(
+            self.reader.codec, self.reader.src, unit.text, unit.source, segment.text
+        )
+        misspelt = not all(has_number(segment.text, span, self.reader.tgt) for span in unit.numbers)
+        return [*found, "numbers"] if misspelt and "numbers" not in found else found
 
     def _safer_ways(self, unit: Unit, translation: str) -> Iterator[tuple[str, Segment]]:
         """With placeholders for what was lost; a wider beam that repeats no n-gram; two parts.
@@ -108,7 +129,12 @@ class Retrier:
         if " " in unit.text and not unit.prefix:
             # At a clause mark near the middle, or at any white space.
             cut = split_long(unit.text, lambda part: part != unit.text)
-            parts = [Unit(0, text, self.codec.encode(text), [], space) for text, space in cut]
+            parts = [
+                replace(
+                    unit, text=text, source=self.reader.codec.encode(text), space=space, lead=""
+                )
+                for text, space in cut
+            ]
             pairs = zip(parts, self.search(parts, safer), strict=True)
             joined = join_line(unit.text, [(part, self.write(part, h)) for part, h in pairs])
             best = joined.n_best[:n_best]
@@ -122,9 +148,33 @@ class Retrier:
         if unit.prefix:  # which has placeholders of its own
             return unit
         text, spans = unit.text, []
+        numbers = [
+            span for span in unit.numbers if not has_number(translation, span, self.reader.tgt)
+        ]
         if lost_numbers(text, translation):
+            numbers = unit.numbers
             spans += number_spans(text)
-        for start, end in find_names(self.codec.tokenizer, self.language, text):
+        for start, end in find_names(self.reader.codec.tokenizer, self.reader.src, text):
             if lost_names([text[start:end]], translation):
                 spans.append((start, end))
-        return replace(unit, source=self.codec.encode(text, spans))
+        chosen = [*numbers]
+        for start, end in sorted(spans):
+            if all(end <= span.start or span.end <= start for span in numbers):
+                chosen.append(Span(start, end, text[start:end], text[start:end]))
+        return replace(unit, source=self.reader.codec.encode(text, chosen))
+
+
+def _outside(spans: Sequence[tuple[int, int]], text: str, change: Callable[[str], str]) -> str:
+    """`text` with `change` made to all but the spans."""
+    changed, position = "", 0
+    for start, end in spans:
+        changed += change(text[position:start]) + text[start:end]
+        position = end
+    return changed + change(text[position:])
+
+
+def _in_capitals(text: str, source: Source) -> str:
+    """A translation in capitals, but for what is carried over."""
+    written = sorted({span.written for span in source.copies}, key=len, reverse=True)
+    found = re.finditer("|".join(map(re.escape, written)), text) if written else ()
+    return _outside([match.span() for match in found], text, str.upper)

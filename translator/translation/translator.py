@@ -15,6 +15,7 @@ import torch
 from translator.config.errors import TranslatorError, did_you_mean
 from translator.config.schema import SearchConfig
 from translator.model.incremental import PRECISIONS
+from translator.search.beam import Hypothesis
 from translator.search.forced import ScoredPair, score_pairs
 from translator.storage.find import complete_direction, find_model
 from translator.storage.model_folder import Model, load_model
@@ -24,9 +25,9 @@ from translator.text.language import identify
 from translator.text.tokenizer import EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
-from translator.translation.result import AttentionMap, Segment, Translation, join_line
+from translator.translation.result import AttentionMap, Segment, Translation, join_line, with_markup
 from translator.translation.retry import Retrier
-from translator.translation.units import Unit, cut_lines
+from translator.translation.units import Reader, Unit, cut_lines
 
 log = logging.getLogger("translator")
 
@@ -79,6 +80,7 @@ class Translator:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
         self.src, self.tgt = direction or self.model.directions[0]
+        self.reader = Reader(self.codec, self.src, self.tgt)
         for other in self.models:
             if (self.src, self.tgt) not in other.directions:
                 known = ", ".join("-".join(d) for d in other.directions)
@@ -241,25 +243,37 @@ class Translator:
         confidence = confidence or min_confidence > 0
         calibration = self.calibration if confidence else None  # complains before the work
         self._check_language(lines)
-        units = cut_lines(self.codec, self.src, lines, search, split, prefix)
+        units = cut_lines(self.reader, lines, search, split, prefix)
         self._check_parts(lines, units, search)
-        write = partial(self.decoder.write, alignments=alignments)
-        retrier = Retrier(self.codec, self.src, search, self.decoder.search, write)
+        write = partial(self._write, alignments=alignments)
+        retrier = Retrier(self.reader, search, self.decoder.search, write)
         parts: list[tuple[Unit, Segment]] = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
             segment = write(unit, hypotheses)
             if guard and search.decode != "sample":
                 segment = retrier.retry(unit, segment)
+                if segment.repair and "numbers" in segment.repair.left:
+                    log.warning('A number may be missing in the translation of "%s".', unit.text)
             parts.append((unit, segment))
         if calibration:
             parts = self._with_confidence(parts, search)
         by_line: dict[int, list[tuple[Unit, Segment]]] = {}
         for unit, segment in parts:
-            by_line.setdefault(unit.line, []).append((unit, segment))
-        joined = [join_line(line, by_line.get(i, []), confidence) for i, line in enumerate(lines)]
+            marked = with_markup(unit, segment)
+            if not alignments:
+                marked = replace(marked, alignment=None)
+            by_line.setdefault(unit.line, []).append((unit, marked))
+        joined = [
+            join_line(line, by_line.get(i, []), confidence, alignments)
+            for i, line in enumerate(lines)
+        ]
         if min_confidence > 0:
             joined = [translation.withhold(min_confidence) for translation in joined]
         return joined
+
+    def _write(self, unit: Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
+        """The text of a unit; tags inside it go where their words do."""
+        return self.decoder.write(unit, hypotheses, alignments or bool(unit.elements))
 
     def _with_confidence(
         self, parts: Sequence[tuple[Unit, Segment]], search: SearchConfig
@@ -364,7 +378,7 @@ class Translator:
         """Translates a line and says, for each of its segments, where each piece looked."""
         self._check_process()
         search = search or self.model.config.search
-        units = cut_lines(self.codec, self.src, [line], search, split, prefix)
+        units = cut_lines(self.reader, [line], search, split, prefix)
         pieces = self.model.tokenizer.pieces
         maps = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):

@@ -1,13 +1,25 @@
 """A line -> the units that a model translates one at a time: sentences, or parts of long ones."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
 from translator.text.codec import Source, TextCodec, normalise, target_ids
+from translator.text.layout import (
+    Tag,
+    calm_end,
+    chunks,
+    core,
+    has_words,
+    points,
+    repetitions,
+    split_tags,
+)
+from translator.text.protected import Span, protected_spans, rewritten_numbers
 from translator.text.sentences import split_long, split_sentences
 from translator.text.tokenizer import N_COPY
+from translator.translation.markup import Element, collapse, nest
 
 SPLITS = ("sentences", "long", "never")
 
@@ -17,36 +29,172 @@ class Unit:
     """A segment before it is translated."""
 
     line: int
-    text: str  # normalised
+    text: str  # normalised, without tags
     source: Source
     prefix: list[int]  # what its translation begins with
-    space: str  # white space between this segment and the next
+    space: str  # what stands between this segment and the next: white space, marks, columns
+    lead: str = ""  # what stands before the first segment of a line
+    elements: list[Element] = field(default_factory=list)  # tags inside it
+    marks: str = ""  # at its end, if there are several
+    numbers: list[Span] = field(default_factory=list)  # that are written in another form
     n_parts: int = 1  # into which its sentence was cut
 
 
-def cut_line(
-    codec: TextCodec, language: str, line: int, text: str, search: SearchConfig, split: str
-) -> Iterator[Unit]:
-    """The units of a line; with any `split` but "never" of at most `max_pieces` each."""
+@dataclass(frozen=True)
+class Reader:
+    """What a text becomes before a model reads it, on its way between two languages."""
 
-    def fits(part: str) -> bool:
-        source = codec.encode(normalise(part))
+    codec: TextCodec
+    src: str
+    tgt: str
+
+    def read(self, unit: "Unit", text: str) -> "Unit":
+        """The unit with another text in place of its own."""
+        numbers = rewritten_numbers(text, self.src, self.tgt)
+        return replace(unit, text=text, source=self.codec.encode(text), numbers=numbers)
+
+    def fits(self, text: str, search: SearchConfig) -> bool:
+        """Whether a model can read a text at once."""
+        source = self.codec.encode(normalise(text))
         return len(source.ids) <= search.max_pieces and len(source.copies) <= N_COPY
 
-    stripped = text.strip()
-    if not stripped:
+
+def cut_line(
+    reader: Reader, line: int, text: str, search: SearchConfig, split: str
+) -> Iterator[Unit]:
+    """The units of a line; with any `split` but "never" of at most `max_pieces` each.
+
+    With "never" a line is one unit, whatever it holds. Otherwise what holds no words is no unit.
+    """
+    if not text.strip():
         return
-    sentences = split_sentences(stripped, language) if split == "sentences" else [(stripped, "")]
-    for sentence, outer in sentences:
-        parts = [(sentence, "")] if split == "never" else split_long(sentence, fits)
-        for part, inner in parts:
-            part = normalise(part)
-            yield Unit(line, part, codec.encode(part), [], inner or outer, len(parts))
+    if split == "never":
+        part = normalise(text)
+        head, tail = text[: -len(text.lstrip())], text[len(text.rstrip()) :]
+        yield Unit(line, part, reader.codec.encode(part), [], tail, head)
+        return
+    plain, ranges, tags = _without_tags(text)
+    found = [p for part in ranges for p in _places(reader, plain, part, search, split)]
+    places = [place for place, _ in found]
+    owned = []  # for each unit the tags inside it
+    left = tags
+    for start, end in places:
+        own = _tags_inside(left, start, end)
+        owned.append(own)
+        left = [tag for tag in left if tag not in own]
+    edges = [0, *(edge for place in places for edge in place), len(plain)]
+    gaps = [_written(plain, left, a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+    for i, ((start, end), own) in enumerate(zip(places, owned, strict=True)):
+        unit = _unit(reader, line, plain[start:end], [t.moved(-start) for t in own])
+        lead = "" if i else gaps[0]
+        yield replace(unit, space=gaps[i + 1], lead=lead, n_parts=found[i][1])
+
+
+def _without_tags(text: str) -> tuple[str, list[tuple[int, int]], list[Tag]]:
+    """A line without inline tags, where its parts stand in it (`chunks`), and these tags."""
+    plain, position = "", 0
+    ranges: list[tuple[int, int]] = []
+    tags: list[Tag] = []
+    for start, end in chunks(text):
+        plain += text[position:start]
+        part, found = split_tags(text[start:end])
+        tags += [tag.moved(len(plain)) for tag in found]
+        ranges.append((len(plain), len(plain) + len(part)))
+        plain += part
+        position = end
+    return plain + text[position:], ranges, tags
+
+
+def _places(
+    reader: Reader, text: str, part: tuple[int, int], search: SearchConfig, split: str
+) -> Iterator[tuple[tuple[int, int], int]]:
+    """Where the units of a part of `text` stand, and of how many parts each is one."""
+    for start, end in _inside(part, points(text[slice(*part)])):
+        stripped = text[start:end].strip()
+        start += text[start:end].index(stripped)
+        sentences = [(stripped, "")]
+        if split == "sentences" and stripped:
+            sentences = split_sentences(stripped, reader.src)
+        for sentence, space in sentences:
+            for first, last in _inside((start, 0), [core(sentence)]):
+                if not reader.codec.spells(text[first:last]):
+                    continue
+                for word in _inside((first, 0), repetitions(text[first:last])):
+                    yield from _short_enough(reader, text, word, search)
+            start += len(sentence) + len(space)
+
+
+def _inside(outer: tuple[int, int], inner: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Places within a part, as places in the whole; without empty ones."""
+    return ((outer[0] + start, outer[0] + end) for start, end in inner if start < end)
+
+
+def _short_enough(
+    reader: Reader, text: str, part: tuple[int, int], search: SearchConfig
+) -> Iterator[tuple[tuple[int, int], int]]:
+    start = part[0]
+    pieces = split_long(text[slice(*part)], lambda piece: reader.fits(piece, search))
+    for piece, space in pieces:
+        if len(pieces) == 1 or has_words(piece):
+            yield (start, start + len(piece)), len(pieces)
+        start += len(piece) + len(space)
+
+
+def _tags_inside(tags: Sequence[Tag], start: int, end: int) -> list[Tag]:
+    """The tags that are the unit's from `start` to `end`; those around all of it are not.
+
+    Some in a row, so that their order with those around it holds.
+    """
+    near = [tag for tag in tags if start <= tag.position <= end]
+    waiting: list[int] = []
+    inside = {i for i, tag in enumerate(near) if start < tag.position < end}
+    for i, tag in enumerate(near):
+        if tag.kind == "open":
+            waiting.append(i)
+        elif tag.kind == "close" and (same := [j for j in waiting if near[j].name == tag.name]):
+            waiting.remove(same[-1])
+            opened = near[same[-1]].position
+            if opened < end and tag.position > start and (opened, tag.position) != (start, end):
+                inside |= {same[-1], i}
+    return near[min(inside) : max(inside) + 1] if inside else []
+
+
+def _written(text: str, tags: Sequence[Tag], start: int, end: int) -> str:
+    """text[start:end] with its tags."""
+    written = ""
+    for tag in tags:
+        if start <= tag.position <= end:
+            written += text[start : tag.position] + tag.text
+            start = tag.position
+    return written + text[start:end]
+
+
+def _unit(reader: Reader, line: int, text: str, tags: Sequence[Tag]) -> Unit:
+    """The unit of a text without tags; the places of `tags` count in this text."""
+    part, marks = calm_end(_normalise(text))
+    if tags:
+        # Normalising may have shortened what stands before them.
+        places = [min(len(_normalise(text[: tag.position] + "x")) - 1, len(part)) for tag in tags]
+        moved = [tag.moved(place - tag.position) for tag, place in zip(tags, places, strict=True)]
+        elements = nest(moved)
+    else:
+        part, elements = collapse(part)
+    unit = Unit(line, part, Source([], []), [], "", elements=elements, marks=marks)
+    return reader.read(unit, part)
+
+
+def _normalise(text: str) -> str:
+    """As `normalise`, but what is carried over stays as it is."""
+    spans = [(a, b) for a, b in protected_spans(text) if normalise(text[a:b]) != text[a:b]]
+    parts, position = [], 0
+    for start, end in [*spans, (len(text), len(text))]:
+        parts += [normalise(f"x{text[position:start]}x")[1:-1], text[start:end]]
+        position = end
+    return "".join(parts).strip()
 
 
 def cut_lines(
-    codec: TextCodec,
-    language: str,
+    reader: Reader,
     lines: Sequence[str],
     search: SearchConfig,
     split: str,
@@ -61,9 +209,9 @@ def cut_lines(
         raise TranslatorError(f'Unknown split "{split}"; there are: {", ".join(SPLITS)}.')
     found = []
     for i, line in enumerate(lines):
-        units = list(cut_line(codec, language, i, line, search, split))
+        units = list(cut_line(reader, i, line, search, split))
         if prefix and units:
-            ids = target_ids(codec, normalise(prefix), units[0].source)
+            ids = target_ids(reader.codec, normalise(prefix), units[0].source)
             units[0] = replace(units[0], prefix=ids)
         found += units
     return found

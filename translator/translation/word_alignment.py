@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from translator.text.codec import Source
+from translator.text.codec import Source, fold
 from translator.text.tokenizer import BOS, EOS, PAD, RESERVED_PIECES, Tokenizer
 
 Alignment = list[tuple[int, int]]  # (word of the source, word of the translation), sorted
@@ -144,7 +144,8 @@ def target_words(
     Raises:
         ValueError: the text is not that of the ids.
     """
-    left = {p: span.text for p, span in zip(tokenizer.copy_ids, source.copies, strict=False)}
+    spans = zip(tokenizer.copy_ids, source.copies, strict=False)
+    left = {placeholder: span.written for placeholder, span in spans}
     copied = [left.pop(piece, None) for piece in ids if piece in tokenizer.copy_ids]
     return _piece_words(_surfaces(tokenizer, ids, copied), text)
 
@@ -170,9 +171,10 @@ def _piece_words(surfaces: Sequence[str | None], text: str) -> list[range]:
 def _visible(text: str) -> str:
     """`text` without white space, in which encoding and decoding may differ.
 
-    And with the only mark whose plain spelling (see translator/text/codec.py) has another length.
+    And with the marks and letters whose plain spelling (see translator/text/codec.py) has another
+    length.
     """
-    return "".join(text.split()).replace("…", "...")
+    return fold("".join(text.split())).replace("…", "...")
 
 
 def _surfaces(

@@ -8,6 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from translator.text.codec import STAND_IN, TextCodec, mask, normalise
+from translator.text.protected import Span
 from translator.text.sentences import split_long
 from translator.text.tokenizer import N_COPY, Tokenizer
 
@@ -140,13 +141,13 @@ def test_chosen_spans_are_carried_over_too(codec: TextCodec, data: st.DataObject
     """Whatever touches them: a model that copies ids still gives back the text."""
     words = st.sampled_from(["dog", "Tim", "37", "λ", "🐶", "www.x.org", "$", "."])
     text = " ".join(data.draw(st.lists(words, min_size=1, max_size=8)))
-    spans = [match.span() for match in re.finditer(r"Tim|37|x|dog", text)]
+    spans = [Span(*m.span(), m[0], m[0]) for m in re.finditer(r"Tim|37|x|dog", text)]
     chosen = [span for span in spans if data.draw(st.booleans())]
     source = codec.encode(text, chosen)
     assert codec.decode(source.ids, source) == text
     assert codec.encode(text, []) == codec.encode(text)
     copied = " ".join(copy.text for copy in source.copies)
-    assert all(text[start:end] in copied for start, end in chosen)
+    assert all(span.text in copied for span in chosen)
 
 
 def test_what_the_model_says_stays_on_one_line(codec: TextCodec) -> None:

@@ -1,0 +1,202 @@
+"""What a line holds besides sentences: columns, list marks, markup. All of it stays where it is.
+
+A line is cut into parts to translate, and the text between them that stands in the translation as
+it does in the source. Nothing is lost: the parts and what is between them join to the line.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from translator.text.protected import protected_spans
+
+_ATTRIBUTES = r"(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>=`]+))?)*\s*"
+_BLOCKS = (
+    "address article aside blockquote body br button caption center dd details dialog div dl dt "
+    "fieldset figcaption figure footer form h[1-6] head header hr html iframe img input label "
+    "legend li link main meta nav ol optgroup option p pre script section select style summary "
+    "table tbody td textarea tfoot th thead title tr ul video"
+)
+# Elements of which even the text stays.
+_OPAQUE = "|".join(
+    rf"<{name}\b[^<>]*>.*?</{name}\s*>" for name in ("script", "style", "code", "pre", "kbd")
+)
+TAG = re.compile(
+    rf"<!--.*?-->|<!\[CDATA\[|\]\]>|<[!?]\w[^<>]*>|{_OPAQUE}"
+    rf"|<(?P<close>/)?(?P<name>[A-Za-z][\w:.-]*){_ATTRIBUTES}(?P<empty>/)?>",
+    re.IGNORECASE,
+)
+_BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS.split())})\b", re.IGNORECASE)
+# Columns, bars of tables, and white space that more than one blank, which is no part of a sentence.
+_COLUMNS = re.compile(r"\s*\|+\s*|\s{2,}|[^\S \u00a0\u2000-\u200a\u202f\u205f\u3000]")
+_LIST_MARK = (
+    r"\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})\)|\[(?:\d{1,3}|[ xX])\]|(?:\d{1,2}\.)*\d{1,3}\.|[ivx]{1,4}\."
+)
+_TWICE = re.compile(r"(?<=[^\s.!?:;|]) (?= [^\W_])")
+# Signs that stand alone (quotes, brackets, currencies and dots do not), and marks of lists.
+_SIGNS = r"[^\w\s.,;:!?…%‰&$€£¥+±°\"'“”„‘’‚«»‹›()\[\]{}<§-]"
+_LEAD = re.compile(
+    rf"(?:(?:{_LIST_MARK}|(?:\d{{1,2}}\.)+\d{{1,2}}(?=\s+[A-ZÄÖÜ])|{_SIGNS}+|[-–—]+|>+|<-+|-+>|\.{{3}})\s+"
+    rf"|[-–—]+(?=[A-ZÄÖÜ¿¡])|>+(?=\w)|[♪♫•◦▪·*]+(?=\w))+"
+)
+_TRAIL = re.compile(rf"(?:\s+(?:{_SIGNS}+|[-–—]+|-+>|<-+|\\))+$")
+# A number with a full stop that no list has: the third of May.
+_ORDINAL = re.compile(
+    r"\d{1,3}\.\s+(?:[a-zäöü]|(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|"
+    r"Oktober|November|Dezember|Weltkrieg|Jahrhundert|Bundesliga|Liga|Platz|Klasse|Stock|Etage|"
+    r"Advent|Geburtstag|Mal|FC|SC|SV|FSV)\b)"
+)
+# Where another point of a list begins, or a sentence after marks that are repeated.
+_POINT = re.compile(
+    r"(?<=[.,;:!?])\s+(?=(?:\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})\)|[-–•*])\s+\w)|(?<=[!?][!?])\s+"
+)
+_NUMBERED = re.compile(r"(?<=[.,;:!?])\s+(?=\d{1,2}\.\s+\w)")
+_WORD_REPEATED = re.compile(r"([^\W\d_]+)(?:(?:[-,.!?]*\s+|[-,.!?]+)\1)+[.!?…]*", re.IGNORECASE)
+_REPETITION = re.compile(r"[-,.!?]*\s+|[-,.!?]+(?=\w)")
+_MARKS_AT_END = re.compile(r"([.!?…‽]*)([\"'”“’‘»«)\]]*)$")
+
+
+@dataclass(frozen=True)
+class Tag:
+    """Markup inside a text, which the model does not read."""
+
+    position: int  # in the text without tags
+    text: str
+    kind: str  # "open", "close", or "point": an empty element, a comment
+    name: str = ""
+
+    def moved(self, by: int) -> "Tag":
+        """The same in a text with `by` more characters before it."""
+        return replace(self, position=self.position + by)
+
+
+def split_tags(text: str) -> tuple[str, list[Tag]]:
+    """`text` without its tags, and the tags; a blank too many is one as well."""
+    plain, tags, position, length = [], [], 0, 0
+    for match in _inline(text):
+        plain.append(text[position : match.start()])
+        length += match.start() - position
+        if match.re is TAG:
+            name = (match["name"] or "").lower()
+            kind = "close" if match["close"] else "open" if name and not match["empty"] else "point"
+            tags.append(Tag(length, match[0], kind, name))
+        else:
+            tags.append(Tag(length, match[0], "point"))
+        position = match.end()
+    return "".join([*plain, text[position:]]), tags
+
+
+def _inline(text: str) -> list[re.Match[str]]:
+    """The tags of a text, and the blanks that stand twice inside a sentence by a slip.
+
+    These have a word in small letters beside them, and no mark that ends a sentence before them.
+    """
+    tags = [*TAG.finditer(text)] if "<" in text or "]]>" in text else []
+    if "  " not in text:
+        return tags
+    held = [*protected_spans(text), *(tag.span() for tag in tags)]
+    slips = [
+        match
+        for match in _TWICE.finditer(text)
+        if not any(start < match.end() and match.start() < end for start, end in held)
+        and (text[match.end() + 1].islower() or _last_word(text[: match.start()])[0].islower())
+    ]
+    return sorted([*tags, *slips], key=re.Match.start)
+
+
+def _last_word(text: str) -> str:
+    return text[max(map(text.rfind, " \t")) + 1 :]
+
+
+def chunks(line: str) -> Iterator[tuple[int, int]]:
+    """Where the parts of a line stand that columns, bars and block elements divide."""
+    inline = _inline(line)
+    tags = [match for match in inline if match.re is TAG]
+    blocks = []
+    for i, tag in enumerate(tags):
+        follows = i and tags[i - 1].end() == tag.start()
+        divides = follows and tags[i - 1]["close"] and tag["name"] and not tag["close"]
+        if _BLOCK.match(tag[0]) or not tag["name"]:
+            blocks.append(tag.span())
+        elif divides:  # </name><age>
+            blocks.append((tag.start(), tag.start()))
+    columns = [match.span() for match in _COLUMNS.finditer(line)]
+    if columns:
+        held = [*protected_spans(line), *((m.start(), m.end() + (m.re is _TWICE)) for m in inline)]
+        columns = [(a, b) for a, b in columns if not any(s < b and a < e for s, e in held)]
+    position = 0
+    for start, end in sorted([*blocks, *columns]):
+        if start > position:
+            yield position, start
+        position = max(position, end)
+    if position < len(line):
+        yield position, len(line)
+
+
+def core(text: str) -> tuple[int, int]:
+    """Where the part of a sentence stands that is to be translated, without marks around it.
+
+    Both are 0 where there is none: no letters, or those of protected spans and of a single letter.
+    """
+    start = len(text) - len(text.lstrip())
+    if not _ORDINAL.match(text, start) and (lead := _LEAD.match(text, start)):
+        start = lead.end()
+    trail = _TRAIL.search(text, start)
+    end = trail.start() if trail else len(text.rstrip())
+    return (start, end) if has_words(text[start:end]) else (0, 0)
+
+
+def has_words(text: str) -> bool:
+    """Whether there is something to translate in `text`."""
+    for start, end in reversed(protected_spans(text)):
+        text = text[:start] + " " * (end - start) + text[end:]
+    letters = [c for c in text if c.isalpha()]
+    return len(letters) > 1 or letters in (["I"], ["a"], ["A"])
+
+
+def points(text: str) -> Iterator[tuple[int, int]]:
+    """Where the points of a list in one text stand, or its parts between repeated marks."""
+    pattern = [_POINT]
+    if re.match(r"\s*\d{1,2}\.\s", text):
+        pattern.append(_NUMBERED)
+    cuts = sorted(match.span() for one in pattern for match in one.finditer(text))
+    position = 0
+    for start, end in cuts:
+        if start > position:
+            yield position, start
+            position = end
+    if position < len(text):
+        yield position, len(text)
+
+
+def repetitions(text: str) -> list[tuple[int, int]]:
+    """The words of a text that says one word several times and nothing else; else the text."""
+    if not _WORD_REPEATED.fullmatch(text):
+        return [(0, len(text))]
+    found, position = [], 0
+    for match in _REPETITION.finditer(text):
+        if match.end() < len(text):
+            found.append((position, match.start()))
+            position = match.end()
+    return [*found, (position, len(text))]
+
+
+def calm_end(text: str) -> tuple[str, str]:
+    """`text` with one mark where its end has several, and the marks that it has ("" for one).
+
+    What a model makes of "!!!!!" is a matter of luck.
+    """
+    match = _MARKS_AT_END.search(text)
+    if not match or len(match[1]) < 2:
+        return text, ""
+    marks = match[1]
+    one = "..." if "..." in marks or marks == ".." else "?" if "?" in marks else marks[0]
+    if one == marks or not text[: match.start()].strip():
+        return text, "" if one != "..." else marks
+    return text[: match.start()] + one + match[2], marks
+
+
+def mark_end(text: str, marks: str) -> str:
+    """`text` with `marks` at its end, in place of those that it has there."""
+    match = _MARKS_AT_END.search(text)
+    return text if not match or not marks else text[: match.start()] + marks + match[2]

@@ -1,0 +1,222 @@
+"""Tags inside a sentence, which the model does not read, are put where their words have gone.
+
+Pairs stay pairs: what is open is closed in the same part, whatever the alignment says.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from translator.text.layout import Tag
+from translator.translation.word_alignment import Alignment
+
+_WORD = re.compile(r"\S+")
+_WORD_REPEATED = re.compile(r"\b([^\W\d_]+)((?:,?\s)\1)\2+(?!\w)", re.IGNORECASE)
+
+
+@dataclass
+class Element:
+    """A part of a text between two tags, or the place of one tag."""
+
+    start: int
+    end: int
+    before: str
+    after: str = ""
+    times: int = 1  # how often it is said: "very very very" is read as "very"
+    between: str = ""
+    inner: list["Element"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A sentence and its translation with their tags."""
+
+    source: str
+    text: str
+    alignment: Alignment | None  # of their words
+
+
+def nest(tags: Sequence[Tag]) -> list[Element]:
+    """The elements that tags make; a tag without its partner is a place."""
+    partner: dict[int, int] = {}
+    waiting: list[int] = []
+    for i, tag in enumerate(tags):
+        if tag.kind == "open":
+            waiting.append(i)
+        elif tag.kind == "close":
+            same = [j for j in waiting if tags[j].name == tag.name]
+            if same:
+                partner[same[-1]] = i
+                del waiting[waiting.index(same[-1]) :]
+    closing = set(partner.values())
+
+    def build(first: int, last: int) -> list[Element]:
+        found, i = [], first
+        while i < last:
+            tag, close = tags[i], partner.get(i)
+            if close is not None:
+                element = Element(tag.position, tags[close].position, tag.text, tags[close].text)
+                element.inner = build(i + 1, close)
+                found.append(element)
+                i = close
+            elif i not in closing:
+                found.append(Element(tag.position, tag.position, tag.text))
+            i += 1
+        return found
+
+    return build(0, len(tags))
+
+
+def collapse(text: str) -> tuple[str, list[Element]]:
+    """`text` with each word once that it says three times or more in a row, and those words."""
+    found, plain, position, length = [], [], 0, 0
+    for match in _WORD_REPEATED.finditer(text):
+        plain.append(text[position : match.end(1)])
+        length += match.end(1) - position
+        between = match[2][: len(match[2]) - len(match[1])]
+        times = 1 + (len(match[0]) - len(match[1])) // len(match[2])
+        start = length - len(match[1])
+        found.append(Element(start, length, "", times=times, between=between))
+        position = match.end()
+    return "".join([*plain, text[position:]]), found
+
+
+def restore(
+    source: str, elements: Sequence[Element], text: str, alignment: Alignment | None
+) -> Marked:
+    """The translation `text` of `source` with the elements of the source.
+
+    Args:
+        source: what was translated, without tags.
+        elements: of the source.
+        text: its translation.
+        alignment: of their words; without it, elements are placed by their share of the words.
+    """
+    placed = [*elements] if text == source else _Projection(source, text, alignment).place(elements)
+    marked_source, marked_text = _write(source, elements), _write(text, placed)
+    if alignment is not None:
+        src, tgt = _moved_words(source, elements), _moved_words(text, placed)
+        alignment = sorted({(src[i], tgt[j]) for i, j in alignment})
+    return Marked(marked_source, marked_text, alignment)
+
+
+def _write(text: str, elements: Iterable[Element]) -> str:
+    return "".join(part for part, _ in _parts(text, elements, 0, len(text)))
+
+
+def _parts(
+    text: str, elements: Iterable[Element], start: int, end: int
+) -> Iterator[tuple[str, bool]]:
+    """The parts of text[start:end] with its elements, each with whether it is text."""
+    for element in elements:
+        yield text[start : element.start], True
+        yield element.before, False
+        yield from _parts(text, element.inner, element.start, element.end)
+        said = text[element.start : element.end]
+        yield (element.between + said) * (element.times - 1) * bool(said), False
+        yield element.after, False
+        start = element.end
+    yield text[start:end], True
+
+
+def _moved_words(text: str, elements: Sequence[Element]) -> list[int]:
+    """Which word of the text with elements each word of `text` is."""
+    whole = ""
+    places: list[int] = []  # where each character of `text` stands in the whole
+    for part, is_text in _parts(text, elements, 0, len(text)):
+        if is_text:
+            places += range(len(whole), len(whole) + len(part))
+        whole += part
+    number = {k: i for i, word in enumerate(_WORD.finditer(whole)) for k in range(*word.span())}
+    return [number[places[word.start()]] for word in _WORD.finditer(text)]
+
+
+class _Projection:
+    """Where the words of a source are in its translation."""
+
+    def __init__(self, source: str, text: str, alignment: Alignment | None):
+        self.source, self.text = source, text
+        self.src = [match.span() for match in _WORD.finditer(source)]
+        self.tgt = [match.span() for match in _WORD.finditer(text)]
+        self.links: dict[int, set[int]] = {}
+        for i, j in alignment or ():
+            self.links.setdefault(i, set()).add(j)
+
+    def place(
+        self, elements: Sequence[Element], lo: int = 0, hi: int | None = None
+    ) -> list[Element]:
+        """The elements in the translation, within its characters from `lo` to `hi`."""
+        hi = len(self.text) if hi is None else hi
+        free = [j for j, (a, b) in enumerate(self.tgt) if lo < b and a < hi]
+        ranges: list[tuple[int, int, Element]] = []
+        for element in elements:
+            words = self._words_of(element, free)
+            if words:
+                free = [j for j in free if j not in words]
+                start, end = self._characters(element, words)
+            else:
+                start = end = self._point(element, lo, hi)
+            ranges.append((max(start, lo), max(min(end, hi), lo), element))
+        # A place inside an element goes behind it: pairs may not cross.
+        spans = [(a, b) for a, b, _ in ranges if a < b]
+        placed = []
+        for start, end, element in ranges:
+            if start >= end:
+                start = end = next((b for a, b in spans if a < start < b), start)
+            new = Element(**{**vars(element), "start": start, "end": end})
+            new.inner = self.place(element.inner, start, end)
+            placed.append(new)
+        # A stable sort: what shares a place keeps the order of the source.
+        return sorted(placed, key=lambda e: (e.start, e.end))
+
+    def _words_of(self, element: Element, free: Sequence[int]) -> set[int]:
+        """The words in a row that translate an element: the row with most of its links."""
+        if element.start == element.end:
+            return set()
+        own = {i for i, (a, b) in enumerate(self.src) if a < element.end and element.start < b}
+        linked = {j for i in own for j in self.links.get(i, ())} & set(free)
+        foreign = {j for i, found in self.links.items() if i not in own for j in found} - linked
+        if not linked:
+            return set()
+        rows: list[list[int]] = [[]]
+        for j in range(min(linked), max(linked) + 1):
+            if j in free and j not in foreign:
+                rows[-1].append(j)
+            else:
+                rows.append([])
+        best = max(rows, key=lambda row: len(linked & set(row)))
+        kept = linked & set(best)
+        return set(range(min(kept), max(kept) + 1))
+
+    def _characters(self, element: Element, words: set[int]) -> tuple[int, int]:
+        """From the first word to the last, with marks at the ends only if the source has them."""
+        start, end = self.tgt[min(words)][0], self.tgt[max(words)][1]
+        if element.end > element.start:
+            first, last = self.source[element.start], self.source[element.end - 1]
+            while start < end - 1 and first.isalnum() and not self.text[start].isalnum():
+                start += 1
+            while end > start + 1 and last.isalnum() and not self.text[end - 1].isalnum():
+                end -= 1
+        return start, end
+
+    def _point(self, element: Element, lo: int, hi: int) -> int:
+        """Behind the word before it, in front of the word behind it, or by the share of words."""
+        before = [i for i, (_, b) in enumerate(self.src) if b <= element.start]
+        behind = [i for i, (a, _) in enumerate(self.src) if a >= element.start]
+        touches = element.start > 0 and not self.source[element.start - 1].isspace()
+        if behind and (found := self.links.get(behind[0])) and not (touches and before):
+            place = self.tgt[min(found)][0]
+        elif before and (found := self.links.get(before[-1])):
+            place = self.tgt[max(found)][1]
+        elif not before or not self.tgt:
+            place = lo
+        elif not behind:
+            place = hi
+        else:
+            place = self.tgt[min(len(before) * len(self.tgt) // len(self.src), len(self.tgt) - 1)][
+                0
+            ]
+        if element.before.isspace():  # a blank too many stands between two words
+            gaps = [a for a, _ in self.tgt[1:]]
+            place = min(gaps, key=lambda gap: abs(gap - place), default=place)
+        return max(lo, min(place, hi))
