@@ -41,8 +41,8 @@ class Translator:
     >>> translator.translate("A dog runs along the beach.")
     >>> translator(["A dog runs along the beach.", "Two men are cooking."])
 
-    Several threads may use one at the same time. It can be pickled and copied; after a fork it
-    works with one thread.
+    Several threads may use one at the same time. It can be copied and sent to another process;
+    after a fork it works with one thread.
 
     Args:
         models: loaded models, of which the first one's settings count; `load` takes folders.
