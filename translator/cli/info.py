@@ -108,8 +108,8 @@ def _about(description: dict[str, Any]) -> list[str]:
         where = description.get("environment", training)  # older models have it there
         lines.append(
             f"trained {_count(training['step'], 'step')} in {_duration(training['seconds'])} on "
-            f"{where['device']} ({_count(where['threads'], 'thread')}); "
-            f"weights: {training['weights']}"
+            f"{where['device']} ({_count(where['threads'], 'thread')})"
+            + (f"; weights: {training['weights']}" if "weights" in training else "")
         )
     if data := description.get("data"):
         lines.append(f"data: {data.get('corpus', '')}".removesuffix(": "))
