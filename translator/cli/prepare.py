@@ -273,9 +273,11 @@ def _synthesise(
 
     mono = synthesis.mono
     stem, language = split_name(mono.name)  # news.de.gz is German
-    if not (choice.src or choice.tgt):
-        choice = replace(choice, src=language if language in ("de", "en") else None)
     translator = choice.load(common)
+    turned = (translator.tgt, translator.src)
+    named = choice.src or choice.tgt
+    if not named and language == turned[0] and turned in translator.model.directions:
+        translator = replace(choice, src=turned[0], tgt=turned[1]).load(common)
     if language == translator.tgt:
         raise TranslatorError(
             f"{mono} is {language} by its name, but {translator.model.folder} translates "
