@@ -222,7 +222,7 @@ def test_what_the_first_of_a_mixture_holds_out(
 
 # --- interruptions ----------------------------------------------------------------------------
 
-POINTS = ("_Read", "_Judge", "_learn", "_finish", "write_whole", "merge")
+POINTS = ("_Read", "_Judge", "_learn", "_finish", "write_json", "merge")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
@@ -249,7 +249,7 @@ def test_an_interrupted_call_goes_on(
 
     cls = getattr(cleaned, point)
     owner, name = (cls, "__call__") if isinstance(cls, type) else (cleaned, point)
-    stop_at = {"_Read": 3, "_Judge": 4, "write_whole": 2, "merge": 2}.get(point, 1)
+    stop_at = {"_Read": 3, "_Judge": 4, "write_json": 2, "merge": 2}.get(point, 1)
     watch(owner, name, stop_at)
     with pytest.raises(TranslatorError if isinstance(error, OSError) else KeyboardInterrupt) as e:
         prepare(corpus, folder)
@@ -557,7 +557,7 @@ def test_ids_are_made_once_for_both_directions(
     assert isinstance(there.places, array)
 
 
-@pytest.mark.parametrize("point, stop_at", [("encode_pair", 100), ("merge", 2), ("write_whole", 1)])
+@pytest.mark.parametrize("point, stop_at", [("encode_pair", 100), ("merge", 2), ("write_json", 1)])
 def test_interrupted_encoding_goes_on(
     corpus: Path, tokenizer: Tokenizer, small_shards, monkeypatch, point: str, stop_at: int
 ) -> None:

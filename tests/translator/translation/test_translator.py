@@ -408,7 +408,7 @@ def test_search_settings_are_the_models_with_those_given(translator: Translator)
     given_ones = {"beam_size": 7, "length_penalty": 0.5, "n_best": 2, "batch_tokens": 99}
     assert translator.search_config(**given_ones, seed=None) == replace(own, **given_ones)
     assert translator.search_config(n_best=9).beam_size == 9  # a beam holds them all
-    with pytest.raises(TranslatorError, match="n-best"):
+    with pytest.raises(TranslatorError, match="n_best"):
         translator.search_config(beam_size=2, n_best=3)
 
 
