@@ -251,8 +251,11 @@ def test_ctrl_c_at_a_terminal_reaches_the_loaders_processes_too(
         os.killpg(process.pid, 0)
     assert output == ""
     assert "Traceback" not in errors
-    lines = [line for line in errors.splitlines() if line.startswith(("Warning:", "Error:"))]
-    assert [line.split()[1] for line in lines] == ["Stopping", "Stopped"], errors
+    lines = [line for line in errors.splitlines() if line.startswith(("Warning:", "Error", "Stop"))]
+    assert [line.split()[:2] for line in lines] == [
+        ["Warning:", "Stopping"],
+        ["Stopped", "after"],
+    ], errors
 
     for run in ("stopped", "whole"):
         result = CliRunner().invoke(app, command(run, workers=0))

@@ -70,7 +70,8 @@ def one_line_errors(function: F) -> F:
             stopped = isinstance(error, KeyboardInterrupt)
             process = f" in process {rank}" if rank != "0" else ""
             text = f"{'Stopped' if stopped else 'Error'}{process}: {_one_line(error)}"
-            print(text.removesuffix(": "), file=sys.stderr)
+            text = text.removesuffix(": ").replace("Stopped: Stopped", "Stopped")
+            print(text, file=sys.stderr)
             if "TORCHELASTIC_ERROR_FILE" in os.environ:
                 _tell_torchrun(error)
             raise typer.Exit(130 if stopped else 1) from None
