@@ -155,9 +155,11 @@ def train(
     settings = recipe.resolve(updates, place.init_from, place.bidirectional)
     from translator.storage.run_folder import run_folder
     from translator.system.machine import set_up_cpu
+    from translator.system.threads import available_cpus
     from translator.training.train import train as train_model
 
-    set_up_cpu(common.threads)
+    # Not as many as are idle now: another number another day gives other bits.
+    set_up_cpu(common.threads or available_cpus())
     folder = place.run or run_folder(settings)
     if dry_run:
         _print_report(settings, folder, place, common)

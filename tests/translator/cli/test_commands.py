@@ -199,10 +199,11 @@ def test_sentences_of_a_line_are_its_segments(run: Run) -> None:
     assert found["translation"] == "{}  {}\t{} ".format(*texts)
     for values in (found["segments"], single):
         assert found["score"] == pytest.approx(sum(value["score"] for value in values), abs=1e-4)
+    # Wide spaces and tabs separate segments even then.
+    line = "The dog runs. The man eats.\tThe boy sings. "
     (whole,) = objects(run("translate", line, "--json", "--no-split"))
-    assert [s["source"] for s in whole["segments"]] == [
-        "The dog runs. The man eats. The boy sings."
-    ]
+    sources = [segment["source"] for segment in whole["segments"]]
+    assert sources == ["The dog runs. The man eats.", "The boy sings."]
 
 
 def test_n_best_and_scores(run: Run) -> None:

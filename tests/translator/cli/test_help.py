@@ -220,7 +220,7 @@ def test_models_and_info_are_for_people(run: Run, tmp_path: Path, model_folder: 
 def test_info_takes_a_direction(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRANSLATOR_MODEL")
     german = run("info", "--src", "de").stdout
-    assert german == run("info", "multi30k-de-en").stdout
+    assert german == run("info", "general-de-en").stdout
     assert german == run("info", "--tgt", "en").stdout != run("info").stdout
     assert german == run("info", "--src", "DE-at", "--tgt", "en-US").stdout
 

@@ -94,8 +94,8 @@ def test_the_direction_changes(sessions) -> None:
     session.wait_for("> ")
     session.type(":en\n")
     session.wait_for(":en")
-    session.type("Ein Hund\n")
-    session.wait_for("dog")
+    session.type("Wo ist der Bahnhof?\n")
+    session.wait_for("station?")
     session.type(":quit\n")
     code, stderr = session.end()
     assert code == 0

@@ -112,7 +112,7 @@ def test_starting_from_a_model_takes_its_architecture(
     assert result.exit_code == 0, result.stderr
     assert load_model(tmp_path / "tuned").config.model == load_model(trained).config.model
     wrong = run(*command, *start, "--preset", "demo", "--run", tmp_path / "x")
-    assert_one_line(wrong, "another architecture", "d_model")
+    assert_one_line(wrong, "different architecture", "d_model")
 
 
 def test_event_files_on_request(

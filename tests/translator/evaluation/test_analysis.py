@@ -105,7 +105,7 @@ def test_the_best_are_more_than_perfect_ones() -> None:
     chrf = [100.0] * 50 + [float(n) for n in range(50, 99)]
     best = [chrf[n] for n in choose_lines(chrf)["best"]]
     assert best == [100.0] * PERFECT + [float(n) for n in range(98, 98 - SHOWN + PERFECT, -1)]
-    assert [chrf[n] for n in choose_lines([100.0] * 99)["best"]] == [100.0] * SHOWN
+    assert len(choose_lines([100.0] * 99)["best"]) == SHOWN
 
 
 # --- kinds of sentences -------------------------------------------------------------------------
