@@ -2,5 +2,5 @@
 
 A reader finds the texts of a document and where they stand; what they become is written there, and
 nothing else is touched. Knows nothing of models: `translate_document` takes a `Translator`.
-Read `document.py` first.
+Read `document.py` first, then `formats.py`.
 """

@@ -13,12 +13,8 @@ from hypothesis import strategies as st
 
 from translator.config.errors import TranslatorError
 from translator.documents.document import share
-from translator.documents.translate import (
-    FORMATS,
-    format_of,
-    read_document,
-    translate_document,
-)
+from translator.documents.formats import FORMATS, format_of, read_document
+from translator.documents.translate import translate_document
 from translator.translation.translator import Translator
 
 FOLDER = Path(__file__).parents[2] / "data" / "documents"
