@@ -7,12 +7,20 @@
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Config", "Translator", "TranslatorError", "load_config", "train"]
+__all__ = [
+    "Config",
+    "Translator",
+    "TranslatorError",
+    "load_config",
+    "train",
+    "translate_document",
+]
 
 if TYPE_CHECKING:
     from translator.config.errors import TranslatorError
     from translator.config.loading import load_config
     from translator.config.schema import Config
+    from translator.documents.translate import translate_document
     from translator.training.train import train
     from translator.translation.translator import Translator
 
@@ -22,6 +30,7 @@ _HOMES = {
     "TranslatorError": "translator.config.errors",
     "load_config": "translator.config.loading",
     "train": "translator.training.train",
+    "translate_document": "translator.documents.translate",
 }
 
 

@@ -125,7 +125,10 @@ def evaluate(
     common: Common,
     set_: SearchSettings = None,
 ) -> None:
-    """Score a model, or a file of translations, with sacreBLEU."""
+    """Score a model, or a file of translations, with sacreBLEU.
+
+    Lines are translated whole and once, without the splitting, layout and retries of `translate`.
+    """
     _check(lines, model, scores)
     from translator.evaluation.systems import evaluate_systems
     from translator.evaluation.testset import System, read_test_sets, training_text

@@ -37,6 +37,16 @@ class Job:
         Path | None,
         typer.Option("--output", "-o", help="Write here; an interrupted job resumes."),
     ] = None
+    format: Annotated[
+        str | None,
+        typer.Option(
+            "--format", metavar="NAME", help="Of the document; default: by its ending (docs)."
+        ),
+    ] = None
+    columns: Annotated[
+        str | None,
+        typer.Option("--columns", metavar="NAMES", help="Translate only these of a table."),
+    ] = None
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = ""
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Do not split lines into sentences.")
@@ -107,8 +117,14 @@ def translate(
     if lines.interactive and not output and not shown.attention:
         _converse(job, model, search, shown, common)
         return
+    document = _is_document(job)
+    if document:
+        _check_document(job, search, shown, common)
     translator = model.load(common, small=lines.few)
     options = _options(translator, job, search, shown)
+    if document:
+        _translate_document(translator, job, common.bar, options)
+        return
     render = Renderer(common.json, shown.scores, shown.confidence, options["search"].n_best)
     if shown.attention:
         _draw(translator, lines.repeatable(), shown, options)
@@ -159,6 +175,49 @@ def _options(
         "confidence": shown.confidence,
         "min_confidence": shown.min_confidence or 0.0,
     }
+
+
+def _is_document(job: Job) -> bool:
+    """Whether a file is translated as what its format says, and not line by line."""
+    from translator.documents.formats import FORMATS, format_of
+
+    files = all(path and str(path) != "-" for path in (job.input, job.output))
+    if job.format and not files:
+        raise typer.BadParameter("--format goes with --input FILE and --output FILE")
+    if job.format and job.format not in FORMATS:
+        raise typer.BadParameter(f'no format "{job.format}"; there are: {", ".join(FORMATS)}')
+    named = job.format or (format_of(job.input) if files and job.input else None)
+    return bool(job.format) or named not in (None, "text")
+
+
+def _check_document(job: Job, search: dict[str, Any], shown: Shown, common: Common) -> None:
+    beside = shown != Shown() or common.json or job.prefix or search.get("n_best", 1) > 1
+    if beside:
+        raise typer.BadParameter(
+            f"{job.input} is translated as a document, which holds nothing beside the text: leave "
+            "out --json, --n-best, --prefix, --scores and their like"
+        )
+
+
+def _translate_document(
+    translator: "Translator", job: Job, bar: bool, options: dict[str, Any]
+) -> None:
+    from translator.documents.translate import translate_document
+
+    assert job.input and job.output
+    columns = [name.strip() for name in (job.columns or "").split(",") if name.strip()]
+    result = translate_document(
+        translator, job.input, job.output, job.format, columns=columns, show_bar=bar, **options
+    )
+    log = logging.getLogger("translator")
+    for warned in result.warnings:
+        faults = ", ".join(warned.faults)
+        log.warning('%s, line %d: look at "%s" (%s).', job.input, warned.line, warned.text, faults)
+    log.info(
+        "%s: %s segments, %s words, %.1f s, %d warning%s.",
+        *(job.output, f"{result.segments:,}", f"{result.words:,}", result.seconds),
+        *(len(result.warnings), "s"[: len(result.warnings) != 1]),
+    )
 
 
 def _translate_to_file(

@@ -1,0 +1,12 @@
+# A comment
+title = The dog runs.
+long =
+    A man walks slowly
+    through the town.
+hello = Hello { $name }, the dog runs.
+    .tooltip = A small text
+-brand = The program
+count = { $n ->
+    [one] One dog
+   *[other] { $n } dogs
+}

@@ -1,0 +1,101 @@
+"""`translate_document`: a file in, the same file in the other language out."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from translator.config.errors import TranslatorError
+from translator.documents.formats import FORMATS, format_of, read_document
+from translator.system.disk import write_file
+from translator.translation.files import translate_to_file
+from translator.translation.result import Translation
+from translator.translation.translator import Translator
+
+
+@dataclass(frozen=True)
+class Warned:
+    """A piece whose translation may be wrong."""
+
+    line: int
+    text: str
+    faults: list[str]  # see translator/translation/faults.py
+
+
+@dataclass(frozen=True)
+class DocumentResult:
+    """What was done."""
+
+    segments: int
+    words: int  # of the source
+    seconds: float
+    warnings: list[Warned] = field(default_factory=list)
+
+
+def translate_document(
+    translator: Translator,
+    src: str | Path,
+    dst: str | Path,
+    format: str | None = None,
+    *,
+    columns: Sequence[str] = (),
+    show_bar: bool = False,
+    **options: Any,
+) -> DocumentResult:
+    """Translates a document: its text, and nothing else.
+
+    Texts that occur again are translated once. An interrupted call goes on where it stopped. A
+    broken file is an error, and nothing is written then.
+
+    Args:
+        translator: what translates.
+        src: the document.
+        dst: where the translated one goes.
+        format: one of `FORMATS`; default: by the ending of `src`.
+        columns: of a table, by name or number from 1; default: all.
+        show_bar: whether there is a progress bar.
+        **options: of `Translator.translate_lines`, such as `split`.
+
+    Raises:
+        TranslatorError: no known format, a broken file, or the disk cannot be written.
+    """
+    start = time.monotonic()
+    src, dst = Path(src), Path(dst)
+    chosen = format or format_of(src)
+    if chosen is None:
+        raise TranslatorError(
+            f"{src} has no ending of a known format: name one of {', '.join(FORMATS)}."
+        )
+    try:
+        data = src.read_bytes()
+    except OSError as error:
+        raise TranslatorError(f"{src} cannot be read: {error.strerror}.") from None
+    document = read_document(data, chosen, str(src), columns)
+    lines = [line for piece in document.pieces for line in piece.text.split("\n")]
+    faults: dict[str, list[str]] = {}
+
+    def render(found: Translation) -> str:
+        left = [fault for s in found.segments if s.repair for fault in s.repair.left]
+        if left:
+            faults[found.source] = left
+        return found.text + "\n"
+
+    unique = [*dict.fromkeys(lines)]
+    work = dst.with_name(f".{dst.name}.segments")
+    translate_to_file(translator, unique, work, render, show_bar, **options)
+    said = work.read_bytes().decode().split("\n")
+    by_source = dict(zip(unique, said, strict=False))
+    translations = [
+        "\n".join(by_source[line] for line in piece.text.split("\n")) for piece in document.pieces
+    ]
+    write_file(dst, document.write(translations))
+    work.unlink(missing_ok=True)
+    warnings = [
+        Warned(document.line(piece), line, faults[line])
+        for piece in document.pieces
+        for line in piece.text.split("\n")
+        if line in faults
+    ]
+    n_words = sum(len(piece.text.split()) for piece in document.pieces)
+    return DocumentResult(len(document.pieces), n_words, time.monotonic() - start, warnings)
