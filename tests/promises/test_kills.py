@@ -76,7 +76,7 @@ MOMENTS = [
     Moment("update", "torch:Tensor.backward", 9, when="after"),
     Moment("update", "torch.optim:Adam.step", 4),
     Moment("update", "torch.optim:Adam.step", 6, when="after"),  # new weights, the old average
-    Moment("update", "torch.optim.swa_utils:AveragedModel.update_parameters", 7, when="after"),
+    Moment("update", "translator.training.update:Updater._average", 7, when="after"),
     Moment("validation", "translator.training.validation:Validator.validate", 1),
     Moment("validation", "translator.training.validation:validation_loss", 2),
     Moment("validation", TRANSLATE, 1),
@@ -412,7 +412,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_used(
         assert session(configs["fp32"], run) == 0, log(run)
         warnings = [line for line in log(run).splitlines() if str(newest) in line]
         assert len(warnings) == 1
-        assert warnings[0].endswith("The checkpoint before it is used.")
+        assert warnings[0].endswith("Trying the checkpoint before it.")
         assert "Continuing from step 6." in log(run)
         assert outcome(run) == whole["fp32"], name
 
@@ -451,7 +451,7 @@ def test_damage_to_what_a_run_began_with_is_named_and_can_be_mended(
     shutil.copytree(unfinished, run)
     damage(run / name)
     assert session(configs["fp32"], run) == 1
-    assert f"{run / name} is damaged: put that of a checkpoint in its place" in log(run)
+    assert f"{run / name} is damaged: copy it from a checkpoint" in log(run)
     shutil.copy(run / "steps" / "8" / name, run / name)
     assert session(configs["fp32"], run) == 0, log(run)
     assert outcome(run) == whole["fp32"]
