@@ -138,6 +138,7 @@ class _Projection:
         self.source, self.text = source, text
         self.src = [match.span() for match in _WORD.finditer(source)]
         self.tgt = [match.span() for match in _WORD.finditer(text)]
+        self.widened: set[int] = set()  # where a blank too many stands already
         self.links: dict[int, set[int]] = {}
         for i, j in alignment or ():
             self.links.setdefault(i, set()).add(j)
@@ -218,5 +219,7 @@ class _Projection:
             ]
         if element.before.isspace():  # a blank too many stands between two words
             gaps = [a for a, _ in self.tgt[1:]]
-            place = min(gaps, key=lambda gap: abs(gap - place), default=place)
+            free = [gap for gap in gaps if gap not in self.widened]  # two in one would be one
+            place = min(free or gaps, key=lambda gap: abs(gap - place), default=place)
+            self.widened.add(place)
         return max(lo, min(place, hi))

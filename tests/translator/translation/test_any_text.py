@@ -23,7 +23,7 @@ from translator.text.layout import TAG, core, split_tags
 from translator.text.protected import protected_spans, rewritten_numbers
 from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_in_capitals, plain_heading
-from translator.translation.markup import collapse, nest, restore
+from translator.translation.markup import Element, collapse, nest, restore
 from translator.translation.translator import Translator
 from translator.translation.units import Unit
 
@@ -305,3 +305,11 @@ def test_a_repeated_word_is_read_once_and_said_as_often() -> None:
     found = restore(text, elements, "er ist sehr groß, so", [(2, 2), (4, 4)])
     assert found.text == "er ist sehr sehr sehr groß, so, so, so"
     assert collapse("that that, had had") == ("that that, had had", [])
+
+
+@pytest.mark.parametrize("target", range(4))
+def test_two_wide_blanks_stay_two_wherever_their_words_went(target: int) -> None:
+    blanks = [Element(4, 4, " "), Element(8, 8, " ")]
+    alignment = [(word, target) for word in range(4)]
+    found = restore("The man and woman", blanks, "Ein Hund rennt hier.", alignment).text
+    assert sorted(re.findall(" +", found)) == [" ", "  ", "  "]
