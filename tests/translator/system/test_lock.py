@@ -79,7 +79,8 @@ def test_a_forked_child_does_not_hold_it(
     tmp_path: Path, subprocess_environment: dict[str, str]
 ) -> None:
     """A loader's process may outlive a trainer that was killed."""
-    forking = HOLDER.replace("    print(", "    import os\n    if os.fork(): print(")
+    # The child says when it is there, or the parent might be gone before it has let go.
+    forking = HOLDER.replace("    print(", "    import os\n    if not os.fork(): print(")
     holder = _start(forking, tmp_path, subprocess_environment)
     holder.kill()  # the parent; the child waits for more input
     holder.wait()
