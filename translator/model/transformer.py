@@ -338,8 +338,10 @@ class _NoDraws(TorchFunctionMode):
     """Leaves memory as it is where random numbers would be written into it."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func in (Tensor.uniform_, Tensor.normal_):
-            return args[0]
+        # The functions of torch.nn.init arrive whole, and would draw without this mode.
+        draws = getattr(func, "__module__", None) == nn.init.__name__
+        if draws or func in (Tensor.uniform_, Tensor.normal_):
+            return args[0] if args else kwargs["tensor"]
         return func(*args, **(kwargs or {}))
 
 

@@ -18,6 +18,7 @@ from translator.model.transformer import (
     Transformer,
     attention_weights,
     count_parameters,
+    empty_transformer,
     sinusoids,
 )
 from translator.text.tokenizer import BOS, EOS, PAD
@@ -256,3 +257,13 @@ def test_the_model_drops_only_while_training(make_model) -> None:
     assert torch.equal(model(src, tgt_in), model(src, tgt_in))
     model.train()
     assert not torch.equal(model(src, tgt_in), model(src, tgt_in))
+
+
+def test_an_empty_model_draws_no_numbers() -> None:
+    """Drawing takes longer than reading the weights does."""
+    config = replace(PRESETS["tiny"].model, vocab_size=V)
+    before = torch.get_rng_state()
+    empty = empty_transformer(config)
+    assert torch.equal(torch.get_rng_state(), before)
+    shapes = {name: p.shape for name, p in Transformer(config).named_parameters()}
+    assert {name: p.shape for name, p in empty.named_parameters()} == shapes
