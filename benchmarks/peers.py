@@ -1,8 +1,6 @@
 """The engines that decode.py compares: ours, Hugging Face's `MarianMTModel` and CTranslate2.
 
-Our weights are brought into the shape of the peers. Where ours has one matrix for keys and values,
-Marian has two, and CTranslate2 one that holds the query's too in self-attention. Marian is
-post-norm only; CTranslate2 reads both kinds. A name that is missing or left over is an error.
+Our weights reach the peers through translator/export/.
 
 Run as a program this is one engine, which answers requests; it imports no other's libraries.
 """
@@ -21,13 +19,7 @@ from typing import TYPE_CHECKING, Any
 from translator.text.tokenizer import BOS, EOS, PAD, UNK
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from translator.config.schema import ModelConfig
     from translator.model.transformer import Transformer
-
-    Weights = dict[str, Tensor]
-    Pair = tuple[Tensor, Tensor]  # weight and bias
 
 Sentences = list[list[int]]
 Batches = list[Sentences]
@@ -35,98 +27,14 @@ Result = tuple[float, Sentences]  # seconds, and the ids of all outputs
 # Translates batches with a beam size and a forced length, if any. Only the translating is timed.
 Engine = Callable[[Batches, int, "int | None"], Result]
 
-N_POSITIONS = 512
-
-
-def _take(weights: Weights, name: str) -> Pair:
-    return weights.pop(f"{name}.weight"), weights.pop(f"{name}.bias")
-
-
-def _query_key_value(weights: Weights, name: str) -> list[Pair]:
-    weight, bias = _take(weights, f"{name}.key_value")
-    return [_take(weights, f"{name}.query"), *zip(weight.chunk(2), bias.chunk(2), strict=True)]
-
-
-def _require_empty(weights: Weights) -> None:
-    if weights:
-        raise ValueError(f"There is no place for {', '.join(weights)}.")
-
-
-def marian_weights(model: Transformer) -> Weights:
-    """The state of a `MarianMTModel` that computes what a post-norm `model` computes.
-
-    The special pieces that our search forbids get a bias of minus infinity, and so does EOS, for
-    outputs of a forced length: `generate` then has no logits to process, which is its fastest.
-    """
-    import torch
-
-    from translator.model.transformer import sinusoids
-
-    config, weights = model.config, dict(model.state_dict())
-    embedding = weights.pop("embedding.weight")
-    bias = torch.zeros(1, config.vocab_size)
-    bias[:, [PAD, UNK, BOS, EOS]] = float("-inf")
-    state = {"final_logits_bias": bias, "lm_head.weight": embedding}
-    state["model.shared.weight"] = embedding
-
-    def put(name: str, pair: Pair) -> None:
-        state[f"model.{name}.weight"], state[f"model.{name}.bias"] = pair
-
-    for side, layers in (("encoder", model.encoder), ("decoder", model.decoder)):
-        state[f"model.{side}.embed_tokens.weight"] = embedding
-        state[f"model.{side}.embed_positions.weight"] = sinusoids(N_POSITIONS, config.d_model)
-        attentions = {"self": "self_attn", "cross": "encoder_attn"}
-        if side == "encoder":
-            del attentions["cross"]
-        for i in range(len(layers)):
-            ours, theirs = f"{side}.{i}", f"{side}.layers.{i}"
-            for kind, name in attentions.items():
-                parts = _query_key_value(weights, f"{ours}.{kind}_attention")
-                for letter, pair in zip("qkv", parts, strict=True):
-                    put(f"{theirs}.{name}.{letter}_proj", pair)
-                put(f"{theirs}.{name}.out_proj", _take(weights, f"{ours}.{kind}_attention.output"))
-                put(f"{theirs}.{name}_layer_norm", _take(weights, f"{ours}.{kind}_residual.norm"))
-            put(f"{theirs}.fc1", _take(weights, f"{ours}.feed_forward.0"))
-            put(f"{theirs}.fc2", _take(weights, f"{ours}.feed_forward.2"))
-            put(f"{theirs}.final_layer_norm", _take(weights, f"{ours}.feed_forward_residual.norm"))
-    _require_empty(weights)
-    return state
-
-
-def marian_config(ours: ModelConfig, **more: Any) -> Any:
-    """The `MarianConfig` of a model in the sizes of ours, with other settings of its own."""
-    from transformers import MarianConfig
-
-    return MarianConfig(
-        vocab_size=ours.vocab_size,
-        max_position_embeddings=N_POSITIONS,
-        d_model=ours.d_model,
-        encoder_layers=ours.n_encoder_layers,
-        decoder_layers=ours.n_decoder_layers,
-        encoder_attention_heads=ours.n_heads,
-        decoder_attention_heads=ours.n_heads,
-        encoder_ffn_dim=ours.d_ff,
-        decoder_ffn_dim=ours.d_ff,
-        activation_function="relu",
-        scale_embedding=True,
-        pad_token_id=PAD,
-        bos_token_id=BOS,
-        eos_token_id=EOS,
-        decoder_start_token_id=BOS,
-        forced_eos_token_id=None,
-        **more,
-    )
+NO_END = (PAD, UNK, BOS, EOS)  # for outputs of a forced length: no logits to process is fastest
 
 
 def save_marian(model: Transformer, folder: Path) -> None:
     """Writes a post-norm `model` as a folder for `load_marian`."""
-    from transformers import MarianMTModel
-    from transformers.utils import logging
+    from translator.export.huggingface import write_model
 
-    logging.disable_progress_bar()
-    marian = MarianMTModel(marian_config(model.config))
-    marian.load_state_dict(marian_weights(model))
-    marian.save_pretrained(folder)
+    write_model(model, folder, NO_END)
 
 
 def load_marian(folder: Path, attention: str, precision: str) -> Any:
@@ -140,76 +48,18 @@ def load_marian(folder: Path, attention: str, precision: str) -> Any:
     import torch
     from transformers import MarianMTModel
 
-    from translator.model.transformer import sinusoids
-
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
     marian = MarianMTModel.from_pretrained(folder, attn_implementation=attention, dtype=dtype)
-    for side in (marian.model.encoder, marian.model.decoder):  # is not saved with the rest
-        side.embed_positions.weight.data.copy_(sinusoids(N_POSITIONS, marian.config.d_model))
     if precision == "int8":
         marian = torch.ao.quantization.quantize_dynamic(marian, {torch.nn.Linear}, torch.qint8)
     return marian.eval()
 
 
-def _set_linear(spec: Any, *pairs: Pair) -> None:
-    """Puts the matrices of `pairs` below each other."""
-    import torch
-
-    weights, biases = zip(*pairs, strict=True)
-    spec.weight, spec.bias = torch.cat(weights).numpy(), torch.cat(biases).numpy()
-
-
-def _set_norm(spec: Any, pair: Pair) -> None:
-    spec.gamma, spec.beta = (tensor.numpy() for tensor in pair)
-
-
-def _set_layer(spec: Any, weights: Weights, name: str, decoder: bool) -> None:
-    attentions = {"self": spec.self_attention}
-    if decoder:
-        attentions["cross"] = spec.attention
-    for kind, attention in attentions.items():
-        query, key, value = _query_key_value(weights, f"{name}.{kind}_attention")
-        inputs = [[query, key, value]] if kind == "self" else [[query], [key, value]]
-        output = _take(weights, f"{name}.{kind}_attention.output")
-        for linear, pairs in zip(attention.linear, [*inputs, [output]], strict=True):
-            _set_linear(linear, *pairs)
-        _set_norm(attention.layer_norm, _take(weights, f"{name}.{kind}_residual.norm"))
-    _set_linear(spec.ffn.linear_0, _take(weights, f"{name}.feed_forward.0"))
-    _set_linear(spec.ffn.linear_1, _take(weights, f"{name}.feed_forward.2"))
-    _set_norm(spec.ffn.layer_norm, _take(weights, f"{name}.feed_forward_residual.norm"))
-
-
 def save_ctranslate2(model: Transformer, folder: Path, quantization: str) -> None:
     """Writes `model` as a folder for `ctranslate2.Translator`; its tokens are our ids as text."""
-    from ctranslate2.specs import TransformerSpec
+    from translator.export.ctranslate2 import write_model
 
-    from translator.model.transformer import sinusoids
-
-    config = model.config
-    weights = {n: w.clone() for n, w in model.state_dict().items()}  # it quantises in place
-    embedding = weights.pop("embedding.weight").numpy()
-    pre_norm = config.norm == "pre"
-    n_layers = (config.n_encoder_layers, config.n_decoder_layers)
-    spec = TransformerSpec.from_config(n_layers, config.n_heads, pre_norm=pre_norm)
-    for side, part in (("encoder", spec.encoder), ("decoder", spec.decoder)):
-        part.position_encodings.encodings = sinusoids(N_POSITIONS, config.d_model).numpy()
-        for i, layer in enumerate(part.layer):
-            _set_layer(layer, weights, f"{side}.{i}", decoder=side == "decoder")
-        if pre_norm:
-            _set_norm(part.layer_norm, _take(weights, f"{side}_norm"))
-    _require_empty(weights)
-    spec.encoder.embeddings[0].weight = embedding
-    spec.decoder.embeddings.weight = embedding
-    spec.decoder.projection.weight = embedding
-    tokens = [str(i) for i in range(config.vocab_size)]
-    spec.register_source_vocabulary(tokens)
-    spec.register_target_vocabulary(tokens)
-    spec.config.unk_token, spec.config.eos_token = str(UNK), str(EOS)
-    spec.config.bos_token = spec.config.decoder_start_token = str(BOS)
-    spec.validate()
-    spec.optimize(quantization)
-    folder.mkdir(parents=True)
-    spec.save(str(folder))
+    write_model(model, [str(i) for i in range(model.config.vocab_size)], folder, quantization)
 
 
 def save_ours(model: Transformer, folder: Path) -> None:

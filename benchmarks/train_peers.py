@@ -24,10 +24,11 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from peers import N_POSITIONS, marian_config, marian_weights
 from torch import Tensor, nn
 
 from translator.config.schema import ModelConfig, TrainConfig
+from translator.export import huggingface
+from translator.export.weights import N_POSITIONS
 from translator.model.batch import Batch
 from translator.model.transformer import MultiHeadAttention, Transformer, sinusoids
 from translator.text.tokenizer import PAD
@@ -79,17 +80,13 @@ def marian_trainer(
 
     `attention` is "sdpa" or "eager"; `precision` as in `_peer_trainer`.
     """
-    from transformers import MarianMTModel
-
     ours = model.config
     if ours.norm != "post":
         raise ValueError("Marian is post-norm only")
-    marian = MarianMTModel._from_config(
-        marian_config(ours, dropout=ours.dropout, attention_dropout=0.0, activation_dropout=0.0),
-        attn_implementation=attention,
-    )
-    bias = {"final_logits_bias": torch.zeros(1, ours.vocab_size)}  # no piece is forbidden here
-    marian.load_state_dict(marian_weights(model) | bias)
+    dropout = {"dropout": ours.dropout, "attention_dropout": 0.0, "activation_dropout": 0.0}
+    theirs, make = huggingface.architecture(ours, **dropout)
+    marian = make._from_config(theirs, attn_implementation=attention)
+    marian.load_state_dict(huggingface.state(model, never=()))
     optimizer = torch.optim.AdamW
 
     def logits(batch: Batch) -> Tensor:

@@ -1,0 +1,15 @@
+"""Commands are run in this process, as those of tests/translator/cli are."""
+
+import pytest
+from commands import Run
+from typer.testing import CliRunner, Result
+
+from translator.cli.main import app
+
+
+@pytest.fixture
+def run() -> Run:
+    def call(*args: object, stdin: bytes | str | None = None) -> Result:
+        return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+
+    return call

@@ -1,0 +1,154 @@
+"""An export translates as we do, or is refused: CTranslate2 and Hugging Face's transformers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from commands import Run, assert_one_line, assert_usage
+
+from translator.config.errors import TranslatorError
+from translator.config.schema import SearchConfig
+from translator.export import huggingface
+from translator.export.targets import PACKAGES, export_model
+from translator.export.verify import N_LINES, encode, gaps, sample_lines, verify
+from translator.export.weights import Weights
+from translator.model.batch import pad_right
+from translator.model.transformer import Transformer
+from translator.search.beam import beam_search
+from translator.storage.model_folder import Model
+from translator.text.tokenizer import EOS
+
+TARGETS = sorted(PACKAGES)
+Loud = Callable[..., Model]
+
+
+@pytest.fixture(scope="module")
+def loud(random_model: Model) -> Loud:
+    """A model whose outputs vary: as initialised, it would repeat one piece whatever it reads."""
+
+    def build(norm: str = "pre", bidirectional: bool = False) -> Model:
+        data = replace(random_model.config.data, bidirectional=bidirectional)
+        sizes = replace(random_model.config.model, norm=norm, n_decoder_layers=2)
+        torch.manual_seed(5)
+        transformer = Transformer(sizes).eval().requires_grad_(False)
+        for name, weight in transformer.named_parameters():
+            if weight.dim() == 1:
+                weight.add_(0.3 * torch.randn_like(weight))
+            elif name != "embedding.weight":
+                weight.mul_(2.0)
+        config = replace(random_model.config, data=data, model=sizes)
+        return replace(random_model, transformer=transformer, config=config)
+
+    return build
+
+
+def need(target: str) -> None:
+    pytest.importorskip(PACKAGES[target], reason=f"needs {PACKAGES[target]}: the extra `export`")
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("target", TARGETS)
+def test_an_export_translates_as_we_do(
+    target: str, norm: str, both: bool, loud: Loud, tmp_path: Path
+) -> None:
+    need(target)
+    found = export_model(loud(norm, both), target, tmp_path / "out")
+    assert found.proof.lines == N_LINES * (1 + both)
+    assert found.proof.pieces > 2 * found.proof.lines
+    assert found.bytes == sum(file.stat().st_size for file in (tmp_path / "out").iterdir())
+    assert list(tmp_path.iterdir()) == [tmp_path / "out"]
+
+
+def test_a_refused_export_prints_both_translations_and_leaves_nothing(
+    loud: Loud, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("huggingface")
+    model = loud()
+
+    def wrong(transformer: Transformer, *args: Any) -> dict[str, torch.Tensor]:
+        state = right(transformer, *args)
+        state["model.decoder.layers.0.fc1.weight"].mul_(-1)
+        return state
+
+    right = huggingface.state
+    monkeypatch.setattr(huggingface, "state", wrong)
+    with pytest.raises(TranslatorError, match='refused.* becomes ".*" there, and ".*" here') as it:
+        export_model(model, "huggingface", tmp_path / "out")
+    assert "\n" not in str(it.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_verification_accepts_greedy_search_and_nothing_worse(loud: Loud) -> None:
+    model = loud()
+    lines = sample_lines("en", 8)
+    config = SearchConfig(beam_size=1, max_ratio=0.0, max_extra=12)
+
+    def greedy(sources: Any, limit: int) -> list[list[int]]:
+        found = beam_search(model.transformer, pad_right(sources), config)
+        return [[*h[0].ids, EOS][:12] for h in found]
+
+    def mistaken(sources: Any, limit: int) -> list[list[int]]:
+        outputs = greedy(sources, limit)
+        outputs[3][-1] = 100 if outputs[3][-1] != 100 else 101
+        return outputs
+
+    assert verify(model, greedy, 1e-3, lines).largest <= 1e-3
+    with pytest.raises(TranslatorError, match="refused"):
+        verify(model, mistaken, 1e-3, lines)
+    with pytest.raises(TranslatorError, match="refused"):
+        verify(model, lambda sources, limit: [[] for _ in sources], 1e-3, lines)
+
+
+def test_gaps_do_not_depend_on_the_batch(loud: Loud) -> None:
+    model = loud()
+    sources = encode(model, "en", "de", sample_lines("en", 5))
+    outputs = [[5 + i, 40, 41 + 7 * i][: 1 + i % 3] for i in range(5)]
+    alone = [gaps(model, [s], [o])[0] for s, o in zip(sources, outputs, strict=True)]
+    assert gaps(model, sources, outputs) == pytest.approx(alone, abs=1e-4)
+
+
+def test_a_weight_without_a_place_and_a_place_without_a_weight_are_errors(loud: Loud) -> None:
+    model = loud()
+    weights = Weights(model.transformer)
+    weights.take("embedding.weight")
+    with pytest.raises(TranslatorError, match="no weight embedding.weight"):
+        weights.take("embedding.weight")
+    with pytest.raises(TranslatorError, match="no place for encoder.0.self_attention.query.weight"):
+        weights.finish()
+
+
+def test_the_tokenizer_there_reads_tags_and_writes_text(loud: Loud, tmp_path: Path) -> None:
+    need("huggingface")
+    model = loud(bidirectional=True)
+    huggingface.write_model(model.transformer, tmp_path / "out")
+    huggingface.write_tokenizer(model.tokenizer, tmp_path / "out", "en", "de")
+    tokenizer = huggingface.Engine(tmp_path / "out").tokenizer
+    for text in ("The dog runs here.", "Grüße, 42 <3 ½", "  two  spaces "):
+        ids = [model.tokenizer.tag("de"), *model.tokenizer.encode(text), EOS]
+        assert tokenizer(">>de<<" + text).input_ids == ids
+        assert tokenizer.decode(ids[1:], skip_special_tokens=True) == text.strip()
+
+
+def test_the_command_says_what_it_wrote_and_what_it_cannot(
+    run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("ctranslate2")
+    out = tmp_path / "out"
+    options = ("export", model_folder, "--to", "ctranslate2", out)
+    result = run(*options, "--weights", "int8", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["lines"] == N_LINES
+    assert_one_line(run(*options), "is there already")
+    assert_one_line(run(*options[:-1], tmp_path / "a" / "b"), "There is no folder")
+    assert_one_line(
+        run("export", model_folder, "--to", "huggingface", tmp_path / "b", "--weights", "int8"),
+        "stores weights as float32",
+    )
+    assert_usage(run("export", model_folder, "--to", "word", out))
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert_one_line(run(*options[:-1], tmp_path / "c"), "pip install 'small-nmt[export]'")
