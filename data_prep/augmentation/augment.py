@@ -1,4 +1,4 @@
-"""What is done to training pairs anew in every epoch.
+"""What is done to training pairs, newly in every epoch.
 
 **Copy placeholders** are how the model learns to carry over what it has never seen. At translation,
 spans that the vocabulary cannot spell (emoji, Greek, URLs) stand as `<copy_i>` in the source, and
@@ -39,7 +39,7 @@ def _key(seed: int, what: str, epoch: int) -> int:
 
 @dataclass(frozen=True)
 class TextNoise:
-    """Changes the text of the pairs that `noise` chooses, anew in every epoch.
+    """Changes the text of the pairs that `noise` chooses, newly in every epoch.
 
     A pair stays as it is if noise would make it longer than `max_length`, or give its source a
     placeholder that its target has not. `n_forward` parts the two directions.
@@ -153,7 +153,7 @@ class TextNoise:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training pair anew in every epoch, a pure function.
+    """What is done to a training pair, newly in every epoch, a pure function.
 
     It gets noise, or else perhaps placeholders; without placeholders it is cut into other pieces;
     then the direction's tag leads its source. The second half of the pairs goes the other way where

@@ -109,7 +109,7 @@ def learn_lexicon(pairs: Sequence[IdPair], tokenizer: Tokenizer) -> WordLexicon:
 
 @dataclass(frozen=True)
 class CopyNoise:
-    """Puts placeholders into a share `rate` of the pairs, anew in every epoch."""
+    """Puts placeholders into a share `rate` of the pairs, newly in every epoch."""
 
     lexicon: WordLexicon
     copy_ids: Sequence[int]

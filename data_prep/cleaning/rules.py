@@ -15,6 +15,7 @@ from functools import cache
 from translator.config.schema import CleanConfig
 from translator.text.codec import normalise
 from translator.text.language import identify
+from translator.text.numbers import lost_numbers
 
 Languages = tuple[str, str]  # of source and target
 Rule = Callable[[str, str, CleanConfig, Languages], bool]
@@ -148,76 +149,8 @@ def url_mismatch(src: str, tgt: str, config: CleanConfig, languages: Languages) 
 
 
 _NUMBER = re.compile(r"[0-9]+(?:[.,:/' \xa0-][0-9]+)*")
-_DIGITS = re.compile(r"[0-9]+")
-# How words begin that say the same in either language.
-_WRITTEN = {
-    number: re.compile(rf"\b(?:{'|'.join(words.split(','))})")
-    for number, words in {
-        0: "zero,null,no,kein",
-        1: "one,first,once,ein,erst,january,januar,jänner",
-        2: "two,second,twice,both,half,zwei,beide,halb,februar",
-        3: "three,third,drei,dritt,march,märz",
-        4: "four,quarter,vier,april",
-        5: "five,fif,fünf,may,mai",
-        6: "six,sechs,june,juni",
-        7: "seven,sieb,july,juli",
-        8: "eight,acht,august",
-        9: "nine,ninth,neun,september",
-        10: "ten,zehn,decade,jahrzehnt,october,oktober",
-        11: "eleven,elf,november",
-        12: "twel,dozen,zwölf,dutzend,december,dezember",
-        13: "thirteen,dreizehn",
-        14: "fourteen,vierzehn",
-        15: "fifteen,fünfzehn",
-        16: "sixteen,sechzehn",
-        17: "seventeen,siebz",
-        18: "eighteen,achtzehn",
-        19: "nineteen,neunzehn",
-        20: "twent,zwanzig",
-        30: "thirt,dreißig",
-        40: "fort,vierzig",
-        50: "fift,half,fünfzig,hälfte,halb",
-        60: "sixt,sechzig",
-        70: "sevent,siebzig",
-        80: "eight,achtzig",
-        90: "ninet,neunzig",
-        100: "hundred,centur,hundert,jahrhundert",
-        1000: "thousand,tausend",
-    }.items()
-}
-_CLOCK = re.compile(r"\b[ap]\.?m\b|\buhr\b|[0-9]h\b")
 # What translators convert.
 _MEASURES = re.compile(r"\b(?:foot|feet|miles?|mph|acres?|inch|yards?|degrees?)\b|[0-9]mph")
-
-
-def _only_digits(number: str) -> str:
-    return "".join(_DIGITS.findall(number)).lstrip("0")
-
-
-def _unexplained(numbers: list[str], others: list[str], line: str, other_line: str) -> int:
-    """How many of the numbers of a line are not among those of the other, in no way of writing."""
-    whole = {_only_digits(number) for number in others}
-    cores = {number.rstrip("0") for number in whole}
-    parts = {int(part) for number in others for part in _DIGITS.findall(number)}
-    if _CLOCK.search(line) or _CLOCK.search(other_line):  # 3 pm, 15 Uhr
-        parts |= {hour + 12 for hour in parts if hour < 13}
-        parts |= {hour - 12 for hour in parts if 12 <= hour <= 24}
-    parts |= {year % 100 for year in parts if 1000 <= year < 2100}  # the '90s, 1990er
-    count = 0
-    for number in numbers:
-        digits = _only_digits(number)
-        # 1,000.5 and 1.000,5; 1.5 million and 1,500,000
-        if digits in whole or (
-            digits.rstrip("0") in cores and len(max(digits, *whole, key=len)) > 3
-        ):
-            continue
-        count += not all(
-            part in parts
-            or (1000 <= part < 2100 and part % 100 in parts)
-            or (part in _WRITTEN and _WRITTEN[part].search(other_line))
-            for part in map(int, _DIGITS.findall(number))
-        )
-    return count
 
 
 def number_mismatch(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
@@ -227,13 +160,10 @@ def number_mismatch(src: str, tgt: str, config: CleanConfig, languages: Language
     others = _NUMBER.findall(tgt)
     if not others or sorted(numbers) == sorted(others):
         return False
-    lines = src.casefold(), tgt.casefold()
-    if any(map(_MEASURES.search, lines)):
+    if any(_MEASURES.search(line.casefold()) for line in (src, tgt)):
         return False
-    return (
-        _unexplained(numbers, others, *lines) >= config.numbers
-        and _unexplained(others, numbers, *lines[::-1]) >= config.numbers
-    )
+    lost = lost_numbers(src, tgt), lost_numbers(tgt, src)
+    return min(map(len, lost)) >= config.numbers
 
 
 _TAG = re.compile(r"<(/?)([a-zA-Z][\w:-]*)([^<>]*)>")

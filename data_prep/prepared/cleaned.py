@@ -62,7 +62,7 @@ from translator.config.schema import CleanConfig
 from translator.system.disk import write_json, writing
 from translator.text.lines import TextPair
 
-VERSION = 1  # of what is written, and of what the rules find
+VERSION = 2  # of what is written, and of what the rules find
 MAKING = "making.json"
 REPEATED, AWAY = 1, 2  # marks of pairs: stands there again; held out for validation
 
@@ -101,7 +101,7 @@ def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
     """
     manifest = read_manifest(folder, "version")
     if manifest["version"] != VERSION:
-        raise TranslatorError(f"{folder} is of another version: prepare the corpus anew.")
+        raise TranslatorError(f"{folder} is of another version: prepare the corpus again.")
     keys = ("made_from", "languages", "clean", "tag", "held_out", "fingerprint", "report")
     languages = read_manifest(folder, *keys)["languages"]
     if sorted((src, tgt)) != languages:
@@ -250,7 +250,7 @@ def _check_rules(prepared: Prepared, config: CleanConfig) -> None:
     if changes:
         raise TranslatorError(
             f"{prepared.folder} was prepared by other rules ({'; '.join(changes)}): use those, "
-            "or prepare the corpus anew."
+            "or prepare the corpus again."
         )
 
 

@@ -261,7 +261,7 @@ def whole(
         epoch = TrainingState(
             **json_of(run / "steps" / str(STEPS) / "training.json")["state"]
         ).epoch
-        assert epoch > 0  # the data have begun anew in the meantime
+        assert epoch > 0  # the data have begun again in the meantime
     assert found["fp32"] != found["bf16"]
     return found
 

@@ -76,7 +76,7 @@ class MemoryPeak:
             if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
                 libc.malloc_trim(0)
             with contextlib.suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+                Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
 
     def read(self) -> int | None:
         """The peak since `start`; None where it cannot be found out."""

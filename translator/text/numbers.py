@@ -72,7 +72,7 @@ _NUMBER = re.compile(
     rf"(?=(?:{_TO})?(?P<clock>\s*(?:uhr|h|[ap]\.?\s?m|o.clock)\b)?)"
     rf"|\b(?:{'|'.join(f'(?P<month{i}>{month})' for i, month in enumerate(_MONTHS, 1))})\b"
 )
-_THOUSANDS = re.compile(r"(?<![\d.,:])[1-9]\d{0,2}([.,'’ \u00a0\u202f])\d{3}(?:\1\d{3})*(?!\d)")
+_THOUSANDS = re.compile(r"(?<![\d.,:])[1-9]\d{0,2}([.,'‘’ \u00a0\u202f])\d{3}(?:\1\d{3})*(?!\d)")
 # Marks after the last two digits of a year. The 1970s are "70er Jahre", but not the 1870s: a short
 # year finds long ones, and a long one finds short ones.
 _SHORT_YEAR, _LONG_YEAR = "<", ">"

@@ -19,7 +19,7 @@ from faults import inject, near_copy
 from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, MISALIGNED, clean, pair_keys, repaired
 from data_prep.cleaning.contamination import HeldOut
 from data_prep.prepared import cleaned, encoded, shards
-from data_prep.prepared.cleaned import Prepared, open_prepared, prepare_corpus
+from data_prep.prepared.cleaned import VERSION, Prepared, open_prepared, prepare_corpus
 from data_prep.prepared.encoded import Ids, encode_corpus, encode_pairs
 from data_prep.sources.corpus import load_corpus, open_corpus
 from data_prep.sources.mapped import MANIFEST, MAX_VOCAB, is_prepared
@@ -456,7 +456,7 @@ def without(*names: str) -> Callable[[Path], None]:
     [
         (cut(MANIFEST, 10), f"{MANIFEST} is damaged"),
         (lambda folder: (folder / MANIFEST).write_text("[]"), f"{MANIFEST} is damaged"),
-        (lambda folder: (folder / MANIFEST).write_text('{"version": 1}'), f"{MANIFEST} is damaged"),
+        (lambda folder: (folder / MANIFEST).write_text(f'{{"version": {VERSION}}}'), f"{MANIFEST} is damaged"),
         (lambda folder: (folder / MANIFEST).write_text('{"version": 0}'), "another version"),
         (cut("train.de.rows", 1), "train.de is cut short"),
         (cut("train.en.ends", 8), "train.en is cut short"),

@@ -232,7 +232,7 @@ def test_a_step_has_logits_for_pieces_that_may_follow_only(make_model) -> None:
 @pytest.mark.parametrize("n_sources", [1, 3])
 @pytest.mark.parametrize("norm", NORMS)
 def test_big_matrices(make_model, norm: str, n_sources: int) -> None:
-    """They are laid out anew; few rows and many take different ways."""
+    """They are laid out again; few rows and many take different ways."""
     walk = Walk(make_model(norm=norm, **BIG), sources(*range(6, 6 + n_sources), vocab_size=1100))
     for n_hypotheses in (1, 3, 8, 9, 12):
         walk.check()

@@ -175,6 +175,7 @@ def test_lengths_are_compared_with_a_slack(src: int, tgt: int, odd: bool) -> Non
         ("1,000.5 miles", "1000,50 Meilen"),
         ("20,000 people", "20 000 Leute"),
         ("1,250,000 people", "1'250'000 Leute"),
+        ("4,800 people", "4‘800 Leute"),
         ("2.5 million people", "2.500.000 Leute"),
         ("2.5 million people", "2,5 Mio. Leute"),
         ("£5m", "5 Mio. Pfund"),

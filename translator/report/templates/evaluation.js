@@ -133,7 +133,7 @@ if (table) {
   function draw() {
     body.append(...chosen.slice(drawn, drawn + SOME).map(row));
     drawn = Math.min(drawn + SOME, chosen.length);
-    // Seen anew, the last row brings the next ones.
+    // Seen again, the last row brings the next ones.
     watcher.disconnect();
     if (drawn < chosen.length) watcher.observe(body.lastElementChild);
   }
