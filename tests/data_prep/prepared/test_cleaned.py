@@ -456,7 +456,10 @@ def without(*names: str) -> Callable[[Path], None]:
     [
         (cut(MANIFEST, 10), f"{MANIFEST} is damaged"),
         (lambda folder: (folder / MANIFEST).write_text("[]"), f"{MANIFEST} is damaged"),
-        (lambda folder: (folder / MANIFEST).write_text(f'{{"version": {VERSION}}}'), f"{MANIFEST} is damaged"),
+        (
+            lambda folder: (folder / MANIFEST).write_text(f'{{"version": {VERSION}}}'),
+            f"{MANIFEST} is damaged",
+        ),
         (lambda folder: (folder / MANIFEST).write_text('{"version": 0}'), "another version"),
         (cut("train.de.rows", 1), "train.de is cut short"),
         (cut("train.en.ends", 8), "train.en is cut short"),
