@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 __all__ = [
     "Config",
+    "Terms",
     "Translator",
     "TranslatorError",
     "load_config",
@@ -21,11 +22,13 @@ if TYPE_CHECKING:
     from translator.config.loading import load_config
     from translator.config.schema import Config
     from translator.documents.translate import translate_document
+    from translator.text.terms import Terms
     from translator.training.train import train
     from translator.translation.translator import Translator
 
 _HOMES = {
     "Config": "translator.config.schema",
+    "Terms": "translator.text.terms",
     "Translator": "translator.translation.translator",
     "TranslatorError": "translator.config.errors",
     "load_config": "translator.config.loading",

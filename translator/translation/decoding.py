@@ -13,9 +13,10 @@ from translator.model.batch import pad_right, token_batches
 from translator.model.incremental import IncrementalDecoder
 from translator.model.transformer import Transformer
 from translator.search import mbr
-from translator.search.beam import Hypothesis, beam_search
+from translator.search.beam import Hypothesis, beam_search, normalised
+from translator.search.forced import token_log_probs
 from translator.search.sampling import sample
-from translator.text.codec import TextCodec
+from translator.text.codec import TextCodec, target_ids
 from translator.text.tokenizer import BOS, EOS
 from translator.translation.result import Segment
 from translator.translation.units import Unit
@@ -93,6 +94,25 @@ class UnitDecoder:
             weights = [math.exp(h.log_prob - best) for h in hypotheses]
         ranked = mbr.choose(texts, weights, search.utility)
         return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
+
+    @torch.inference_mode()
+    def force(self, given: Sequence[tuple[Unit, str]], search: SearchConfig) -> list[Hypothesis]:
+        """Translations of units that are given, as a search would have found them."""
+        src_rows = [[*self.tag, *unit.source.ids, EOS] for unit, _ in given]
+        tgt_rows = [[*target_ids(self.codec, text, unit.source), EOS] for unit, text in given]
+        longer = [max(len(src), len(tgt)) for src, tgt in zip(src_rows, tgt_rows, strict=True)]
+        order = sorted(range(len(given)), key=longer.__getitem__)
+        found: dict[int, Hypothesis] = {}
+        for batch in token_batches([longer[i] for i in order], search.batch_tokens):
+            rows = [order[i] for i in batch]
+            src = pad_right([src_rows[i] for i in rows]).to(self.device)
+            tgt = pad_right([tgt_rows[i] for i in rows]).to(self.device)
+            each = torch.stack([token_log_probs(t, src, tgt) for t in self.transformers])
+            log_probs = each.logsumexp(dim=0) - math.log(len(each))
+            for i, log_prob in zip(rows, log_probs.sum(dim=1).tolist(), strict=True):
+                score = normalised(log_prob, len(tgt_rows[i]), search)
+                found[i] = Hypothesis(tgt_rows[i][:-1], log_prob, score)
+        return [found[i] for i in range(len(given))]
 
     def _complete(self, unit: Unit, hypothesis: Hypothesis) -> Hypothesis:
         """Inserts the placeholders that the model skipped where it looked at them most."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from translator.text.layout import mark_end
+from translator.text.terms import TermUse
 from translator.translation import confidence as trust
 from translator.translation.markup import restore
 from translator.translation.units import Unit
@@ -34,6 +35,7 @@ class Segment:
     confidences: list[float] = field(default_factory=list)  # of each of `n_best`, if asked for
     # What is written in another form in the other language: ("1,234.5", "1.234,5").
     numbers: list[tuple[str, str]] = field(default_factory=list)
+    terms: list[TermUse] = field(default_factory=list)  # of a glossary that the source holds
 
     @property
     def confidence(self) -> float | None:
@@ -60,6 +62,11 @@ class Translation:
     def confidence(self) -> float | None:
         """The confidence in `text`, if asked for."""
         return self.confidences[0] if self.confidences else None
+
+    @property
+    def terms(self) -> list[TermUse]:
+        """The terms of a glossary that the source holds, and whether `text` has them."""
+        return [use for segment in self.segments for use in segment.terms]
 
     def withhold(self, least: float) -> "Translation":
         """The same without the texts whose confidence is below `least`; a blank line is kept."""

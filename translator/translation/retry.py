@@ -10,6 +10,7 @@ from translator.text.codec import Source, TextCodec, fold, normalise, target_ids
 from translator.text.numbers import lost_numbers, number_spans
 from translator.text.protected import Span, has_number, protected_spans
 from translator.text.sentences import split_long
+from translator.text.terms import TermMatch, lost_terms
 from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import (
     faults,
@@ -35,7 +36,12 @@ def find_names(tokenizer: Tokenizer, language: str, text: str) -> list[tuple[int
 
 
 def find_faults(
-    codec: TextCodec, language: str, text: str, source: Source, translation: str
+    codec: TextCodec,
+    language: str,
+    text: str,
+    source: Source,
+    translation: str,
+    terms: Sequence[TermMatch] = (),
 ) -> list[str]:
     """What translator/translation/faults.py finds in a translation.
 
@@ -45,9 +51,14 @@ def find_faults(
         text: the source, normalised.
         source: the same text as the model reads it.
         translation: the result.
+        terms: what has a prescribed translation, and is no name.
     """
     n_pieces = len(target_ids(codec, normalise(translation), source))
-    names = [text[start:end] for start, end in find_names(codec.tokenizer, language, text)]
+    names = [
+        text[start:end]
+        for start, end in find_names(codec.tokenizer, language, text)
+        if not any(term.start < end and start < term.end for term in terms)
+    ]
     return faults(text, translation, len(source.ids), n_pieces, names)
 
 
@@ -103,10 +114,14 @@ class Retrier:
 
     def _faults(self, unit: Unit, segment: Segment) -> list[str]:
         found = find_faults(
-            self.reader.codec, self.reader.src, unit.text, unit.source, segment.text
+            self.reader.codec, self.reader.src, unit.text, unit.source, segment.text, unit.terms
         )
         misspelt = not all(has_number(segment.text, span, self.reader.tgt) for span in unit.numbers)
-        return [*found, "numbers"] if misspelt and "numbers" not in found else found
+        if misspelt and "numbers" not in found:
+            found.append("numbers")
+        if lost_terms(unit.terms, segment.text, self.reader.tgt):
+            found.append("terms")
+        return found
 
     def _safer_ways(self, unit: Unit, translation: str) -> Iterator[tuple[str, Segment]]:
         """With placeholders for what was lost; a wider beam that repeats no n-gram; two parts.
@@ -129,11 +144,9 @@ class Retrier:
         if " " in unit.text and not unit.prefix:
             # At a clause mark near the middle, or at any white space.
             cut = split_long(unit.text, lambda part: part != unit.text)
+            encode, whole = self.reader.codec.encode, replace(unit, terms=[], lead="")
             parts = [
-                replace(
-                    unit, text=text, source=self.reader.codec.encode(text), space=space, lead=""
-                )
-                for text, space in cut
+                replace(whole, text=text, source=encode(text), space=space) for text, space in cut
             ]
             pairs = zip(parts, self.search(parts, safer), strict=True)
             joined = join_line(unit.text, [(part, self.write(part, h)) for part, h in pairs])

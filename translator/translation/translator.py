@@ -22,9 +22,11 @@ from translator.storage.model_folder import Model, load_model
 from translator.system.machine import pick_device
 from translator.text.codec import TextCodec
 from translator.text.language import identify
+from translator.text.terms import Glossary, Terms, used_terms
 from translator.text.tokenizer import EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
+from translator.translation.prescribed import Prescriber, find_terms
 from translator.translation.result import AttentionMap, Segment, Translation, join_line, with_markup
 from translator.translation.retry import Retrier
 from translator.translation.units import Reader, Unit, cut_lines
@@ -150,12 +152,24 @@ class Translator:
 
     @overload
     def translate(
-        self, lines: str, *, prefix: str = "", split: str = "sentences", **search: Any
+        self,
+        lines: str,
+        *,
+        prefix: str = "",
+        split: str = "sentences",
+        terms: Glossary | None = None,
+        **search: Any,
     ) -> str: ...
 
     @overload
     def translate(
-        self, lines: Iterable[str], *, prefix: str = "", split: str = "sentences", **search: Any
+        self,
+        lines: Iterable[str],
+        *,
+        prefix: str = "",
+        split: str = "sentences",
+        terms: Glossary | None = None,
+        **search: Any,
     ) -> list[str]: ...
 
     def translate(
@@ -164,6 +178,7 @@ class Translator:
         *,
         prefix: str = "",
         split: str = "sentences",
+        terms: Glossary | None = None,
         **search: Any,
     ) -> str | list[str]:
         """Translates a text, or each of several; `translator(...)` is the same.
@@ -175,6 +190,8 @@ class Translator:
             prefix: what every translation begins with.
             split: cut a line into "sentences"; or only "long" ones, which are cut at clause marks;
                 or "never".
+            terms: a glossary, `Terms.load(FILE)` or a dictionary of terms and their translations;
+                `translate_lines` says which were used.
             **search: settings of `SearchConfig`, such as `beam_size=1` or `decode="sample"`;
                 without them the model's own.
 
@@ -186,7 +203,9 @@ class Translator:
             TranslatorError: a setting has a value that it cannot have.
         """
         texts = lines.split("\n") if isinstance(lines, str) else lines
-        found = self.translate_lines(texts, self.search_config(**search), split, prefix)
+        found = self.translate_lines(
+            texts, self.search_config(**search), split, prefix, terms=terms
+        )
         translations = [translation.text for translation in found]
         return "\n".join(translations) if isinstance(lines, str) else translations
 
@@ -224,13 +243,15 @@ class Translator:
         guard: bool = True,
         confidence: bool = False,
         min_confidence: float = 0.0,
+        terms: Glossary | None = None,
     ) -> list[Translation]:
         """As `translate`, with all that is known about each line.
 
         `alignments` links words (word_alignment.py). A `guard` searches again, in safer ways
         (retry.py), for what has faults; sampled translations are left as they are. `confidence`
         says how far each translation can be trusted (confidence.py), in whatever way it was found;
-        below `min_confidence` it is withheld.
+        below `min_confidence` it is withheld. `terms` are said as the glossary wants
+        (prescribed.py); `Translation.terms` says of each whether it was.
 
         Raises:
             TypeError: `lines` is not an iterable of strings, or a single one.
@@ -245,16 +266,22 @@ class Translator:
         self._check_language(lines)
         units = cut_lines(self.reader, lines, search, split, prefix)
         self._check_parts(lines, units, search)
+        if terms:
+            units = find_terms(units, Terms.of(terms), self.src)
         write = partial(self._write, alignments=alignments)
-        retrier = Retrier(self.reader, search, self.decoder.search, write)
+        find = self.decoder.search
+        if terms:
+            find = Prescriber(self.reader, self.decoder).search
+        retrier = Retrier(self.reader, search, find, write)
         parts: list[tuple[Unit, Segment]] = []
-        for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
+        for unit, hypotheses in zip(units, find(units, search), strict=True):
             segment = write(unit, hypotheses)
             if guard and search.decode != "sample":
                 segment = retrier.retry(unit, segment)
                 if segment.repair and "numbers" in segment.repair.left:
                     log.warning('A number may be missing in the translation of "%s".', unit.text)
-            parts.append((unit, segment))
+            uses = used_terms(unit.terms, segment.text, self.tgt)
+            parts.append((unit, replace(segment, terms=uses)))
         if calibration:
             parts = self._with_confidence(parts, search)
         by_line: dict[int, list[tuple[Unit, Segment]]] = {}

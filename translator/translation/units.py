@@ -18,6 +18,7 @@ from translator.text.layout import (
 )
 from translator.text.protected import Span, protected_spans, rewritten_numbers
 from translator.text.sentences import split_long, split_sentences
+from translator.text.terms import TermMatch
 from translator.text.tokenizer import N_COPY
 from translator.translation.markup import Element, collapse, nest
 
@@ -38,6 +39,7 @@ class Unit:
     marks: str = ""  # at its end, if there are several
     numbers: list[Span] = field(default_factory=list)  # that are written in another form
     n_parts: int = 1  # into which its sentence was cut
+    terms: list[TermMatch] = field(default_factory=list)  # of a glossary that it holds
 
 
 @dataclass(frozen=True)

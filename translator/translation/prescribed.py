@@ -1,0 +1,130 @@
+"""Makes translations hold the terms of a glossary, where they do not by themselves.
+
+A sentence is translated as ever first. Where a term is missing, it is translated with placeholders
+for its terms, in several ways; in these each term is written in each of its forms, and the model
+says which whole sentence is the likeliest translation of the real source. So the forms, and the
+articles beside them, are chosen by all that the model knows.
+"""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from translator.config.schema import SearchConfig
+from translator.search.beam import Hypothesis
+from translator.text.protected import Span, protected_spans
+from translator.text.terms import TermMatch, Terms, inflected, lost_terms
+from translator.text.tokenizer import N_COPY
+from translator.translation.decoding import UnitDecoder
+from translator.translation.units import Reader, Unit
+
+_BEAM = int(os.environ.get("PBEAM", "8"))  # ways to translate a sentence with placeholders
+_KEPT = int(os.environ.get("PKEPT", "4"))  # of them, for each of which all forms are tried
+_MARK = 0xE100  # private use: stands for the first term in a translation
+
+
+def find_terms(units: Sequence[Unit], terms: Terms, language: str) -> list[Unit]:
+    """The units with the terms that each holds; what is carried over unchanged holds none."""
+    found = []
+    for unit in units:
+        held = protected_spans(unit.text)
+        matches = [
+            match
+            for match in terms.find(unit.text, language)
+            if not any(start < match.end and match.start < end for start, end in held)
+        ]
+        found.append(replace(unit, terms=matches) if matches else unit)
+    return found
+
+
+@dataclass(frozen=True)
+class Prescriber:
+    """Searches for translations that hold the terms of their units."""
+
+    reader: Reader
+    decoder: UnitDecoder
+
+    def search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
+        """Hypotheses of each unit, in the given order; see `UnitDecoder.search`."""
+        found = self.decoder.search(units, search)
+        lacking = [i for i, unit in enumerate(units) if self._n_lost(unit, found[i])]
+        again = self._with_terms([units[i] for i in lacking], search) if lacking else []
+        for i, hypotheses in zip(lacking, again, strict=True):
+            if self._n_lost(units[i], hypotheses) < self._n_lost(units[i], found[i]):
+                found[i] = hypotheses
+        return found
+
+    def _n_lost(self, unit: Unit, hypotheses: Sequence[Hypothesis]) -> int:
+        if not unit.terms:
+            return 0
+        text = self.reader.codec.decode(hypotheses[0].ids, unit.source)
+        return len(lost_terms(unit.terms, text, self.reader.tgt))
+
+    def _with_terms(self, units: Sequence[Unit], config: SearchConfig) -> list[list[Hypothesis]]:
+        """Hypotheses of units that lack terms."""
+        masked = [self._mask(unit) for unit in units]
+        width = max(config.beam_size, _BEAM)
+        wide = replace(config, decode="beam", beam_size=width, n_best=width, diversity=0.0)
+        # For each unit its ways, each with the forms that stand for its terms.
+        ways: list[list[tuple[str, tuple[str, ...]]]] = []
+        for unit, hypotheses in zip(masked, self.decoder.search(masked, wide), strict=True):
+            first = tuple(match.forms[0] for match in unit.terms)
+            texts = {self.reader.codec.decode(h.ids, unit.source).strip() for h in hypotheses}
+            ways.append([(text, first) for text in sorted(texts)])
+        ways, found = self._best(units, ways, config)
+        for n in range(max(len(unit.terms) for unit in units)):
+            tried = [
+                [
+                    (text, (*forms[:n], form, *forms[n + 1 :]))
+                    for text, forms in of_unit
+                    for form in (self._forms(unit.terms[n]) if n < len(unit.terms) else [""])
+                ]
+                for unit, of_unit in zip(units, ways, strict=True)
+            ]
+            ways, found = self._best(units, tried, config)
+        return [hypotheses[: max(config.n_best, 1)] for hypotheses in found]
+
+    def _best(
+        self,
+        units: Sequence[Unit],
+        ways: Sequence[Sequence[tuple[str, tuple[str, ...]]]],
+        config: SearchConfig,
+    ) -> tuple[list[list[tuple[str, tuple[str, ...]]]], list[list[Hypothesis]]]:
+        """The ways that the model finds likeliest, best first, and their hypotheses."""
+        given = [
+            (unit, _write(*way))
+            for unit, of_unit in zip(units, ways, strict=True)
+            for way in of_unit
+        ]
+        scored = iter(self.decoder.force(given, config))
+        best, found = [], []
+        for of_unit in ways:
+            pairs = [(next(scored), way) for way in of_unit]
+            pairs.sort(key=lambda pair: -pair[0].score)
+            best.append([way for _, way in pairs[: max(_KEPT, config.n_best)]])
+            found.append([hypothesis for hypothesis, _ in pairs])
+        return best, found
+
+    def _mask(self, unit: Unit) -> Unit:
+        """The unit with a placeholder for each of its terms, as many as there are."""
+        free = N_COPY - len(unit.source.copies)
+        spans = [
+            Span(match.start, match.end, match.text, chr(_MARK + n))
+            for n, match in enumerate(unit.terms)
+        ]
+        return replace(unit, source=self.reader.codec.encode(unit.text, spans[:free]))
+
+    def _forms(self, match: TermMatch) -> Sequence[str]:
+        if not match.term.forms:
+            return match.forms
+        return [f for form in match.forms for f in inflected(form, self.reader.tgt)]
+
+
+def _write(text: str, forms: Sequence[str]) -> str:
+    """A translation with forms in the places of their marks."""
+    for n, form in enumerate(forms):
+        mark = chr(_MARK + n)
+        if text.startswith(mark):
+            form = form[:1].upper() + form[1:]
+        text = text.replace(mark, form)
+    return text
