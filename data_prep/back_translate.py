@@ -168,8 +168,7 @@ def synthesise(
         "tgt": tgt,
         "method": method,
         "search": asdict(search),
-        "precision": translator.precision,
-        "models": [m.folder and read_description(m.folder)["sha256"] for m in translator.models],
+        **_describe_translator(translator),
         "mono": _text_digest(lines),  # reads the whole file, so errors show before anything is made
         "clean": asdict(clean),
         "held_out": _text_digest(line for name in splits for pair in splits[name] for line in pair),
@@ -198,6 +197,11 @@ def synthesise(
         "lines_per_second": round(n_translated / seconds, 2) if n_translated else None,
         "train": f"translator train --data {human_corpus}:1,{output}:1 --src {src} --tgt {tgt}",
     }
+
+
+def _describe_translator(translator: Translator) -> dict[str, Any]:
+    models = [m.folder and read_description(m.folder)["sha256"] for m in translator.models]
+    return {"precision": translator.precision, "models": models}
 
 
 def _format_line(found: Translation) -> str:

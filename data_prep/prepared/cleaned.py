@@ -202,27 +202,13 @@ def prepare_corpus(
         found = open_prepared(path, src, tgt)
         _check_rules(found, config)
         return found
-    has_ftfy = config.repair and find_spec("ftfy") is not None  # which mends more
-    made_from = [VERSION, corpus_identity(name, src, tgt), languages, asdict(config), seed]
-    made_from.append(has_ftfy)
-    made_from.append(beside and beside.manifest["made_from"])
-    made_from = json.loads(json.dumps(made_from))  # as it will be read
+    about = _describe(name, src, tgt, config, beside, seed)
+    made_from = about["made_from"]
     folder = folder or cache_folder(path.name if path else name, made_from)
-    about = {
-        "version": VERSION,
-        "made_from": made_from,
-        "corpus": name,
-        "languages": list(languages),
-        "seed": seed,
-        "clean": asdict(config),
-        "tag": read_tag(path) if path else None,
-    }
     with writing(folder):
         _check_folder(folder, made_from, languages)
         if not is_prepared(folder):
-            sources = open_corpus(name, src, tgt)  # fails before anything is written
-            if src > tgt:
-                sources = {split: partial(_swapped, pairs) for split, pairs in sources.items()}
+            sources = _open_sources(name, src, tgt)  # fails before anything is written
             away = open_prepared(beside.folder, *languages).splits if beside else None
             folder.mkdir(parents=True, exist_ok=True)
             with locked(folder):
@@ -234,6 +220,34 @@ def prepare_corpus(
         shutil.rmtree(folder / "shards", ignore_errors=True)
         (folder / MAKING).unlink(missing_ok=True)
     return open_prepared(folder, src, tgt)
+
+
+def _describe(
+    name: str, src: str, tgt: str, config: CleanConfig, beside: Prepared | None, seed: int
+) -> dict[str, Any]:
+    """What the manifest says beside the counts; "made_from" decides what is the same corpus."""
+    languages = min(src, tgt), max(src, tgt)
+    made_from = [VERSION, corpus_identity(name, src, tgt), languages, asdict(config), seed]
+    made_from.append(config.repair and find_spec("ftfy") is not None)  # which mends more
+    made_from.append(beside and beside.manifest["made_from"])
+    path = local_path(name)
+    return {
+        "version": VERSION,
+        "made_from": json.loads(json.dumps(made_from)),  # as it will be read
+        "corpus": name,
+        "languages": list(languages),
+        "seed": seed,
+        "clean": asdict(config),
+        "tag": read_tag(path) if path else None,
+    }
+
+
+def _open_sources(name: str, src: str, tgt: str) -> dict[str, Source]:
+    """The splits of a corpus, each pair in the order of the alphabet."""
+    sources = open_corpus(name, src, tgt)
+    if src < tgt:
+        return sources
+    return {split: partial(_swapped, pairs) for split, pairs in sources.items()}
 
 
 def _swapped(pairs: Source) -> Iterator[TextPair]:

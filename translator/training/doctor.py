@@ -20,13 +20,8 @@ from translator.storage.model_folder import step_folders
 from translator.storage.run_folder import check_same_run
 from translator.storage.run_log import duration
 from translator.training.loader import Batches, BatchSampler, Loader
-from translator.training.measure import (
-    Memory,
-    format_size,
-    largest_batch,
-    measure_speed,
-    probe_memory,
-)
+from translator.training.measure import format_size, largest_batch, measure_speed, probe_memory
+from translator.training.settings_checks import check_settings
 from translator.training.setup import build_batches, find_start, load_data
 
 MAX_CHECKED = 100_000  # pairs of a split that are checked; faults of a corpus show in these
@@ -143,28 +138,33 @@ def examine(
     report.data = describe_data(data, config)
     report.findings += findings
     report.data["aligned"] = not {finding.name for finding in findings} & ALIGNMENT
+    steps = [int(path.name) for path in step_folders(folder)] if start.earlier else []
+    step = max(steps, default=0)
+    report.run = {"folder": str(folder), "step": step, "preset": config.preset}
+    report.run |= {"disk": estimate_disk(config, folder)}
+    report.run |= _describe_run(config, data, device, step, measure)
+    report.findings += check_settings(config, report.data, report.run, requested_pieces, minutes)
+    return report
+
+
+def _describe_run(
+    config: Config, data: TrainingData, device: torch.device, step: int, measure: bool
+) -> dict[str, Any]:
+    """What the updates after `step` will be like; if asked for, some are made."""
     c = config.train
     source = build_batches(config, data, device, copies=False)
     batches = source.sampler.epoch(0)
-    steps = [int(path.name) for path in step_folders(folder)] if start.earlier else []
-    report.run = {
-        "folder": str(folder),
-        "step": max(steps, default=0),
-        "preset": config.preset,
+    run = {
         "device": str(device),
         "threads": torch.get_num_threads(),
         **describe_batches(source.sampler, batches, config),
-        "disk": estimate_disk(config, folder),
     }
-    if measure:
-        loader = Loader(data.train, source.sampler, source.augmentation)
-        report.run |= _measure(config, loader, batches, device)
-        tokens_left = max(c.steps - report.run["step"], 0) * report.run["tokens_per_update"]
-        report.run["seconds"] = round(tokens_left / report.run["tokens_per_second"])
-    else:
-        report.run |= {"precision": c.precision, "parameters": _count_weights(config.model)}
-    report.findings += check_settings(config, report, requested_pieces, minutes)
-    return report
+    if not measure:
+        return run | {"precision": c.precision, "parameters": _count_weights(config.model)}
+    loader = Loader(data.train, source.sampler, source.augmentation)
+    run |= _measure(config, loader, batches, device)
+    tokens_left = max(c.steps - step, 0) * run["tokens_per_update"]
+    return run | {"seconds": round(tokens_left / run["tokens_per_second"])}
 
 
 def check_corpora(config: Config) -> list[Finding]:
@@ -243,9 +243,6 @@ def _count_weights(model: ModelConfig) -> int:
         return count_parameters(Transformer(model))
 
 
-# --- disk and settings ------------------------------------------------------------------------
-
-
 def estimate_disk(config: Config, folder: Path) -> dict[str, int]:
     """The most bytes a run occupies at any time, and the bytes that are free on its disk."""
     c = config.train
@@ -257,130 +254,3 @@ def estimate_disk(config: Config, folder: Path) -> dict[str, int]:
     need = kept * weights + min(kept, 3) * state + weights // 2
     existing = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
     return {"need": need, "free": shutil.disk_usage(existing).free}
-
-
-def check_settings(
-    config: Config, report: Report, requested_pieces: int, minutes: float | None = None
-) -> list[Finding]:
-    """Finds settings that are allowed but rarely intended, and limits that the run exceeds."""
-    warnings = _find_warnings(config, report, minutes)
-    notes = _find_notes(config, report, requested_pieces)
-    return (
-        [Finding(name, "warning", text) for name, text in warnings]
-        + [Finding(name, "note", text) for name, text in notes]
-        + _check_limits(report)
-    )
-
-
-def _find_warnings(
-    config: Config, report: Report, minutes: float | None
-) -> Iterator[tuple[str, str]]:
-    c, data, run = config.train, report.data, report.run
-    warmup = f"The warm-up (train.warmup_steps = {c.warmup_steps:,})"
-    if c.warmup_steps >= c.steps:
-        yield (
-            "warm-up",
-            f"{warmup} is not shorter than the run ({c.steps:,} steps): the learning rate "
-            f"never reaches its peak. Use about {max(c.steps // 10, 1):,}.",
-        )
-    elif c.schedule != "cosine" and c.warmup_steps > (1 - c.cooldown) * c.steps:
-        yield (
-            "warm-up",
-            f"{warmup} is not over when the cooldown begins (after "
-            f"{(1 - c.cooldown) * c.steps:,.0f} of {c.steps:,} steps). Use about "
-            f"{max(c.steps // 10, 1):,}.",
-        )
-    if c.validate_every > c.steps:
-        yield (
-            "validation",
-            f"train.validate_every ({c.validate_every:,}) is more than the run's {c.steps:,} "
-            "steps: it is only validated at the end.",
-        )
-    if c.patience * c.validate_every < min(c.warmup_steps, c.steps):
-        yield (
-            "patience",
-            f"The run may end during its warm-up: it stops after {c.patience} validations without "
-            f"progress (train.patience), one every {c.validate_every:,} steps.",
-        )
-    if c.max_tokens < data["longest"] + 1:
-        yield (
-            "batch size",
-            f"The longest sentence has {data['longest']:,} pieces, more than train.max_tokens "
-            f"({c.max_tokens:,}): its batch will be larger than that. Lower data.max_length or "
-            "raise train.max_tokens.",
-        )
-    low, high = (1e-6, 2e-3) if config.model.norm == "post" else (1e-6, 6e-3)
-    if c.optimizer != "muon" and not low <= c.peak_lr <= high:
-        yield (
-            "learning rate",
-            f"train.peak_lr = {c.peak_lr:g} is far from what works with {config.model.norm}-norm "
-            f"({low * 100:g} to {high:g}).",
-        )
-    if config.model.dropout > 0.5 or c.label_smoothing > 0.3:
-        yield (
-            "regularisation",
-            f"model.dropout = {config.model.dropout:g} and train.label_smoothing = "
-            f"{c.label_smoothing:g} leave little to learn from; typical values are 0.1 to 0.3 for "
-            "dropout and 0.1 for label smoothing.",
-        )
-    dropped, total = sum(data["dropped"].values()), data["pairs"]["train"]
-    if dropped > 0.05 * total:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in data["dropped"].items())
-        yield (
-            "dropped",
-            f"{dropped / total:.0%} of the training pairs are dropped ({reasons}). See "
-            "data.max_length and data.max_ratio.",
-        )
-    per_piece = sum(data["tokens"].values()) / data["vocab_size"]
-    if per_piece < 30:
-        yield (
-            "vocabulary",
-            f"A piece of the vocabulary occurs only {per_piece:.0f} times in training on average: "
-            f"too rarely to be learnt. Use fewer than {data['vocab_size']:,} (--set "
-            "data.vocab_size=...).",
-        )
-    if minutes is not None and run.get("seconds", 0) > minutes * 60:
-        yield (
-            "minutes",
-            f"The run will be cut off: its steps take about {duration(run['seconds'])}. Use fewer "
-            "steps, so that the learning rate still comes down.",
-        )
-
-
-def _find_notes(config: Config, report: Report, requested_pieces: int) -> Iterator[tuple[str, str]]:
-    c, data, run = config.train, report.data, report.run
-    if data["vocab_size"] < requested_pieces and not (c.init_from or config.data.vocab_from):
-        yield (
-            "vocabulary",
-            f"The corpus is only enough for {data['vocab_size']:,} pieces, not "
-            f"{requested_pieces:,}.",
-        )
-    if c.checkpoint_every > c.steps:
-        yield (
-            "checkpoints",
-            f"train.checkpoint_every ({c.checkpoint_every:,}) is more than the run's steps: an "
-            "interrupted run has little to resume from.",
-        )
-    elif c.keep_checkpoints * c.checkpoint_every > c.steps and c.steps > c.checkpoint_every:
-        yield (
-            "averaging",
-            f"The checkpoints that are averaged at the end ({c.keep_checkpoints}, one every "
-            f"{c.checkpoint_every:,} steps) reach back to the beginning of the run.",
-        )
-    if run["epochs"] < 1:
-        yield "epochs", f"The run sees only {run['epochs']:.0%} of the corpus."
-
-
-def _check_limits(report: Report) -> list[Finding]:
-    run = report.run
-    findings = []
-    if run.get("memory") and (warning := Memory(**run["memory"]).warning()):
-        findings.append(warning)
-    if run["disk"]["need"] > run["disk"]["free"]:
-        text = (
-            f"The run needs up to {format_size(run['disk']['need'])} on the disk of "
-            f"{run['folder']}, but only {format_size(run['disk']['free'])} are free: make room, or "
-            "keep fewer checkpoints (--set train.keep_checkpoints=...)."
-        )
-        findings.append(Finding("disk", "warning", text))
-    return findings
