@@ -8,15 +8,13 @@
       manifest.json           what all was made from, and the report; it comes last
       making.json, shards/    while it is being made
 
-The work is done in shards, three times: all pairs are read and get keys; then, when it is known
-which keys stand there twice and what the words of the corpus mean, each pair is judged; and with a
-tokenizer all are encoded (encoded.py). None of it holds more than some shards in memory.
-Both directions of translation share the work: it is done with the languages in the order of the
-alphabet.
+The corpus is cleaned in shards (shard_passes.py), and with a tokenizer all pairs are encoded
+(encoded.py). Both directions of translation share the work: it is done with the languages in the
+order of the alphabet.
 
 A corpus that is given no folder is prepared in the cache: $TRANSLATOR_CACHE, else
-~/.cache/translator. A folder there is named after all that it depends on, and may be deleted at any
-time.
+~/.cache/translator. A folder there is named after all that it depends on, and may be deleted at
+any time.
 """
 
 import hashlib
@@ -24,39 +22,29 @@ import json
 import os
 import re
 import shutil
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from data_prep.cleaning.clean import Cleaner, CleanReport, find_repeats, pair_keys, repaired
-from data_prep.cleaning.contamination import HeldOut
-from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, PairScorer
 from data_prep.cleaning.rules import Languages
+from data_prep.prepared.shard_passes import clean_into
 from data_prep.prepared.shards import (
-    SHARD,
     Progress,
-    chunked,
     locked,
     make_shards,
-    merge,
     no_progress,
-    read_report,
 )
 from data_prep.sources.corpus import (
     corpus_identity,
-    held_out_places,
     local_path,
     open_corpus,
     read_tag,
 )
 from data_prep.sources.formats import Source
-from data_prep.sources.mapped import MANIFEST, Pairs, Writer, is_prepared, read_manifest, text_pairs
+from data_prep.sources.mapped import Pairs, is_prepared, read_manifest, text_pairs
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig
 from translator.system.disk import write_json, writing
@@ -64,7 +52,6 @@ from translator.text.lines import TextPair
 
 VERSION = 2  # of what is written, and of what the rules find
 MAKING = "making.json"
-REPEATED, AWAY = 1, 2  # marks of pairs: stands there again; held out for validation
 
 
 @dataclass(frozen=True)
@@ -107,55 +94,6 @@ def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
     if sorted((src, tgt)) != languages:
         raise TranslatorError(f"{folder} holds {'-'.join(languages)}, not {src}-{tgt}.")
     return Prepared(folder, manifest, (src, tgt))
-
-
-def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages: Languages) -> None:
-    writers = [Writer(folder / f"{split}.{language}") for language in languages]
-    for chunk in chunked(pairs):
-        for side, writer in enumerate(writers):
-            writer.extend(pair[side].encode() for pair in chunk)
-    for writer in writers:
-        writer.close()
-
-
-@dataclass(frozen=True)
-class _Read:
-    """First: the text as it is, and the pairs' keys."""
-
-    config: CleanConfig
-    languages: Languages
-
-    def __call__(self, pairs: Sequence[TextPair], folder: Path) -> dict[str, Any]:
-        _write_pairs(folder, "train", pairs, self.languages)
-        (folder / "keys").write_bytes(pair_keys(pairs, self.config).tobytes())
-        return {"pairs": len(pairs)}
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """A shard of the first kind, and the marks of its pairs."""
-
-    shard: Path
-    marks: bytes
-
-    def __len__(self) -> int:
-        return len(self.marks)
-
-
-@dataclass(frozen=True)
-class _Judge:
-    """Second: the pairs worth training on."""
-
-    cleaner: Cleaner
-
-    def __call__(self, piece: _Piece, folder: Path) -> dict[str, Any]:
-        languages = self.cleaner.languages
-        rows = zip(text_pairs(piece.shard, "train", *languages), piece.marks, strict=True)
-        stays = [(pair, mark) for pair, mark in rows if mark != AWAY]
-        again = [mark == REPEATED for _, mark in stays]
-        kept, report = self.cleaner([pair for pair, _ in stays], again)
-        _write_pairs(folder, "train", kept, languages)
-        return report.as_dict()
 
 
 def cache_folder(name: str, made_from: Sequence[Any]) -> Path:
@@ -216,7 +154,7 @@ def prepare_corpus(
                 if not is_prepared(folder):  # nor has another process done it meanwhile
                     write_json(folder / MAKING, made_from)
                     work = partial(make_shards, workers=workers)
-                    _make(sources, away, config, about, folder, work, progress)
+                    clean_into(sources, away, config, about, folder, work, progress)
         shutil.rmtree(folder / "shards", ignore_errors=True)
         (folder / MAKING).unlink(missing_ok=True)
     return open_prepared(folder, src, tgt)
@@ -288,120 +226,3 @@ def _check_folder(folder: Path, made_from: list[Any], languages: Languages) -> N
             f"{folder} holds something else, or the same corpus by other rules: name another "
             "folder (--output), or delete this one."
         )
-
-
-def _make(
-    sources: Mapping[str, Source],
-    away: Mapping[str, Sequence[TextPair]] | None,
-    config: CleanConfig,
-    about: dict[str, Any],
-    folder: Path,
-    work: Callable[..., list[Path]],
-    progress: Progress,
-) -> None:
-    """Writes everything.
-
-    Args:
-        away: what another corpus holds out.
-        about: begins the manifest.
-    """
-    languages: Languages = (about["languages"][0], about["languages"][1])
-    empty = TranslatorError(
-        f"{about['corpus']} has no training pairs: train.{languages[0]} and train.{languages[1]} "
-        "need text."
-    )
-    if "train" not in sources:
-        raise empty
-    first, second = folder / "shards" / "read", folder / "shards" / "judged"
-
-    read = work(
-        first,
-        chunked(sources["train"](), SHARD),
-        _Read(config, languages),
-        progress=partial(progress, "read"),
-    )
-    keys = array("q")
-    for shard in read:
-        keys.frombytes((shard / "keys").read_bytes())
-    if not keys:
-        raise empty
-    splits = {split: list(pairs()) for split, pairs in sources.items() if split != "train"}
-    notes: list[str] = []
-    places: list[int] = []
-    if away is None and not splits.get("valid"):
-        places = held_out_places(len(keys), about["seed"])
-        splits = {"valid": [], **splits}
-        splits["valid"] = _fetch(read, places, languages)
-        notes.append(f"No validation data: {len(places):,} training pairs are held out for it.")
-    for n, place in enumerate(places):
-        keys[place] = n  # that of no other pair: what stays is not there twice because of them
-    marks = bytearray(find_repeats(keys))
-    for place in places:
-        marks[place] = AWAY
-    scorer = _learn(read, keys, marks, config, languages, notes)
-    del keys  # before processes are forked
-    every = {**splits, **{f"beside {split}": pairs for split, pairs in (away or {}).items()}}
-    cleaner = Cleaner(config, languages, scorer, HeldOut(every, config), about["seed"])
-    pieces = (
-        _Piece(shard, bytes(marks[n * SHARD : (n + 1) * SHARD])) for n, shard in enumerate(read)
-    )
-    judged = work(second, pieces, _Judge(cleaner), progress=partial(progress, "clean"))
-    _finish(judged, splits, CleanReport(notes=notes), about, folder)
-
-
-def _finish(
-    shards: Sequence[Path],
-    splits: dict[str, list[TextPair]],
-    report: CleanReport,
-    about: dict[str, Any],
-    folder: Path,
-) -> None:
-    """The judged shards as one, the other splits, and the manifest."""
-    languages = about["languages"]
-    for shard in shards:
-        report = report.merge(CleanReport(**read_report(shard)))
-    digests = [merge(shards, f"train.{side}", folder / f"train.{side}") for side in languages]
-    for split, pairs in splits.items():
-        _write_pairs(folder, split, pairs, languages)
-    digests.append(hashlib.sha256(repr(splits.get("valid")).encode()).hexdigest())
-    manifest = {
-        **about,
-        "held_out": list(splits),
-        "fingerprint": hashlib.sha256(" ".join(digests).encode()).hexdigest()[:16],
-        "report": report.summary(*languages),
-    }
-    write_json(folder / MANIFEST, manifest)
-
-
-def _fetch(shards: Sequence[Path], places: Sequence[int], languages: Languages) -> list[TextPair]:
-    """Pairs by their places over all shards, which go up."""
-    found: list[TextPair] = []
-    opened, pairs = -1, None
-    for place in places:
-        if place // SHARD != opened:
-            opened = place // SHARD
-            pairs = text_pairs(shards[opened], "train", *languages)
-        assert pairs is not None
-        found.append(pairs[place % SHARD])
-    return found
-
-
-def _learn(
-    shards: Sequence[Path],
-    keys: "array[int]",
-    marks: bytearray,
-    config: CleanConfig,
-    languages: Languages,
-    notes: list[str],
-) -> PairScorer | None:
-    """What the words of the corpus mean, from the pairs with the smallest keys, each once."""
-    if not config.alignment:
-        return None
-    places = (torch.frombuffer(marks, dtype=torch.uint8) == 0).nonzero().flatten()
-    values = torch.frombuffer(keys, dtype=torch.int64)[places]
-    chosen = places[values.argsort()[:SAMPLE]].sort().values.tolist()
-    if len(chosen) < ENOUGH:
-        notes.append(f"{len(chosen):,} pairs are too few to see whether the lines belong together.")
-        return None
-    sample = repaired(_fetch(shards, chosen, languages), config)
-    return PairScorer(sample, [keys[place] for place in chosen])

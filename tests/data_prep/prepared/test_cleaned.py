@@ -18,7 +18,7 @@ from faults import inject, near_copy
 
 from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, MISALIGNED, clean, pair_keys, repaired
 from data_prep.cleaning.contamination import HeldOut
-from data_prep.prepared import cleaned, encoded, shards
+from data_prep.prepared import cleaned, encoded, shard_passes, shards
 from data_prep.prepared.cleaned import VERSION, Prepared, open_prepared, prepare_corpus
 from data_prep.prepared.encoded import Ids, encode_corpus, encode_pairs
 from data_prep.sources.corpus import load_corpus, open_corpus
@@ -68,7 +68,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def arrange(size: int) -> None:
-        monkeypatch.setattr(cleaned, "SHARD", size)
+        monkeypatch.setattr(shard_passes, "SHARD", size)
         monkeypatch.setattr(encoded, "SHARD", size)
         monkeypatch.setattr(shards.chunked, "__defaults__", (size,))
 
@@ -191,11 +191,11 @@ def test_what_is_held_out(
 def test_what_words_mean_is_learnt_from_pairs_that_stay(without_valid: Path, monkeypatch) -> None:
     """Each once, the held out ones not; of many, those with the smallest keys, by their places."""
     learnt: list[tuple[Pairs, list[int]]] = []
-    monkeypatch.setattr(cleaned, "PairScorer", lambda *sample: learnt.append(sample))
-    monkeypatch.setattr(cleaned, "ENOUGH", 10)
+    monkeypatch.setattr(shard_passes, "PairScorer", lambda *sample: learnt.append(sample))
+    monkeypatch.setattr(shard_passes, "ENOUGH", 10)
     config = replace(CONFIG, alignment=0.3)
     prepare(without_valid, config=config)
-    monkeypatch.setattr(cleaned, "SAMPLE", 50)
+    monkeypatch.setattr(shard_passes, "SAMPLE", 50)
     prepare(without_valid, config=config, seed=2)
     assert len(learnt[1][0]) == 50
     for seed, (pairs, keys) in enumerate(learnt, start=1):
@@ -247,9 +247,9 @@ def test_an_interrupted_call_goes_on(
 
         monkeypatch.setattr(owner, name, call)
 
-    cls = getattr(cleaned, point)
-    owner, name = (cls, "__call__") if isinstance(cls, type) else (cleaned, point)
-    stop_at = {"_Read": 3, "_Judge": 4, "write_json": 2, "merge": 2}.get(point, 1)
+    cls = getattr(shard_passes, point)
+    owner, name = (cls, "__call__") if isinstance(cls, type) else (shard_passes, point)
+    stop_at = {"_Read": 3, "_Judge": 4, "merge": 2}.get(point, 1)
     watch(owner, name, stop_at)
     with pytest.raises(TranslatorError if isinstance(error, OSError) else KeyboardInterrupt) as e:
         prepare(corpus, folder)
@@ -283,7 +283,7 @@ def test_an_interruption_behind_the_last_step_is_tidied_up(
 
 
 def _prepare_and_encode(corpus: Path, folder: Path, tokenizer: bytes, barrier: Any) -> None:
-    cleaned.SHARD = encoded.SHARD = 40
+    shard_passes.SHARD = encoded.SHARD = 40
     barrier.wait()
     encode_corpus(prepare(corpus, folder), Tokenizer(tokenizer), LIMITS)
 
@@ -414,7 +414,7 @@ def test_a_folder_that_holds_something_else_is_left_alone(
 
 def test_a_folder_that_another_run_has_begun(corpus: Path, tmp_path: Path, monkeypatch) -> None:
     """By other rules it is refused; but what a killed process forgot there is no hindrance."""
-    monkeypatch.setattr(cleaned, "_make", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(cleaned, "clean_into", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         prepare(corpus, tmp_path / "folder")
     monkeypatch.undo()

@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from data_prep.prepared import cleaned as preparing_corpora
 from data_prep.prepared import encoded as encoding
 from data_prep.prepared import prepare as preparing
+from data_prep.prepared import shard_passes
 from data_prep.sources.catalogue import CORPORA, corpus_table
 from data_prep.sources.mapped import is_prepared
 from translator.cli.main import app
@@ -247,7 +248,7 @@ def test_failures_are_one_line(prepare: Run, args: list[str], words: list[str]) 
     ("module", "function", "words"),
     [
         (preparing_corpora, "open_corpus", ["nothing is done yet"]),
-        (preparing_corpora, "_learn", ["200 pairs read;"]),
+        (shard_passes, "_learn", ["200 pairs read;"]),
         (preparing, "learn_tokenizer", ["200 pairs read, 200 pairs cleaned;"]),
     ],
 )
