@@ -8,7 +8,7 @@ import sys
 
 # Imported for the commands that they register, in the order in which --help lists them.
 # isort: off
-from translator.cli import translate, score, evaluate, train, prepare, info, models, export  # noqa: F401
+from translator.cli import translate, serve, score, evaluate, train, prepare, info, models, export  # noqa: F401
 
 # isort: on
 from translator.cli.app import app

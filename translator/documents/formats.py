@@ -63,10 +63,14 @@ class _TextFile:
         return self.document.fill(translations).encode()
 
 
+# The format of each ending of a file.
+ENDINGS = {ending: name for name, (_, known) in _TEXT_READERS.items() for ending in known}
+ENDINGS[".docx"] = "docx"
+
+
 def format_of(path: Path) -> str | None:
     """The format of a file by its ending; None for any other."""
-    endings = {ending: name for name, (_, known) in _TEXT_READERS.items() for ending in known}
-    return {**endings, ".docx": "docx"}.get(path.suffix.lower())
+    return ENDINGS.get(path.suffix.lower())
 
 
 def read_document(data: bytes, format: str, name: str, columns: Sequence[str] = ()) -> Readable:

@@ -383,6 +383,11 @@ class Translator:
             )
         return found
 
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether the first model can say how far a translation can be trusted."""
+        return trust.find_calibration(self.model.info, self.src, self.tgt) is not None
+
     def confidences(
         self, pairs: Sequence[tuple[str, str]], batch_tokens: int | None = None
     ) -> list[float]:

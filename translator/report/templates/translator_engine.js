@@ -42,12 +42,12 @@ function serverEngine(settings) {
       body.append("target", target || "auto");
       if (terms.length) body.append("terms", JSON.stringify(terms));
       body.append("file", file);
-      const { translatedFileUrl } = await (await ask("translate_file", body, signal)).json();
-      const result = await fetch(translatedFileUrl, { signal });
+      const answer = await (await ask("translate_file", body, signal)).json();
+      const address = answer.translatedFileUrl.split("/").slice(-2).join("/");
+      const result = await fetch(address, { signal }); // from here, whatever a proxy calls it
       if (!result.ok) throw new Error("The translated document is gone: translate it again.");
       const dot = file.name.lastIndexOf(".");
-      const language = new URL(translatedFileUrl).searchParams.get("target");
-      const name = `${file.name.slice(0, dot)}.${language}${file.name.slice(dot)}`;
+      const name = `${file.name.slice(0, dot)}.${answer.target}${file.name.slice(dot)}`;
       return { name, blob: await result.blob() };
     },
   };

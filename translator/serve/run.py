@@ -1,0 +1,64 @@
+"""The server as a process: a socket, signals, and connections that say nothing."""
+
+import logging
+import signal
+import socket
+from typing import Any
+
+import h11
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from translator.serve.settings import ServeSettings
+
+log = logging.getLogger("translator.serve")
+
+
+def run(app: ASGIApp, host: str, port: int, settings: ServeSettings) -> None:
+    """Serves until SIGTERM or Ctrl-C, and finishes what it is at then.
+
+    Raises:
+        OSError: the address cannot be had.
+        KeyboardInterrupt: it was Ctrl-C.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=1024) as server:
+        config = uvicorn.Config(
+            app,
+            http=_protocol(settings.read_timeout),
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=int(settings.timeout),
+        )
+        shown = f"[{host}]" if family == socket.AF_INET6 else host
+        log.info("Serving on http://%s:%d/ (Ctrl-C stops).", shown, server.getsockname()[1])
+        # uvicorn raises the signal that ended it again, which is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: None)
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it could log a text
+        uvicorn.Server(config).run(sockets=[server])
+
+
+def _protocol(seconds: float) -> type[H11Protocol]:
+    """HTTP/1.1 that closes connections on which no request begins for so long."""
+
+    class Impatient(H11Protocol):
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            self._last: object = None
+            self.loop.call_later(seconds, self._check)
+
+        def _check(self) -> None:
+            if self.transport.is_closing():
+                return
+            if self.conn.their_state is h11.IDLE and self.cycle is self._last:
+                self.transport.close()
+                return
+            self._last = self.cycle
+            self.loop.call_later(seconds, self._check)
+
+    return Impatient

@@ -1,0 +1,109 @@
+"""The models of a server, each loaded when it is first asked, and what a request has them do."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from translator.config.errors import TranslatorError
+from translator.storage.find import find_model, shipped_models, summarise
+from translator.system.machine import set_up_cpu
+from translator.translation.alternatives import alternatives
+from translator.translation.translator import Translator
+
+Direction = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is done with texts; those of one task share batches."""
+
+    direction: Direction
+    n_best: int = 1
+    confidence: bool = False
+    alignments: bool = False
+    continuations: bool = False  # of (text, beginning of its translation), not of a text
+
+
+class Translators:
+    """A `Translator` for each direction; to be used by one thread.
+
+    Args:
+        loaders: for each direction what makes its translator.
+    """
+
+    def __init__(self, loaders: Mapping[Direction, Callable[[], Translator]]):
+        self._loaders = loaders
+        self._loaded: dict[Direction, Translator] = {}
+
+    @classmethod
+    def find(
+        cls,
+        models: Sequence[str] = (),
+        device: str = "auto",
+        precision: str = "fp32",
+        threads: int = 0,
+    ) -> "Translators":
+        """Those of MODELs, by folder or name; default: `$TRANSLATOR_MODEL`, or all shipped.
+
+        Raises:
+            TranslatorError: there is no such model, or two are of one direction.
+        """
+        folders: dict[Direction, Path] = {}
+        named = models or [name for name in [os.environ.get("TRANSLATOR_MODEL")] if name]
+        for folder in map(find_model, named):
+            for direction in _directions(folder):
+                if direction in folders:
+                    raise TranslatorError(
+                        f"{folders[direction]} and {folder} both translate "
+                        f"{'-'.join(direction)}: name one of them."
+                    )
+                folders[direction] = folder
+        if not named:
+            for folder in shipped_models().values():  # the kind that is the default comes first
+                for direction in _directions(folder):
+                    folders.setdefault(direction, folder)
+        if not folders:
+            raise TranslatorError("No model is shipped: name one with --model.")
+
+        def loader(direction: Direction, folder: Path) -> Callable[[], Translator]:
+            def load() -> Translator:
+                set_up_cpu(threads)  # of this thread
+                src, tgt = direction
+                return Translator.load(folder, src=src, tgt=tgt, device=device, precision=precision)
+
+            return load
+
+        ordered = sorted(folders.items(), reverse=True)  # English-German first
+        return cls({direction: loader(direction, folder) for direction, folder in ordered})
+
+    @property
+    def directions(self) -> list[Direction]:
+        """What can be asked for."""
+        return list(self._loaders)
+
+    def get(self, direction: Direction) -> Translator:
+        """The translator of a direction, loaded if it is the first time."""
+        if direction not in self._loaded:
+            self._loaded[direction] = self._loaders[direction]()
+        return self._loaded[direction]
+
+    def work(self, task: Task, items: Sequence[Any]) -> Sequence[Any]:
+        """For each text its `Translation`; for continuations a list of `Alternative`."""
+        translator = self.get(task.direction)
+        if task.continuations:
+            return [alternatives(translator, text, prefix) for text, prefix in items]
+        return translator.translate_lines(
+            items,
+            translator.search_config(n_best=task.n_best),
+            alignments=task.alignments,
+            confidence=task.confidence and translator.is_calibrated,
+        )
+
+
+def _directions(folder: Path) -> list[Direction]:
+    found = summarise(folder.name, folder)
+    if found is None:
+        raise TranslatorError(f"{folder} is no model: it has no weights, or is damaged.")
+    return [(found.src, found.tgt), (found.tgt, found.src)][: 1 + found.bidirectional]

@@ -1,0 +1,79 @@
+"""What a word of a translation could be instead, and how the sentence would go on then."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from translator.model.incremental import NEVER
+from translator.text.tokenizer import BOS, EOS
+from translator.translation.result import Segment, with_markup
+from translator.translation.translator import Translator
+from translator.translation.units import Unit, cut_lines
+
+_LOOKED_AT = 4  # times as many first pieces as there are words wanted
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """A word that can follow the beginning of a translation, and the whole translation then."""
+
+    word: str
+    segment: Segment  # with alignment, and with confidence if the model has a calibration
+
+
+def alternatives(
+    translator: Translator, text: str, prefix: str, n: int = 8, least: float = 1e-4
+) -> list[Alternative]:
+    """What can follow `prefix` in the translation of a sentence, likeliest first.
+
+    The likeliest first pieces of a word are each forced behind the prefix, and a search completes
+    each of these beginnings.
+
+    Args:
+        translator: an ensemble's first model decides what is likely.
+        text: a sentence: what `Segment.source` has.
+        prefix: the beginning of its translation, up to a word.
+        n: at most so many.
+        least: the probability of the first piece, at least.
+
+    Returns:
+        Alternatives with different words; none for a text of several segments, or with tags.
+    """
+    search = translator.search_config(n_best=1)
+    units = cut_lines(translator.reader, [text], search, "long", prefix)
+    if len(units) != 1 or units[0].elements:
+        return []
+    (unit,) = units
+    probabilities = _next_pieces(translator, unit)
+    starts = translator.model.tokenizer.starts_word
+    likely = probabilities.topk(min(_LOOKED_AT * n, len(probabilities)))
+    pieces = [
+        piece
+        for probability, piece in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
+        if probability >= least and (starts[piece] or not unit.prefix)
+    ][:n]
+    forced = [replace(unit, prefix=[*unit.prefix, piece]) for piece in pieces]
+    found: dict[str, Segment] = {}
+    for each, hypotheses in zip(forced, translator.decoder.search(forced, search), strict=True):
+        segment = with_markup(each, translator.decoder.write(each, hypotheses, alignments=True))
+        words = segment.text.split()[len(prefix.split()) :]
+        if words:
+            found.setdefault(words[0], segment)
+    segments = list(found.values())
+    if translator.is_calibrated:
+        trust = translator.confidences([(unit.text, segment.text) for segment in segments])
+        segments = [replace(s, confidences=[t]) for s, t in zip(segments, trust, strict=True)]
+    return [Alternative(word, segment) for word, segment in zip(found, segments, strict=True)]
+
+
+@torch.inference_mode()
+def _next_pieces(translator: Translator, unit: Unit) -> Tensor:
+    """Probabilities `(V,)` of the piece behind the prefix of a unit; it may not end there."""
+    decoder = translator.decoder
+    transformer = decoder.transformers[0]
+    src = torch.tensor([[*decoder.tag, *unit.source.ids, EOS]], device=decoder.device)
+    tgt_in = torch.tensor([[BOS, *unit.prefix]], device=decoder.device)
+    logits = transformer.decode(tgt_in, *transformer.encode(src))[0, -1].float()
+    logits[[*NEVER, EOS]] = float("-inf")
+    return logits.softmax(dim=-1)
