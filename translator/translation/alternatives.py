@@ -12,6 +12,7 @@ from translator.translation.translator import Translator
 from translator.translation.units import Unit, cut_lines
 
 _LOOKED_AT = 4  # times as many first pieces as there are words wanted
+_BEAM = 2  # the sentences are many, and each is near to what a wide beam found
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def alternatives(
     Returns:
         Alternatives with different words; none for a text of several segments, or with tags.
     """
-    search = translator.search_config(n_best=1)
+    search = translator.search_config(n_best=1, beam_size=_BEAM)
     units = cut_lines(translator.reader, [text], search, "long", prefix)
     if len(units) != 1 or units[0].elements:
         return []
