@@ -75,7 +75,7 @@ class Limits:
 
 @command(
     "Translate",
-    "translator serve                                   # then open http://127.0.0.1:5000/",
+    "translator serve            # then open http://127.0.0.1:5000/",
     "translator serve --model checkpoints/run --port 8000",
     "translator serve --host 0.0.0.0 --api-keys keys.txt --rate-limit 60",
 )
