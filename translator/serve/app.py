@@ -33,6 +33,7 @@ from translator.serve.reading import (
     file_field,
     flag_field,
     read_fields,
+    terms_field,
     text_field,
     texts_field,
 )
@@ -66,7 +67,7 @@ class Server:
                 "documents": True,
                 "alternatives": True,
                 "detect": True,
-                "terms": False,
+                "terms": True,
                 "key": bool(self.keys),
             },
             "accept": ",".join(ENDINGS),
@@ -161,6 +162,7 @@ class Server:
         else:
             parts = [text.split("\n") for text in texts]
         details = {
+            "terms": terms_field(fields),
             "n_best": max(n_others + 1, n_best),
             "confidence": wanted["confidence"] or wanted["segments"],
             "alignments": wanted["alignments"] or wanted["segments"],
@@ -217,12 +219,17 @@ class Server:
             raise _too_much("Slowdown: too many documents at once", 10)
         self.documents += 1
         try:
-            return await self._translate_file(request, file, source, target)
+            return await self._translate_file(request, file, source, target, terms_field(fields))
         finally:
             self.documents -= 1
 
     async def _translate_file(
-        self, request: Request, file: UploadFile, source: str, target: str
+        self,
+        request: Request,
+        file: UploadFile,
+        source: str,
+        target: str,
+        terms: tuple[tuple[str, str], ...],
     ) -> Response:
         data = await file.read()
         assert file.filename
@@ -230,7 +237,9 @@ class Server:
         upload = await asyncio.to_thread(read_upload, data, file.filename, most)
         direction, _ = self.languages.choose("\n".join(upload.texts), source, target)
         limit = self.settings.file_timeout
-        (lines,) = await self._run_texts(request, [direction], [upload.texts], {}, limit)
+        (lines,) = await self._run_texts(
+            request, [direction], [upload.texts], {"terms": terms}, limit
+        )
         by_source = {line.source: line.text for line in lines}
         written = await asyncio.to_thread(upload.write, by_source)
         name = self.shelf.put(written, upload.suffix)

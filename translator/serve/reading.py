@@ -10,7 +10,13 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from translator.serve.settings import MAX_ALTERNATIVES, MAX_TEXTS, ServeSettings
+from translator.serve.settings import (
+    MAX_ALTERNATIVES,
+    MAX_TERM_LENGTH,
+    MAX_TERMS,
+    MAX_TEXTS,
+    ServeSettings,
+)
 
 _CLOSE = {"Connection": "close"}  # what is still on its way is not read
 FILE_PATH = "/translate_file"
@@ -156,6 +162,34 @@ def flag_field(fields: Mapping[str, Any], name: str) -> bool:
     if not isinstance(value, bool | str) or value not in known:
         raise bad(f"Invalid request: {name} is neither true nor false")
     return known[value]
+
+
+def terms_field(fields: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Prescribed terms: pairs in a list, or an object; in a form these are written as JSON.
+
+    Raises:
+        HTTPException: 400, it is something else.
+    """
+    value = fields.get("terms", ())
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            raise bad("Invalid request: terms is no JSON") from None
+    rows = list(value.items()) if isinstance(value, dict) else value
+    if not isinstance(rows, list | tuple) or len(rows) > MAX_TERMS:
+        raise bad(f"Invalid request: terms is no list of at most {MAX_TERMS} pairs")
+    for row in rows:
+        if not isinstance(row, list | tuple) or len(row) != 2:
+            raise bad("Invalid request: each of terms is a pair [word, translation]")
+    return tuple((_term(source), _term(target)) for source, target in rows)
+
+
+def _term(value: Any) -> str:
+    text = _checked(value, "terms")
+    if len(text) > MAX_TERM_LENGTH:
+        raise bad(f"Invalid request: a term has at most {MAX_TERM_LENGTH} characters")
+    return text
 
 
 def file_field(fields: Mapping[str, Any], settings: ServeSettings) -> UploadFile:

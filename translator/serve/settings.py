@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 
 MAX_TEXTS = 500  # in one request
 MAX_ALTERNATIVES = 10
+MAX_TERMS = 500
+MAX_TERM_LENGTH = 200  # characters
 MAX_DOCUMENTS = 8  # that are held in memory at a time
 
 

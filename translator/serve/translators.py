@@ -23,6 +23,7 @@ class Task:
     n_best: int = 1
     confidence: bool = False
     alignments: bool = False
+    terms: tuple[tuple[str, str], ...] = ()  # prescribed: (word, its translation)
     continuations: bool = False  # of (text, beginning of its translation), not of a text
 
 
@@ -99,6 +100,7 @@ class Translators:
             translator.search_config(n_best=task.n_best),
             alignments=task.alignments,
             confidence=task.confidence and translator.is_calibrated,
+            terms=dict(task.terms) or None,
         )
 
 

@@ -95,6 +95,17 @@ def test_html_keeps_its_tags(client: TestClient) -> None:
     assert second == post(client, q="The man.", source="en", target="de")["translatedText"]
 
 
+def test_terms_are_said(client: TestClient) -> None:
+    fields = {"q": "The dog runs here.", "source": "en", "target": "de"}
+    assert "Katze" not in post(client, **fields)["translatedText"]
+    for terms in ([["dog", "Katze"]], {"dog": "Katze"}, '[["dog", "Katze"]]'):
+        assert "Katze" in post(client, **fields, terms=terms)["translatedText"]
+    files = {"file": ("a.txt", b"The dog runs here.")}
+    data = {**fields, "terms": '[["dog", "Katze"]]'}
+    answer = client.post("/translate_file", data=data, files=files)
+    assert "Katze" in client.get(answer.json()["translatedFileUrl"]).text
+
+
 def test_continuations_begin_as_they_are_told(client: TestClient) -> None:
     text = "The dog runs here."
     whole = post(client, q=text, source="en", target="de")["translatedText"]
@@ -192,6 +203,11 @@ GOOD = {"q": "The dog", "source": "en", "target": "de"}
         {"confidence": "perhaps"},
         {"segments": []},
         {"format": "html", "segments": True},
+        {"terms": "x"},
+        {"terms": 5},
+        {"terms": [["dog"]]},
+        {"terms": [["dog", 5]]},
+        {"terms": [["dog", "x" * 201]]},
     ],
     ids=str,
 )
