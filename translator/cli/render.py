@@ -101,6 +101,8 @@ def render_json(found: "Translation", n_best: int) -> str:
         ]
     if found.alignment is not None:
         value["alignments"] = found.alignment
+    if found.terms:
+        value["terms"] = [{"source": use.source, "used": use.used} for use in found.terms]
     value["segments"] = []
     for segment in found.segments:
         part: dict[str, Any] = {

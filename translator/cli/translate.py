@@ -17,9 +17,12 @@ from translator.cli.groups import usage_error
 from translator.cli.input import Lines
 from translator.cli.options import Common, ModelChoice, Search
 from translator.cli.render import Renderer, check_writable
-from translator.config.errors import SettingError
+from translator.config.errors import SettingError, TranslatorError
 
 if TYPE_CHECKING:
+    from translator.text.terms import Terms
+    from translator.translation.result import Translation
+    from translator.translation.tally import Tally
     from translator.translation.translator import Translator
 
 _OUTPUT = "Output"
@@ -47,6 +50,20 @@ class Job:
         str | None,
         typer.Option("--columns", metavar="NAMES", help="Translate only these of a table."),
     ] = None
+    terms: Annotated[
+        Path | None,
+        typer.Option(
+            "--terms",
+            metavar="FILE.tsv",
+            help="Say these terms: source, tab, translation (docs/terms.md).",
+        ),
+    ] = None
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Count placeholders, tags, marks, numbers; fail if one is lost."
+        ),
+    ] = False
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = ""
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Do not split lines into sentences.")
@@ -112,31 +129,36 @@ def translate(
 ) -> None:
     """Translate TEXT, a file, or standard input: n lines in, n lines out."""
     _check(text, job, search, shown, common)
+    terms = _read_terms(job)
     output = None if str(job.output) == "-" else job.output
     lines = Lines(text or [], job.input)
     if lines.interactive and not output and not shown.attention:
-        _converse(job, model, search, shown, common)
+        _converse(job, model, search, shown, common, terms)
         return
     document = _is_document(job)
     if document:
         _check_document(job, search, shown, common)
     translator = model.load(common, small=lines.few)
-    options = _options(translator, job, search, shown)
+    options = _options(translator, job, search, shown, terms)
     if document:
         _translate_document(translator, job, common.bar, options)
         return
+    watch = _Watch(job)
     render = Renderer(common.json, shown.scores, shown.confidence, options["search"].n_best)
     if shown.attention:
         _draw(translator, lines.repeatable(), shown, options)
     if output:
-        _translate_to_file(translator, lines, output, render, common.bar, options)
+        _translate_to_file(translator, lines, output, render, common.bar, watch, options)
     else:
         translator.show_bar = common.bar and not lines.live
         for found in translator.translate_blocks(lines.blocks(), **options):
+            watch(found)
             sys.stdout.write(render(found))
             if lines.live:
                 sys.stdout.flush()
     render.warn_of_withheld(shown.min_confidence or 0)
+    sys.stdout.flush()
+    watch.report()
 
 
 def _check(
@@ -158,8 +180,57 @@ def _check(
             check_writable(path)
 
 
+def _read_terms(job: Job) -> "Terms | None":
+    if job.terms is None:
+        return None
+    from translator.text.terms import Terms
+
+    return Terms.load(job.terms)
+
+
+class _Watch:
+    """Looks at each result for what `--check` and `--terms` count, and reports it at the end."""
+
+    def __init__(self, job: Job):
+        from translator.translation.tally import Tally
+
+        self.job = job
+        self.tally = Tally()
+
+    def __call__(self, found: "Translation") -> None:
+        if self.job.check or self.job.terms:
+            wrong = self.tally.add(found)
+            if self.job.check and wrong:
+                line = f"Line {self.tally.lines}"
+                logging.getLogger("translator").warning("%s: %s.", line, "; ".join(wrong))
+
+    def report(self) -> None:
+        _report(self.tally, self.job)
+
+
+def _report(tally: "Tally", job: Job) -> None:
+    """The last lines of a job: what was kept, and which terms were used.
+
+    Raises:
+        TranslatorError: `--check` found something that was not kept.
+    """
+    log = logging.getLogger("translator")
+    if job.check:
+        log.info(tally.said_kinds)
+    if job.terms:
+        log.info(tally.said_terms)
+    if job.check and (n := tally.n_wrong):
+        raise TranslatorError(
+            f"{n:,} {'thing was' if n == 1 else 'things were'} not kept; the lines are named above."
+        )
+
+
 def _options(
-    translator: "Translator", job: Job, search: dict[str, Any], shown: Shown
+    translator: "Translator",
+    job: Job,
+    search: dict[str, Any],
+    shown: Shown,
+    terms: "Terms | None",
 ) -> dict[str, Any]:
     """The options of `Translator.translate_lines`."""
     try:
@@ -174,6 +245,7 @@ def _options(
         "guard": not job.no_guard,
         "confidence": shown.confidence,
         "min_confidence": shown.min_confidence or 0.0,
+        "terms": terms,
     }
 
 
@@ -218,6 +290,9 @@ def _translate_document(
         *(job.output, f"{result.segments:,}", f"{result.words:,}", result.seconds),
         *(len(result.warnings), "s"[: len(result.warnings) != 1]),
     )
+    for wrong in result.wrong if job.check else ():
+        log.warning("%s, line %d: %s.", job.input, wrong.line, "; ".join(wrong.faults))
+    _report(result.tally, job)
 
 
 def _translate_to_file(
@@ -226,12 +301,15 @@ def _translate_to_file(
     output: Path,
     render: Renderer,
     bar: bool,
+    watch: _Watch,
     options: dict[str, Any],
 ) -> None:
     from translator.translation.files import translate_to_file
 
     start = time.monotonic()
-    n_lines = translate_to_file(translator, lines.repeatable(), output, render, bar, **options)
+    n_lines = translate_to_file(
+        translator, lines.repeatable(), output, render, bar, watch, **options
+    )
     seconds = time.monotonic() - start
     logging.getLogger("translator").info(
         "%s: %s line%s translated in %.1f s.", output, f"{n_lines:,}", "s"[: n_lines != 1], seconds
@@ -239,7 +317,12 @@ def _translate_to_file(
 
 
 def _converse(
-    job: Job, model: ModelChoice, search: dict[str, Any], shown: Shown, common: Common
+    job: Job,
+    model: ModelChoice,
+    search: dict[str, Any],
+    shown: Shown,
+    common: Common,
+    terms: "Terms | None",
 ) -> None:
     from translator.cli.interactive import converse
 
@@ -252,7 +335,7 @@ def _converse(
         if target:
             chosen = replace(model, src="en" if target == "de" else "de", tgt=target)
         translator = chosen.load(common, small=True)
-        options = _options(translator, job, search, shown)
+        options = _options(translator, job, search, shown, terms)
         return translator.src, translator.tgt
 
     def answer(line: str) -> str:

@@ -11,6 +11,7 @@ from translator.documents.formats import FORMATS, format_of, read_document
 from translator.system.disk import write_file
 from translator.translation.files import translate_to_file
 from translator.translation.result import Translation
+from translator.translation.tally import Tally
 from translator.translation.translator import Translator
 
 
@@ -31,6 +32,8 @@ class DocumentResult:
     words: int  # of the source
     seconds: float
     warnings: list[Warned] = field(default_factory=list)
+    tally: Tally = field(default_factory=Tally)  # of the different texts, by this call
+    wrong: list[Warned] = field(default_factory=list)  # what did not come out as it went in
 
 
 def translate_document(
@@ -74,16 +77,16 @@ def translate_document(
     document = read_document(data, chosen, str(src), columns)
     lines = [line for piece in document.pieces for line in piece.text.split("\n")]
     faults: dict[str, list[str]] = {}
+    wrong: dict[str, list[str]] = {}
+    tally = Tally()
 
-    def render(found: Translation) -> str:
-        left = [fault for s in found.segments if s.repair for fault in s.repair.left]
-        if left:
-            faults[found.source] = left
-        return found.text + "\n"
+    def watch(found: Translation) -> None:
+        faults[found.source] = [f for s in found.segments if s.repair for f in s.repair.left]
+        wrong[found.source] = tally.add(found)
 
     unique = [*dict.fromkeys(lines)]
     work = dst.with_name(f".{dst.name}.segments")
-    translate_to_file(translator, unique, work, render, show_bar, **options)
+    translate_to_file(translator, unique, work, _text_line, show_bar, watch, **options)
     said = work.read_bytes().decode().split("\n")
     by_source = dict(zip(unique, said, strict=False))
     translations = [
@@ -91,11 +94,20 @@ def translate_document(
     ]
     write_file(dst, document.write(translations))
     work.unlink(missing_ok=True)
-    warnings = [
-        Warned(document.line(piece), line, faults[line])
-        for piece in document.pieces
-        for line in piece.text.split("\n")
-        if line in faults
-    ]
+
+    def warned(said: dict[str, list[str]]) -> list[Warned]:
+        return [
+            Warned(document.line(piece), line, said[line])
+            for piece in document.pieces
+            for line in piece.text.split("\n")
+            if said.get(line)
+        ]
+
     n_words = sum(len(piece.text.split()) for piece in document.pieces)
-    return DocumentResult(len(document.pieces), n_words, time.monotonic() - start, warnings)
+    seconds = time.monotonic() - start
+    n_pieces = len(document.pieces)
+    return DocumentResult(n_pieces, n_words, seconds, warned(faults), tally, warned(wrong))
+
+
+def _text_line(found: Translation) -> str:
+    return found.text + "\n"

@@ -21,7 +21,12 @@ _TOKEN = re.compile(r"\w+|[^\w\s]")
 _ENDINGS = {"en": ("s", "es"), "de": ("s", "es", "e", "n", "en", "er", "ern", "em")}
 _SHORTEST = 3  # letters of a word that may have them
 # ... of a German noun, and of a German adjective.
-_NOUN = ("", "s", "es", "e", "n", "en", "er", "ern")
+_NOUNS = (
+    (r"(?:ung|heit|keit|schaft|ion|tät)$", ("", "en")),
+    (r"(?:er|el|en|chen|lein)$", ("", "s", "n")),
+    (r"[aeiouy]$", ("", "n", "s", "ns")),
+    (r"", ("", "s", "es", "e", "n", "en", "er", "ern")),
+)
 _ADJECTIVE = ("", "e", "en", "er", "es", "em")
 _ADJECTIVE_ENDING = re.compile(r"(?:e|en|er|es|em)$")
 _MOST_FORMS = 48
@@ -232,13 +237,11 @@ def inflected(form: str, language: str) -> tuple[str, ...]:
             if not word.isalpha() or len(word) < _SHORTEST or word.isupper():
                 choices.append([word])
             elif word[0].isupper():
-                choices.append([word + e for e in _NOUN] if i == len(words) - 1 else [word])
+                endings = next(e for pattern, e in _NOUNS if re.search(pattern, word))
+                choices.append([word + e for e in endings] if i == len(words) - 1 else [word])
             else:
-                stem = (
-                    _ADJECTIVE_ENDING.sub("", word)
-                    if len(words) > 1 or word.endswith("e")
-                    else word
-                )
+                alone = len(words) == 1 and not word.endswith("e")
+                stem = word if alone else _ADJECTIVE_ENDING.sub("", word)
                 choices.append([word, *(stem + e for e in _ADJECTIVE if stem + e != word)])
         products = itertools.islice(itertools.product(*choices), _MOST_FORMS)
         return tuple(" ".join(product) for product in products)

@@ -53,6 +53,7 @@ def translate_to_file(
     output: Path,
     render: Callable[[Translation], str],
     show_bar: bool = False,
+    watch: Callable[[Translation], object] | None = None,
     **options: Any,
 ) -> int:
     """Translates `lines` into `output`, which appears once it is whole.
@@ -70,6 +71,7 @@ def translate_to_file(
         output: the file.
         render: makes of each result the text to write.
         show_bar: whether there is a progress bar.
+        watch: is shown each result of this call.
         **options: of `Translator.translate_lines`.
 
     Returns:
@@ -96,6 +98,9 @@ def translate_to_file(
                 for block in blocks(itertools.islice(lines, begun_at, None)):
                     found = translator.translate_lines(block, **options)
                     work.add(len(block), pack("".join(map(render, found)).encode()))
+                    if watch:
+                        for translation in found:
+                            watch(translation)
                     bar.update(len(block))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(

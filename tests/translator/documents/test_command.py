@@ -1,5 +1,6 @@
 """`translator translate -i FILE -o FILE` with documents."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,45 @@ def test_a_broken_document_is_one_line(run, tmp_path: Path) -> None:
     result = run("-i", source, "-o", tmp_path / "b.json")
     assert result.exit_code == 1 and f"Error: {source}, line 2: " in result.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_terms_and_checks_are_reported_last(run, tmp_path: Path) -> None:
+    source, target, terms = tmp_path / "a.srt", tmp_path / "b.srt", tmp_path / "terms.tsv"
+    source.write_text("1\n00:00:01,000 --> 00:00:02,000\nThe <i>dog</i> sees {name}.\n")
+    terms.write_text("dog\tKöter\n")
+    result = run("-i", source, "-o", target, "--terms", terms, "--check")
+    assert result.exit_code == 0, result.stderr
+    *_, kept, used = result.stderr.splitlines()
+    assert kept.startswith("1 line; kept: 1 of 1 placeholders, 2 of 2 tags, ")
+    assert used == "1 of 1 terms used."
+    assert "Köter" in target.read_text() and "{name}" in target.read_text()
+
+
+def test_what_is_lost_is_named_and_fails(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from translator.text.codec import TextCodec
+
+    decode = TextCodec.decode
+    monkeypatch.setattr(TextCodec, "decode", lambda *args: decode(*args).replace("{name}", ""))
+    source = tmp_path / "page.md"
+    source.write_text("# The dog\n\nThe man sees {name}.\n")
+    for files in (["-i", source, "-o", tmp_path / "out.md"], ["The dog\nThe man sees {name}."]):
+        result = run(*files, "--check")
+        assert result.exit_code == 1
+        named, kept, error = result.stderr.splitlines()[-3:]
+        assert '"{name}" is missing' in named and ("line 3" in named or "Line 2" in named)
+        assert "0 of 1 placeholders" in kept
+        assert error == "Error: 1 thing was not kept; the lines are named above."
+
+
+def test_terms_in_json_and_a_wrong_file(run, tmp_path: Path) -> None:
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("dog\tKöter\n")
+    result = run("The dog runs. The man sees the dog.", "--terms", terms, "--json")
+    found = json.loads(result.stdout)
+    assert [term["source"] for term in found["terms"]] == ["dog", "dog"]
+    assert all(term["used"].startswith("Köter") for term in found["terms"])
+    terms.write_text("dog\n")
+    result = run("The dog runs.", "--terms", terms)
+    assert result.exit_code == 1 and f"Error: {terms}, line 1: " in result.stderr

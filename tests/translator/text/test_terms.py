@@ -71,7 +71,10 @@ def test_a_translation_has_a_term_in_any_form() -> None:
     assert [use.used for use in uses] == ["Hund", None, None]
 
 
-@pytest.mark.parametrize("form", ["Hund", "schnell", "Acme", "künstliche Intelligenz", "ABC", "x"])
+@pytest.mark.parametrize(
+    "form",
+    ["Hund", "schnell", "Acme", "Pumpe", "Köter", "rennen", "künstliche Intelligenz", "ABC", "x"],
+)
 @pytest.mark.parametrize("language", ["de", "en", "fr"])
 def test_the_form_itself_is_the_first(form: str, language: str) -> None:
     forms = inflected(form, language)
