@@ -101,9 +101,15 @@ class Shown:
     attention: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE.png", rich_help_panel=_OUTPUT, help="Draw where the model looked."
+            metavar="FILE",
+            rich_help_panel=_OUTPUT,
+            help="Where the model looked: .png, .svg, .html, .json, .tsv.",
         ),
     ] = None
+    attention_kind: Annotated[
+        Literal["cross", "encoder", "decoder"],
+        typer.Option(rich_help_panel=_OUTPUT, help="Of target to source, or within a side."),
+    ] = "cross"
     attention_view: Annotated[
         Literal["mean", "heads"],
         typer.Option(rich_help_panel=_OUTPUT, help="One map, or one for each head."),
@@ -167,8 +173,10 @@ def _check(
     """Complains before the work about options that do not go together."""
     if text and job.input:
         raise typer.BadParameter("give TEXT or --input, not both")
-    if shown.attention and shown.attention.suffix != ".png":
-        raise typer.BadParameter(f"--attention writes a .png file, not {shown.attention.name}")
+    if shown.attention and shown.attention.suffix not in (".png", ".svg", ".html", ".json", ".tsv"):
+        raise typer.BadParameter(
+            f"--attention writes .png, .svg, .html, .json or .tsv files, not {shown.attention.name}"
+        )
     if shown.alignments and search.get("n_best", 1) > 1 and not common.json:
         raise typer.BadParameter("--alignments goes with one translation per line, or with --json")
     if not 0 <= (shown.min_confidence or 0) <= 1:
@@ -346,14 +354,14 @@ def _converse(
 
 
 def _draw(translator: "Translator", lines: Lines, shown: Shown, options: dict[str, Any]) -> None:
-    from translator.report.plots import draw_attention
+    from translator.report.attention import write_attention
 
     path = shown.attention
     assert path
     chosen = {key: options[key] for key in ("search", "split", "prefix")}
-    maps = [found for line in lines for found in translator.attention(line, **chosen)]
+    kind = shown.attention_kind
+    maps = [found for line in lines for found in translator.attention(line, **chosen, kind=kind)]
     for i, found in enumerate(maps, start=1):
         target = path if len(maps) == 1 else path.with_suffix(f".{i}{path.suffix}")
-        draw_attention(
-            found.src_pieces, found.tgt_pieces, found.weights, target, shown.attention_view
-        )
+        view = shown.attention_view
+        write_attention(found.src_pieces, found.tgt_pieces, found.weights, target, view, kind)

@@ -272,7 +272,7 @@ class Transformer(nn.Module):
             self.reset_positions(2 * end)
         return self.positions[start:end].to(self.embedding.weight.dtype)
 
-    def _embed(self, ids: Tensor, positions: Tensor | None) -> Tensor:
+    def embed(self, ids: Tensor, positions: Tensor | None = None) -> Tensor:
         """`(B, T)` ids -> `(B, T, D)`; `positions` `(B, T)` default to 0, 1, ... in each row."""
         scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
         if positions is None:
@@ -290,7 +290,7 @@ class Transformer(nn.Module):
         """
         if src_mask is None:
             src_mask = (src != PAD)[:, None, None, :]
-        x = self._embed(src, positions)
+        x = self.embed(src, positions)
         for layer in self.encoder:
             x = layer(x, src_mask)
         return self.encoder_norm(x), src_mask
@@ -316,7 +316,7 @@ class Transformer(nn.Module):
         Also returns the cross-attention weights of each layer, `(B, H, T, S)`, if requested. A
         position attends to itself and earlier ones unless `tgt_mask` `(B, 1, T, T)` is given.
         """
-        x = self._embed(tgt_in, positions)
+        x = self.embed(tgt_in, positions)
         memory = cast_for_matmul(memory)
         all_weights = []
         for layer in self.decoder:

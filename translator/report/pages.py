@@ -26,6 +26,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
+    environment.globals["zip"] = zip
     environment.filters["signed"] = signed
     environment.filters["chance"] = chance
     environment.filters["metric"] = lambda name: METRIC_NAMES.get(name, name)

@@ -318,6 +318,6 @@ def _is_out_of_memory(error: RuntimeError) -> bool:
 
 def _compile_layers(model: Transformer) -> None:
     """Compiles the embedding and the layers for the one shape that all batches have."""
-    model._embed = torch.compile(model._embed, dynamic=False)  # type: ignore[method-assign]
+    model.embed = torch.compile(model.embed, dynamic=False)  # type: ignore[method-assign]
     for layer in [*model.encoder, *model.decoder]:
         layer.compile(dynamic=False)

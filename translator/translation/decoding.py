@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -148,16 +149,46 @@ class UnitDecoder:
         return Segment(unit.text, text, score, n_best, alignment)
 
     @torch.inference_mode()
-    def attention(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
-        """Cross-attention `(layers, H, T, S)` while `tgt_ids` and EOS are written, EOS included.
+    def attention(
+        self, src_ids: Sequence[int], tgt_ids: Sequence[int], kind: str = "cross"
+    ) -> Tensor:
+        """Attention weights while `tgt_ids` and EOS are written; those of an ensemble are stacked.
 
-        An ensemble's models lend their layers to one stack.
+        Args:
+            src_ids, tgt_ids: without EOS.
+            kind: `cross`: `(layers, H, T, S)`; `encoder`: `(layers, H, S, S)`; or `decoder`:
+                `(layers, H, T, T)`, where column t is the piece before row t. S and T count EOS.
         """
         src = torch.tensor([[*self.tag, *src_ids, EOS]], device=self.device)
         tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
-        layers = []
+        n_tag = len(self.tag)
+        layers: list[Tensor] = []
         for transformer in self.transformers:
             memory, src_mask = transformer.encode(src)
-            layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
-        weights = torch.cat(layers)[..., len(self.tag) :]  # to the text, not to its tag
-        return (weights / weights.sum(dim=-1, keepdim=True)).cpu()
+            if kind == "cross":
+                layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]
+            elif kind == "encoder":
+                x = transformer.embed(src)
+                for layer in transformer.encoder:
+                    layers.append(_self_attention(layer, x))
+                    x = layer(x, src_mask)
+            else:
+                x = transformer.embed(tgt_in)
+                for layer in transformer.decoder:
+                    layers.append(_self_attention(layer, x, causal=True))
+                    x = layer(x, memory, src_mask)[0]
+        found = torch.cat(layers)
+        if kind != "decoder":
+            found = found[..., n_tag:]  # to the text, not to its tag
+        if kind == "encoder":
+            found = found[..., n_tag:, :]
+        return (found / found.sum(dim=-1, keepdim=True)).cpu()
+
+
+def _self_attention(layer: Any, x: Tensor, causal: bool = False) -> Tensor:
+    """The weights `(1, H, T, T)` with which a layer's input `(1, T, D)` attends to itself."""
+    entered, attention = layer.self_residual.enter(x), layer.self_attention
+    key, value = attention.project(entered)
+    weights = attention(entered, key, value, causal=causal, need_weights=True)[1]
+    assert weights is not None
+    return weights

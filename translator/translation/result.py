@@ -147,8 +147,8 @@ def _join_alignments(parts: Sequence[tuple[Unit, Segment]]) -> Alignment:
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Cross-attention of a sentence and its translation, for pictures."""
+    """Attention in a sentence and its translation; self-attention has the pieces of one side."""
 
-    src_pieces: list[str]  # S pieces, EOS last
-    tgt_pieces: list[str]  # T pieces, EOS last
+    src_pieces: list[str]  # S pieces that are looked at, the columns
+    tgt_pieces: list[str]  # T pieces that look, the rows
     weights: Tensor  # (layers, H, T, S), rows sum to one

@@ -23,7 +23,7 @@ from translator.system.machine import pick_device
 from translator.text.codec import TextCodec
 from translator.text.language import identify
 from translator.text.terms import Glossary, Terms, used_terms
-from translator.text.tokenizer import EOS
+from translator.text.tokenizer import BOS, EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
 from translator.translation.prescribed import Prescriber, find_terms
@@ -406,8 +406,12 @@ class Translator:
         search: SearchConfig | None = None,
         split: str = "sentences",
         prefix: str = "",
+        kind: str = "cross",
     ) -> list[AttentionMap]:
-        """Translates a line and says, for each of its segments, where each piece looked."""
+        """Translates a line and says, for each of its segments, where each piece looked.
+
+        `kind` is `cross`, or the self-attention of the `encoder` or the `decoder`.
+        """
         self._check_process()
         search = search or self.model.config.search
         units = cut_lines(self.reader, [line], search, split, prefix)
@@ -415,8 +419,10 @@ class Translator:
         maps = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
             src_ids, ids = unit.source.ids, hypotheses[0].ids
-            weights = self.decoder.attention(src_ids, ids)
-            maps.append(AttentionMap(pieces([*src_ids, EOS]), pieces([*ids, EOS]), weights))
+            weights = self.decoder.attention(src_ids, ids, kind)
+            src, tgt = pieces([*src_ids, EOS]), pieces([*ids, EOS])
+            columns = pieces([BOS, *ids]) if kind == "decoder" else src
+            maps.append(AttentionMap(columns, src if kind == "encoder" else tgt, weights))
         return maps
 
 

@@ -373,8 +373,29 @@ def test_another_job_does_not_go_on_from_a_partial_file(run: Run, tmp_path: Path
     assert "another" not in output.read_text()
 
 
+@pytest.mark.parametrize("kind", ["cross", "encoder", "decoder"])
+def test_attention_as_numbers(run: Run, tmp_path: Path, kind: str) -> None:
+    """All formats hold the same: rows that sum to one, of a piece each."""
+    stem, options = tmp_path / "a", ["--attention-kind", kind]
+    for ending in ("json", "tsv", "html"):
+        result = run("translate", "The dog runs.", "--attention", f"{stem}.{ending}", *options)
+        assert result.exit_code == 0, result.stderr
+    found = json.loads(stem.with_suffix(".json").read_text())
+    header, *rows = (line.split("\t") for line in stem.with_suffix(".tsv").read_text().splitlines())
+    assert header == ["", *found["columns"]] and [row[0] for row in rows] == found["rows"]
+    for row, weights in zip(rows, found["weights"], strict=True):
+        assert sum(weights) == pytest.approx(1, abs=1e-4)
+        assert [float(cell) for cell in row[1:]] == pytest.approx(weights, abs=1e-6)
+    page = stem.with_suffix(".html").read_text()
+    assert page.count("<td ") == len(found["rows"]) * len(found["columns"])
+    run("translate", "The dog runs.", "--attention", f"{stem}.tsv", "--attention-view", "heads")
+    assert stem.with_suffix(".tsv").read_text().startswith("layer\thead\t\t")
+
+
 def test_attention_picture(run: Run, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
+    assert run("translate", "The dog.", "--attention", tmp_path / "a.svg").exit_code == 0
+    assert "</svg>" in (tmp_path / "a.svg").read_text()
     for view in ("mean", "heads"):
         picture = tmp_path / f"{view}.png"
         result = run("translate", "The dog runs.", "--attention", picture, "--attention-view", view)

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from strategies import LINE
 
 from translator.config.errors import TranslatorError
+from translator.model.transformer import attention_weights
 from translator.search import mbr
 from translator.search.beam import Hypothesis
 from translator.storage.find import describe_model, find_model
@@ -25,7 +26,7 @@ from translator.text.sentences import split_long
 from translator.text.tokenizer import EOS, Tokenizer
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
-from translator.translation.units import Unit, cut_line
+from translator.translation.units import Unit, cut_line, cut_lines
 
 CHECKPOINTS = Path(__file__).parents[3] / "checkpoints"
 LINES = [
@@ -597,6 +598,36 @@ def test_attention_map(translator: Translator) -> None:
     end = translator.model.tokenizer.pieces([EOS])
     assert found.src_pieces[-1:] == found.tgt_pieces[-1:] == end
     assert "".join(found.src_pieces[:-1]).replace("▁", " ").strip() == "The dog runs here."
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_self_attention(translator: Translator, kind: str) -> None:
+    """The decoder sees what is written already; the encoder sees all."""
+    (cross,) = translator.attention("The dog runs here.")
+    (found,) = translator.attention("The dog runs here.", kind=kind)
+    rows = cross.src_pieces if kind == "encoder" else cross.tgt_pieces
+    assert found.tgt_pieces == rows and len(found.src_pieces) == len(rows)
+    torch.testing.assert_close(found.weights.sum(dim=-1), torch.ones(found.weights.shape[:-1]))
+    unseen = found.weights.triu(diagonal=1)
+    assert unseen.any() == (kind == "encoder")
+    # The last layer's are those that its own output comes from.
+    recorded: list[Any] = []
+    attention = getattr(translator.model.transformer, kind)[-1].self_attention
+    with (
+        attention.register_forward_hook(lambda _, inputs, output: recorded.append(inputs)),
+        torch.no_grad(),
+    ):
+        translator.decoder.attention(*_ids(translator, "The dog runs here."))
+        x, key, _, *rest = recorded[-1]
+        mask = None if kind == "encoder" else torch.ones(len(rows), len(rows)).tril().bool()
+        weights = attention_weights(attention._heads(attention.query(x)), key, mask)
+    torch.testing.assert_close(found.weights[-1], weights[0])
+
+
+def _ids(translator: Translator, line: str) -> tuple[list[int], list[int]]:
+    unit, *_ = cut_lines(translator.reader, [line], translator.search_config(), "sentences", "")
+    ((best, *_),) = translator.decoder.search([unit], translator.search_config())
+    return unit.source.ids, best.ids
 
 
 def test_an_attention_map_for_each_segment(translator: Translator, long_text: str) -> None:
