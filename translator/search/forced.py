@@ -54,7 +54,13 @@ class Forced:
 
 
 @torch.inference_mode()
-def force(model: Transformer, src: Tensor, tgt: Tensor, details: bool = False) -> Forced:
+def force(
+    model: Transformer,
+    src: Tensor,
+    tgt: Tensor,
+    details: bool = False,
+    which: Tensor | None = None,
+) -> Forced:
     """Makes a model write given translations (teacher forcing).
 
     A piece that no translation holds (PAD, UNK, BOS) has probability 0, and so its sentence: -inf.
@@ -64,8 +70,11 @@ def force(model: Transformer, src: Tensor, tgt: Tensor, details: bool = False) -
         src: `(B, S)` ids, closed with EOS, padded right.
         tgt: `(B, T)` ids, likewise.
         details: whether more than log-probabilities is wanted.
+        which: `(B,)`, the row of `src` that each translation is of; by default each has its own.
     """
     memory, src_mask = model.encode(src)
+    if which is not None:
+        memory, src_mask = memory[which], src_mask[which]
     tgt_in = torch.cat([torch.full_like(tgt[:, :1], BOS), tgt[:, :-1]], dim=1)
     states, weights = model.decode_states(tgt_in, memory, src_mask, details)  # (B, T, D)
     real = tgt != PAD

@@ -1,5 +1,6 @@
 """Units -> hypotheses -> text: searching in batches, choosing, and where the models looked."""
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +16,7 @@ from translator.model.incremental import IncrementalDecoder
 from translator.model.transformer import Transformer
 from translator.search import mbr
 from translator.search.beam import Hypothesis, beam_search, normalised
-from translator.search.forced import token_log_probs
+from translator.search.forced import force
 from translator.search.sampling import sample
 from translator.text.codec import TextCodec, target_ids
 from translator.text.tokenizer import BOS, EOS
@@ -97,18 +98,24 @@ class UnitDecoder:
         return [replace(hypotheses[i], score=utility) for i, utility in ranked[: search.n_best]]
 
     @torch.inference_mode()
-    def force(self, given: Sequence[tuple[Unit, str]], search: SearchConfig) -> list[Hypothesis]:
+    def judge(self, given: Sequence[tuple[Unit, str]], search: SearchConfig) -> list[Hypothesis]:
         """Translations of units that are given, as a search would have found them."""
-        src_rows = [[*self.tag, *unit.source.ids, EOS] for unit, _ in given]
+        src_rows = [(*self.tag, *unit.source.ids, EOS) for unit, _ in given]
         tgt_rows = [[*target_ids(self.codec, text, unit.source), EOS] for unit, text in given]
-        longer = [max(len(src), len(tgt)) for src, tgt in zip(src_rows, tgt_rows, strict=True)]
-        order = sorted(range(len(given)), key=longer.__getitem__)
+        # Those of one source follow each other, so that a batch encodes it once.
+        order = sorted(range(len(given)), key=lambda i: (len(src_rows[i]), src_rows[i]))
+        longer = [max(len(src_rows[i]), len(tgt_rows[i])) for i in order]
+        longer = list(itertools.accumulate(longer, max))
         found: dict[int, Hypothesis] = {}
-        for batch in token_batches([longer[i] for i in order], search.batch_tokens):
+        for batch in token_batches(longer, search.batch_tokens):
             rows = [order[i] for i in batch]
-            src = pad_right([src_rows[i] for i in rows]).to(self.device)
+            sources = list(dict.fromkeys(src_rows[i] for i in rows))
+            src = pad_right(sources).to(self.device)
+            which = torch.tensor([sources.index(src_rows[i]) for i in rows], device=self.device)
             tgt = pad_right([tgt_rows[i] for i in rows]).to(self.device)
-            each = torch.stack([token_log_probs(t, src, tgt) for t in self.transformers])
+            each = torch.stack(
+                [force(t, src, tgt, which=which).log_probs for t in self.transformers]
+            )
             log_probs = each.logsumexp(dim=0) - math.log(len(each))
             for i, log_prob in zip(rows, log_probs.sum(dim=1).tolist(), strict=True):
                 score = normalised(log_prob, len(tgt_rows[i]), search)

@@ -22,6 +22,7 @@ CHARACTER_LOOP = 12  # characters that one to eight characters, over and over, m
 EXCUSE = 2  # what the source repeats may be repeated this many times as often
 
 RARE_NAME = 0.4  # pieces per letter: so strangely is a word spelt that no common word is
+FIRST_NAME = 5  # pieces of the first word of a sentence, if it is a name
 CAPITALS_SHARE = 0.5  # of the words: a headline, whose capitals mean nothing
 
 _ENGLISH_LITTLE_WORDS = (
@@ -142,8 +143,9 @@ def rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int
     """Where an English text has names that a vocabulary has hardly seen.
 
     That is a word with a capital that is spelt in short pieces, whether with its capital or
-    without. The first word has a capital anyway: it must have three pieces or more, and not be a
-    plural. (In German all nouns have capitals, and rare ones are spelt as names are.)
+    without. The first word has a capital anyway, and three of four that are spelt in three or four
+    pieces are common words (Hello, Whose, Suddenly): it must have more. (In German all nouns have
+    capitals, and rare ones are spelt as names are.)
 
     Args:
         text: a sentence.
@@ -156,10 +158,9 @@ def rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int
     found = []
     for n, match in enumerate(words):
         word = match[0]
-        first = n == 0
-        if capitals[n] and len(word) > 2 and not word.isupper() and not (first and word[-1] == "s"):
+        if capitals[n] and len(word) > 2 and not word.isupper():
             pieces = min(n_pieces(word), n_pieces(word.lower()))
-            if pieces >= max(RARE_NAME * len(word), 3 if first else 2):
+            if pieces >= max(RARE_NAME * len(word), 2 if n else FIRST_NAME):
                 found.append(match.span())
     return found
 

@@ -6,21 +6,22 @@ says which whole sentence is the likeliest translation of the real source. So th
 articles beside them, are chosen by all that the model knows.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from translator.config.schema import SearchConfig
 from translator.search.beam import Hypothesis
 from translator.text.protected import Span, protected_spans
-from translator.text.terms import TermMatch, Terms, inflected, lost_terms
+from translator.text.terms import Terms, inflected, lost_terms
 from translator.text.tokenizer import N_COPY
 from translator.translation.decoding import UnitDecoder
 from translator.translation.units import Reader, Unit
 
-_BEAM = int(os.environ.get("PBEAM", "8"))  # ways to translate a sentence with placeholders
-_KEPT = int(os.environ.get("PKEPT", "4"))  # of them, for each of which all forms are tried
+_BEAM = 8  # ways to translate a sentence with placeholders
+_KEPT = 4  # of them, for each of which all forms are tried
 _MARK = 0xE100  # private use: stands for the first term in a translation
+
+_Way = tuple[str, tuple[str, ...]]  # a translation with marks, and the forms in their places
 
 
 def find_terms(units: Sequence[Unit], terms: Terms, language: str) -> list[Unit]:
@@ -65,21 +66,22 @@ class Prescriber:
         masked = [self._mask(unit) for unit in units]
         width = max(config.beam_size, _BEAM)
         wide = replace(config, decode="beam", beam_size=width, n_best=width, diversity=0.0)
-        # For each unit its ways, each with the forms that stand for its terms.
-        ways: list[list[tuple[str, tuple[str, ...]]]] = []
+        ways: list[list[_Way]] = []  # of each unit
         for unit, hypotheses in zip(masked, self.decoder.search(masked, wide), strict=True):
             first = tuple(match.forms[0] for match in unit.terms)
             texts = {self.reader.codec.decode(h.ids, unit.source).strip() for h in hypotheses}
             ways.append([(text, first) for text in sorted(texts)])
         ways, found = self._best(units, ways, config)
         for n in range(max(len(unit.terms) for unit in units)):
+            # Of all forms, in the best way, the best few are tried in the other ways.
             tried = [
-                [
-                    (text, (*forms[:n], form, *forms[n + 1 :]))
-                    for text, forms in of_unit
-                    for form in (self._forms(unit.terms[n]) if n < len(unit.terms) else [""])
-                ]
+                [_with_form(of_unit[0], n, form) for form in self._forms(unit, n)]
                 for unit, of_unit in zip(units, ways, strict=True)
+            ]
+            best, _ = self._best(units, tried, config)
+            tried = [
+                [_with_form(way, n, forms[n]) for way in of_unit for _, forms in best_forms[:2]]
+                for of_unit, best_forms in zip(ways, best, strict=True)
             ]
             ways, found = self._best(units, tried, config)
         return [hypotheses[: max(config.n_best, 1)] for hypotheses in found]
@@ -87,16 +89,16 @@ class Prescriber:
     def _best(
         self,
         units: Sequence[Unit],
-        ways: Sequence[Sequence[tuple[str, tuple[str, ...]]]],
+        ways: Sequence[Sequence[_Way]],
         config: SearchConfig,
-    ) -> tuple[list[list[tuple[str, tuple[str, ...]]]], list[list[Hypothesis]]]:
+    ) -> tuple[list[list[_Way]], list[list[Hypothesis]]]:
         """The ways that the model finds likeliest, best first, and their hypotheses."""
         given = [
             (unit, _write(*way))
             for unit, of_unit in zip(units, ways, strict=True)
             for way in of_unit
         ]
-        scored = iter(self.decoder.force(given, config))
+        scored = iter(self.decoder.judge(given, config))
         best, found = [], []
         for of_unit in ways:
             pairs = [(next(scored), way) for way in of_unit]
@@ -114,10 +116,19 @@ class Prescriber:
         ]
         return replace(unit, source=self.reader.codec.encode(unit.text, spans[:free]))
 
-    def _forms(self, match: TermMatch) -> Sequence[str]:
+    def _forms(self, unit: Unit, n: int) -> Sequence[str]:
+        """The forms of term `n` of a unit; one that it has not is written nowhere."""
+        if n >= len(unit.terms):
+            return [""]
+        match = unit.terms[n]
         if not match.term.forms:
             return match.forms
         return [f for form in match.forms for f in inflected(form, self.reader.tgt)]
+
+
+def _with_form(way: _Way, n: int, form: str) -> _Way:
+    text, forms = way
+    return text, (*forms[:n], form, *forms[n + 1 :])
 
 
 def _write(text: str, forms: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ import pytest
 
 from translator import Terms, Translator
 from translator.storage.find import shipped_models
+from translator.translation.units import cut_lines
 
 SENTENCES = ["The dog sleeps here.", "A man sings today.", "The bird eats now and the dog waits."]
 
@@ -59,3 +60,20 @@ def test_the_general_model_inflects_terms() -> None:
     )
     assert "alte Köter " in found[0] and " Förderpumpen" in found[1]
     assert "nächstgelegene " in found[2]
+
+
+def test_what_is_judged_scores_as_if_it_had_been_found(translator: Translator) -> None:
+    search = translator.search_config()
+    lines = [*SENTENCES, "The dog sees {name} and {other}."]
+    units = cut_lines(translator.reader, lines, search, "sentences", "")
+    found = [hypotheses[0] for hypotheses in translator.decoder.search(units, search)]
+    given = [
+        (unit, translator.codec.decode(h.ids, unit.source))
+        for unit, h in zip(units, found, strict=True)
+    ]
+    for judged, hypothesis in zip(
+        translator.decoder.judge(given * 2, search), found * 2, strict=True
+    ):
+        if judged.ids == hypothesis.ids:  # else the text is spelt in other pieces
+            assert judged.log_prob == pytest.approx(hypothesis.log_prob, abs=1e-4)
+            assert judged.score == pytest.approx(hypothesis.score, abs=1e-4)
