@@ -6,7 +6,7 @@ import os
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -181,7 +181,7 @@ def prepare_data(
         corpora.append(prepared)
         weights.append(weight)
     if not any(len(corpus.train) for corpus in corpora):
-        raise _unusable(data.corpus, corpora[0].manifest["report"]["dropped"])
+        raise _unusable(data.corpus, corpora[0])
     if tokenizer is None and data.vocab_from:
         tokenizer = _tokenizer_of(data.vocab_from)
     tokenizer = tokenizer or learn_tokenizer(corpora, config)
@@ -199,11 +199,13 @@ def _tokenizer_of(model: str) -> Tokenizer:
         ) from None
 
 
-def _unusable(corpus: str, dropped: Mapping[str, int]) -> TranslatorError:
-    reasons = ", ".join(f"{n:,} {fault}" for fault, n in dropped.items()) or "none"
+def _unusable(name: str, corpus: Prepared) -> TranslatorError:
+    report = corpus.manifest["report"]
+    dropped = ", ".join(f"{n:,} {fault}" for fault, n in report["dropped"].items()) or "none"
     return TranslatorError(
-        f"{corpus} has no usable pairs (dropped: {reasons}): mend it, or change the rules "
-        "(--set clean.KEY=VALUE)."
+        f"{name} has no usable pairs (dropped: {dropped}; for validation: "
+        f"{len(corpus.splits.get('valid', [])):,}): add text, fix it, or change the rules (--set "
+        "clean.KEY=VALUE)."
     )
 
 

@@ -72,6 +72,7 @@ def write_attention(
             title=f"{KINDS[kind]}{', mean of all layers and heads' if view == 'mean' else ''}",
             columns=_labels(columns),
             rows=_labels(rows),
+            top=max(table.max().item() for _, table in _maps(weights, view)),
             maps=[(name, table.tolist()) for name, table in _maps(weights, view)],
         )
     try:

@@ -17,6 +17,8 @@ from translator.training.setup import open_run
 
 log = logging.getLogger("translator")
 
+FEW_PAIRS = 100  # no translator is learnt from fewer
+
 
 def train(
     config: Config,
@@ -69,6 +71,11 @@ def _train(run: Run, minutes: float | None) -> ModelInfo | None:
     if run.ranks.first:
         tell(run.data)
         log.info(run.describe())
+        if len(run.data.train) < FEW_PAIRS:
+            log.warning(
+                f"{len(run.data.train):,} training pairs teach no translator: it takes thousands, "
+                "or a model to go on from (--init-from)."
+            )
     run.loop(minutes)
     info = run.load_finished() if run.state.step == first_step else None
     if info is None:

@@ -287,6 +287,22 @@ def test_a_run_that_cannot_begin_leaves_no_folder(settings, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("n_pairs", [1, 5])
+def test_a_corpus_that_is_far_too_small_is_said_to_be(
+    settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, n_pairs: int
+) -> None:
+    lines = [f"{name} runs to the house.\t{name} läuft zum Haus.\n" for name in "ABCDE"]
+    (tmp_path / "few.tsv").write_text("".join(lines[:n_pairs]))
+    config = settings(steps=1)
+    config = replace(config, data=replace(config.data, corpus=str(tmp_path / "few.tsv")))
+    if n_pairs == 1:  # it is held out for validation
+        with pytest.raises(TranslatorError, match=r"no usable pairs \(dropped: none; for valid"):
+            train(config, tmp_path / "run")
+        return
+    train(config, tmp_path / "run")
+    assert "training pairs teach no translator" in caplog.text
+
+
 def test_other_settings_are_named_before_a_corpus_is_prepared(
     six_steps: Path, settings, tmp_path: Path, monkeypatch
 ) -> None:
