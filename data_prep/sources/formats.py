@@ -344,14 +344,14 @@ READERS: dict[str, Callable[[Path, str, str], Iterator[TextPair]]] = {
 
 
 def split_name(name: str) -> tuple[str, str]:
-    """A file's name -> what stands before its format or language, and that: `train`, `tsv`.
+    """Splits a file's name into its stem and its format or language: `train`, `tsv`.
 
-    What says how it is packed belongs to neither.
+    The ending of a packed file is left out; `train.en-US` and `train.EN` are English.
     """
     packed = Path(name).suffix
     name = name.removesuffix(packed) if packed.lower() in PACKINGS else name
     stem, _, ending = name.rpartition(".")
-    return stem, ending
+    return stem, language_code(ending)
 
 
 def iterate_file(path: Path, src: str, tgt: str) -> Iterator[TextPair]:

@@ -147,6 +147,16 @@ def test_the_last_newline_closes_a_line(tmp_path: Path, content: str, lines: lis
     assert read_lines(tmp_path / "file") == lines
 
 
+def test_endings_may_name_a_country_or_be_capital(tmp_path: Path) -> None:
+    for ending, line in (("en-US", "A dog."), ("DE.GZ", "Ein Hund.")):
+        data = f"{line}\n".encode()
+        (tmp_path / f"train.{ending}").write_bytes(gzip.compress(data) if "GZ" in ending else data)
+    (tmp_path / "valid.TSV").write_text("A cat.\tEine Katze.\n")
+    found = open_corpus(str(tmp_path), "en", "de")
+    assert list(found["train"]()) == [("A dog.", "Ein Hund.")]
+    assert list(found["valid"]()) == [("A cat.", "Eine Katze.")]
+
+
 def test_an_empty_folder_says_what_belongs_there(tmp_path: Path) -> None:
     with pytest.raises(TranslatorError, match=r"train\.en, train\.de"):
         load_corpus(str(tmp_path), "en", "de")
