@@ -112,6 +112,46 @@ def lost_numbers(source: str, translation: str) -> list[str]:
     return lost
 
 
+_TIME = re.compile(
+    r"(?<![\d.,:])(?P<hour>\d{1,2})(?:[:.](?P<minute>[0-5]\d))?(?!\d|[.,:]\d)"
+    r"(?P<clock>\s?uhr\b)?(?P<pm>\s?p\.?\s?m\b\.?)?",
+    re.IGNORECASE,
+)
+_AFTER_NOON = re.compile(
+    r"\d\s?p\.?\s?m\b|\b(?:afternoon|evening|night|tonight|noon|nachmittag|abend|nacht|mittag)",
+    re.IGNORECASE,
+)
+
+
+def lost_afternoons(source: str, translation: str) -> list[tuple[int, int, str]]:
+    """The times after noon that a translation has by a clock of 12 hours, and does not say so.
+
+    17:30 is 5:30 pm, or 5:30 in the afternoon, but not 5:30.
+
+    Returns:
+        Where they stand in the source, and what they are in the other language.
+    """
+    lost = []
+    for match in _TIME.finditer(source):
+        hour, minute = int(match["hour"]), match["minute"] or ""
+        if match["pm"] and 1 <= hour < 12:
+            written, hour = f"{hour + 12}{':' * bool(minute)}{minute} Uhr", hour + 12
+        elif match["clock"] and 13 <= hour < 24:
+            written = f"{hour - 12}{':' * bool(minute)}{minute} pm"
+        elif ":" in match[0] and 13 <= hour < 24:
+            written = match[0]
+        else:
+            continue
+        minutes = rf"[:.]{minute}" if int(minute or 0) else r"(?:[:.]00)?"
+        long, short = (
+            re.search(rf"(?<![\d.,:])0?{h}{minutes}(?!\d|[.,:]\d)", translation)
+            for h in (hour, hour - 12)
+        )
+        if short and not long and not _AFTER_NOON.search(translation):
+            lost.append((*match.span(), written))
+    return lost
+
+
 def number_spans(text: str) -> list[tuple[int, int]]:
     """Where the numbers in digits stand, with letters that touch them."""
     return [match.span() for match in re.finditer(r"\d+(?:[.,:]\d+)*\w*", text)]

@@ -76,6 +76,7 @@ _MAY_HOLD = re.compile(r"[0-9@#`{}%$&/\\_]|[.:]\w|\(\)|--|([^\W\d_])\1\1")
 
 _SIGN = r"(?P<sign>(?<![^\s(\[\"'„“])[-+−±])?"
 _CURRENCY = r"[$€£¥]"
+_CURRENCY_WORDS = {"$": "USD|dollar", "€": "EUR", "£": "GBP|pound|pfund", "¥": "JPY|CNY|yen|yuan"}
 _UNIT = (
     r"(?:%|‰|°|[$€£¥]|(?:[kcm]?m²?|[km]?g|[mc]?l|k[Wm]h?|[kMGT]B|[GM]?Hz|EUR|USD|GBP|CHF|"
     r"[Mm]illi(?:on|ard)\w*|[Bb]illion\w*|Mio|Mrd|percent|Prozent|euros?|Euro|dollars?|Dollar|"
@@ -143,7 +144,16 @@ def rewritten_numbers(text: str, src: str, tgt: str) -> list[Span]:
 
 
 def has_number(text: str, span: Span, tgt: str) -> bool:
-    """Whether the new form of a number stands in a translation, whatever groups its thousands."""
+    """Whether a translation has the new form of a number, and its currency.
+
+    Thousands may be grouped in any way, and the currency be a sign, a code or a word.
+    """
+    if not all(
+        re.search(rf"{re.escape(sign)}|\b(?:{words})", text, re.IGNORECASE)
+        for sign, words in _CURRENCY_WORDS.items()
+        if sign in span.written
+    ):
+        return False
     number = re.search(r"\d[\d.,]*\d", span.written)
     assert number
     marks = re.escape(_NUMBER[tgt][1]) + r"'’ \u00a0\u202f"

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from translator.text.numbers import lost_numbers
+from translator.text.numbers import lost_afternoons, lost_numbers
 
 LENGTH_RATIO = 2.0  # of pieces: no side is longer than the other by more, ...
 LENGTH_SLACK = 3  # ... not counting this many, so that short texts are free
@@ -72,7 +72,7 @@ def faults(
     found = {
         "loop": is_loop(source, translation),
         "length": is_out_of_proportion(src_pieces, tgt_pieces),
-        "numbers": bool(lost_numbers(source, translation)),
+        "numbers": bool(lost_numbers(source, translation) or lost_afternoons(source, translation)),
         "names": bool(lost_names(names, translation)),
     }
     return [name for name, is_there in found.items() if is_there]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from translator.config.schema import SearchConfig
 from translator.search.beam import Hypothesis
 from translator.text.codec import Source, TextCodec, fold, normalise, target_ids
-from translator.text.numbers import lost_numbers, number_spans
+from translator.text.numbers import lost_afternoons, lost_numbers, number_spans
 from translator.text.protected import Span, has_number, protected_spans
 from translator.text.sentences import split_long
 from translator.text.terms import TermMatch, lost_terms
@@ -167,6 +167,11 @@ class Retrier:
         if lost_numbers(text, translation):
             numbers = unit.numbers
             spans += number_spans(text)
+        times = [Span(a, b, text[a:b], said) for a, b, said in lost_afternoons(text, translation)]
+        numbers = [
+            *(n for n in numbers if all(n.end <= t.start or t.end <= n.start for t in times)),
+            *times,
+        ]
         for start, end in find_names(self.reader.codec.tokenizer, self.reader.src, text):
             if lost_names([text[start:end]], translation):
                 spans.append((start, end))

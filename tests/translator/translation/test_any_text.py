@@ -20,7 +20,7 @@ from translator.search.beam import Hypothesis
 from translator.storage.model_folder import Model
 from translator.text.codec import fold, normalise
 from translator.text.layout import TAG, core, split_tags
-from translator.text.protected import protected_spans, rewritten_numbers
+from translator.text.protected import has_number, protected_spans, rewritten_numbers
 from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_in_capitals, plain_heading
 from translator.translation.markup import Element, collapse, nest, restore
@@ -251,6 +251,22 @@ def test_numbers_that_are_certain_follow_the_other_language(build, name: str) ->
 )
 def test_which_numbers_are_certain(text: str, language: str, expected: list[str]) -> None:
     assert [s.written for s in rewritten_numbers(text, language, OTHER[language])] == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "language", "right", "wrong"),
+    [
+        ("19,99 €", "de", ["€19.99", "19.99 EUR", "19.99 euros"], ["$19.99", "19.99", "€19"]),
+        ("$19.99", "en", ["19,99 $", "19,99 US-Dollar"], ["19,99 €", "19,99", "19.99 $"]),
+        ("2.500.000 EUR", "de", ["EUR 2,500,000", "2,500,000 euros"], ["2,000,000 euros"]),
+    ],
+)
+def test_a_price_keeps_its_currency(
+    text: str, language: str, right: list[str], wrong: list[str]
+) -> None:
+    (span,) = rewritten_numbers(text, language, OTHER[language])
+    assert all(has_number(said, span, OTHER[language]) for said in right)
+    assert not any(has_number(said, span, OTHER[language]) for said in wrong)
 
 
 @pytest.mark.parametrize(

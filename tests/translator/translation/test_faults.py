@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from translator.text.numbers import lost_numbers, number_spans
+from translator.text.numbers import lost_afternoons, lost_numbers, number_spans
 from translator.training.validation import describe_collapse
 from translator.translation.faults import (
     faults,
@@ -394,6 +394,34 @@ def test_human_translations_are_no_collapse(real_corpus: Path, split: str) -> No
                 assert (
                     describe_collapse([one[i] for i in places], [other[i] for i in places]) is None
                 )
+
+
+# --- times ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "translation", "written"),
+    [
+        ("um 17:30 Uhr", "at 5:30", ["5:30 pm"]),
+        ("um 17:30 Uhr", "at 5:30 p.m.", []),
+        ("um 17:30 Uhr", "at half past five in the afternoon, 5:30", []),
+        ("um 17 Uhr", "at 5 o'clock", ["5 pm"]),
+        ("um 17 Uhr", "at 17 o'clock", []),
+        ("17 Hunde um 17:30", "17 dogs at 17:30", []),
+        ("at 5 pm", "um 5 Uhr", ["17 Uhr"]),
+        ("at 5:30 p.m.", "um 5.30 Uhr nachmittags", []),
+        ("at 5 pm", "um 17 Uhr", []),
+        ("at 12 pm", "um 12 Uhr", []),
+        ("at 9 am", "um 9 Uhr", []),
+        ("17 Hunde", "5 dogs", []),
+    ],
+)
+def test_half_of_the_day_is_lost(source: str, translation: str, written: list[str]) -> None:
+    lost = lost_afternoons(source, translation)
+    assert [said for _, _, said in lost] == written
+    assert all(source[start:end].strip(".") in source for start, end, _ in lost)
+    if written:
+        assert faults(source, translation, 5, 5) == ["numbers"]
 
 
 # --- names ----------------------------------------------------------------------------------------
