@@ -54,7 +54,12 @@ class Progress:
         self.show_bar = show_bar
         self.speed = Speed()
         self.bar: Any = tqdm(
-            total=config.steps, initial=step, unit="step", disable=not show_bar, leave=False
+            total=config.steps,
+            initial=step,
+            desc="training",
+            unit="step",
+            disable=not show_bar,
+            leave=False,
         )
 
     def count_update(self, n_tokens: int) -> None:

@@ -62,7 +62,9 @@ class UnitDecoder:
             lengths, max(search.batch_tokens * 8 // max(n_each[search.decode], 8), 1)
         )
         shown = self.show_bar and len(batches) > 1
-        for batch in tqdm(batches, unit="batch", disable=not shown, leave=False):
+        for batch in tqdm(
+            batches, desc="translating", unit="batch", disable=not shown, leave=False
+        ):
             rows = [order[i] for i in batch]
             src = pad_right([[*self.tag, *units[i].source.ids, EOS] for i in rows]).to(self.device)
             prefixes = None

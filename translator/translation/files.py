@@ -90,7 +90,14 @@ def translate_to_file(
         begun_at = work.lines
         if begun_at:
             log.info("Going on after the %d lines that are done.", begun_at)
-        bar = tqdm(total=total, initial=begun_at, unit="line", disable=not show_bar, leave=False)
+        bar = tqdm(
+            total=total,
+            initial=begun_at,
+            desc="translating",
+            unit="line",
+            disable=not show_bar,
+            leave=False,
+        )
         try:
             with sigterm_interrupts(), bar:
                 if not begun_at:
