@@ -1,4 +1,5 @@
 # The program with its models, for the CPU. Build: docker build -t small-nmt .
+# Serve: docker run --rm -p 127.0.0.1:5000:5000 small-nmt serve --host 0.0.0.0
 FROM python:3.11-slim AS build
 COPY . /source
 RUN pip install --no-cache-dir build && python -m build --wheel --outdir /wheels /source
@@ -10,6 +11,7 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-compile -c /constraints.txt \
       --index-url https://download.pytorch.org/whl/cpu torch \
  && pip install --no-cache-dir --no-compile -c /constraints.txt /wheels/*.whl matplotlib \
+      starlette uvicorn python-multipart markdown-it-py PyYAML \
  && rm -rf /usr/local/lib/python3.11/site-packages/torch/include \
       /usr/local/lib/python3.11/site-packages/torch/test
 RUN useradd --create-home translator && mkdir /data && chown translator /data
@@ -17,5 +19,6 @@ USER translator
 WORKDIR /data
 # Text is UTF-8 whatever the host says; output appears line by line.
 ENV PYTHONUTF8=1 PYTHONUNBUFFERED=1
+EXPOSE 5000
 ENTRYPOINT ["translator"]
 CMD ["--help"]
