@@ -1,10 +1,8 @@
 """The addresses of a server, and what each does."""
 
 import asyncio
-import functools
 import logging
-import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -24,6 +22,7 @@ from translator.serve import answers
 from translator.serve.access import Keys, RateLimiter
 from translator.serve.batching import Batcher, Busy
 from translator.serve.documents import Shelf, read_upload
+from translator.serve.failures import answer_nobody, answer_refusal, safe, too_much
 from translator.serve.languages import Languages, detect
 from translator.serve.reading import (
     FILE_PATH,
@@ -43,7 +42,6 @@ from translator.translation.result import Translation
 
 log = logging.getLogger("translator.serve")
 
-Handler = Callable[[Request], Awaitable[Response]]
 _CSP = (
     "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
     "connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
@@ -82,7 +80,7 @@ class Server:
 
     def close(self) -> None:
         """Ends it, once what waits is done."""
-        self.batcher.close(self.settings.timeout)
+        self.batcher.close()
         self.shelf.close()
 
     # What requests are answered --------------------------------------------------------------
@@ -216,7 +214,7 @@ class Server:
         file = file_field(fields, self.settings)
         source, target = text_field(fields, "source"), text_field(fields, "target")
         if self.documents == MAX_DOCUMENTS:
-            raise _too_much("Slowdown: too many documents at once", 10)
+            raise too_much("Slowdown: too many documents at once", 10)
         self.documents += 1
         try:
             return await self._translate_file(request, file, source, target, terms_field(fields))
@@ -269,7 +267,7 @@ class Server:
             raise HTTPException(403, "Invalid API key" if key else "Please name an API key")
         address = request.client.host if request.client else ""
         if seconds := self.rates.wait(key if self.keys else address):
-            raise _too_much("Slowdown: too many requests", seconds)
+            raise too_much("Slowdown: too many requests", seconds)
         return fields
 
     async def _run_texts(
@@ -307,7 +305,7 @@ class Server:
         try:
             future = asyncio.wrap_future(self.batcher.submit(task, items))
         except Busy as busy:
-            raise _too_much("Slowdown: too many requests wait", busy.seconds) from None
+            raise too_much("Slowdown: too many requests wait", busy.seconds) from None
         gone = asyncio.create_task(_hung_up(request))
         try:
             waited: set[asyncio.Future[Any]] = {future, gone}
@@ -349,52 +347,18 @@ def create_app(translators: Translators, settings: ServeSettings | None = None) 
         "/continuations": server.continuations,
         FILE_PATH: server.translate_file,
     }
-    routes = [Route(path, _safe(handler), methods=["GET"]) for path, handler in pages.items()]
-    routes += [Route(path, _safe(handler), methods=["POST"]) for path, handler in work.items()]
+    routes = [Route(path, safe(handler), methods=["GET"]) for path, handler in pages.items()]
+    routes += [Route(path, safe(handler), methods=["POST"]) for path, handler in work.items()]
     return Starlette(
         routes=routes,
         lifespan=lifespan,
         middleware=[Middleware(BodyLimits, settings=settings)],
         exception_handlers={
-            HTTPException: _answer_refusal,
-            TranslatorError: _answer_refusal,
-            ClientDisconnect: _answer_nobody,
+            HTTPException: answer_refusal,
+            TranslatorError: answer_refusal,
+            ClientDisconnect: answer_nobody,
         },
     )
-
-
-def _safe(handler: Handler) -> Handler:
-    """A handler whose unforeseen errors are answered and logged, without a text in the log."""
-
-    @functools.wraps(handler)
-    async def handle(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except (HTTPException, TranslatorError, ClientDisconnect):
-            raise
-        except Exception as error:
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            where = f"{frame.filename}:{frame.lineno}"
-            log.error("%s failed: %s in %s.", request.url.path, type(error).__name__, where)
-            return JSONResponse({"error": "The server failed; its log says where."}, 500)
-
-    return handle
-
-
-async def _answer_refusal(_request: Request, error: Exception) -> Response:
-    """An error of the client's, or of its document, in LibreTranslate's form."""
-    status = error.status_code if isinstance(error, HTTPException) else 400
-    text = error.detail if isinstance(error, HTTPException) else str(error)
-    headers = error.headers if isinstance(error, HTTPException) else None
-    return JSONResponse({"error": text}, status, headers)
-
-
-async def _answer_nobody(_request: Request, _error: Exception) -> Response:
-    return Response(status_code=499)  # as nginx calls it; nobody reads it
-
-
-def _too_much(text: str, seconds: int) -> HTTPException:
-    return HTTPException(429, f"{text}; try again in {seconds} s.", {"Retry-After": str(seconds)})
 
 
 async def _hung_up(request: Request) -> None:
