@@ -4,7 +4,7 @@ BIN := .venv/bin
 DEMO := checkpoints/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo reproduce general test test-slow check format docs clean
+.PHONY: help setup demo reproduce general page test test-slow check format docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ reproduce: setup ## train the shipped models again from DATA=FOLDER (about 12 ho
 general: setup ## make the general models again from DATA=FOLDER (minutes on a GPU; says what it needs)
 	@test -n "$(DATA)" || { echo "Name the folder that holds general/ and multi30k/: make general DATA=FOLDER"; exit 1; }
 	PATH="$(CURDIR)/$(BIN):$$PATH" bash checkpoints/general.sh $(DATA) checkpoints/general $(OPTIONS)
+
+page: setup ## write page.html: the captions model as one page that works offline
+	$(BIN)/translator export multi30k-en-de --to html page.html
 
 test: setup ## run the tests (about 3 minutes)
 	$(BIN)/python -m pytest -n 2 -m "not slow"

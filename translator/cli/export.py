@@ -15,24 +15,25 @@ from translator.cli.results import print_json
 
 @command(
     "Models",
+    "translator export multi30k-en-de --to html captions.html",
     "translator export general-en-de --to ctranslate2 general-ct2 --weights int8",
     "translator export multi30k-en-de --to huggingface captions",
 )
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Its folder or name.")],
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="What is written; a new one.")],
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or new folder to write.")],
     to: Annotated[
-        Literal["ctranslate2", "huggingface"],
+        Literal["html", "ctranslate2", "huggingface"],
         typer.Option("--to", help="The program that is to translate with it."),
     ],
     talk: Talk,
     weights: Annotated[
-        Literal["float32", "float16", "int8"] | None,
-        typer.Option(help="How weights are stored.", show_default="float32"),
+        Literal["float32", "float16", "int8", "int5"] | None,
+        typer.Option(help="How weights are stored.", show_default="by the target"),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write a model for another program, and prove that it translates there as it does here.
+    """Write a model as a page that works offline, or for another program.
 
     It translates 200 lines there; if a translation differs, nothing is left behind.
     """

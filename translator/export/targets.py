@@ -1,6 +1,8 @@
 """From a model and a target's name to an export that has proved itself, or to none."""
 
+import copy
 import importlib.util
+import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -8,12 +10,23 @@ from pathlib import Path
 
 from translator.config.errors import TranslatorError
 from translator.export import ctranslate2, huggingface
-from translator.export.verify import TOLERANCES, Proof, sample_lines, verify
+from translator.export.html import page
+from translator.export.html.node import Node, find_node
+from translator.export.verify import TOLERANCES, Greedy, Proof, greedy_search, sample_lines, verify
+from translator.model.transformer import count_parameters
 from translator.storage.model_folder import Model
+from translator.system.disk import write_file
 from translator.text.tokenizer import EOS
 
+log = logging.getLogger("translator")
+
 PACKAGES = {"ctranslate2": "ctranslate2", "huggingface": "transformers"}
-WEIGHTS = {"ctranslate2": ctranslate2.TYPES, "huggingface": ("float32",)}  # the default first
+_LARGE = 10_000_000  # weights, from which on a page is better small than exact
+WEIGHTS = {  # the default first
+    "html": page.TYPES,
+    "ctranslate2": ctranslate2.TYPES,
+    "huggingface": ("float32",),
+}
 
 
 @dataclass(frozen=True)
@@ -31,26 +44,31 @@ def export_model(model: Model, target: str, path: Path, weights: str | None = No
     Args:
         model: what is exported.
         target: one of `WEIGHTS`.
-        path: the new folder.
-        weights: how they are stored; default: the first that the target has.
+        path: the new folder; for "html" a file, which may be there already.
+        weights: how they are stored; default: the first that the target has, and "int5" for the
+            page of a large model.
 
     Raises:
         TranslatorError: the path is taken, a package is missing, the target has no such weights, or
             the translations differ; then nothing is left behind.
     """
+    if target == "html" and count_parameters(model.transformer) >= _LARGE:
+        weights = weights or "int5"
     weights = weights or WEIGHTS[target][0]
     if weights not in WEIGHTS[target]:
         raise TranslatorError(
             f"--to {target} stores weights as {', '.join(WEIGHTS[target])}, not {weights}."
         )
-    if importlib.util.find_spec(PACKAGES[target]) is None:
+    if target in PACKAGES and importlib.util.find_spec(PACKAGES[target]) is None:
         raise TranslatorError(
             f"--to {target} needs {PACKAGES[target]}: pip install 'small-nmt[export]'."
         )
-    if path.exists():
-        raise TranslatorError(f"{path} is there already: name a new folder, or remove it.")
     if not path.parent.is_dir():
         raise TranslatorError(f"There is no folder {path.parent}: create it first.")
+    if target == "html":
+        return _export_page(model, path, weights)
+    if path.exists():
+        raise TranslatorError(f"{path} is there already: name a new folder, or remove it.")
     hidden = path.with_name(f".{path.name}.tmp")
     shutil.rmtree(hidden, ignore_errors=True)
     try:
@@ -62,6 +80,22 @@ def export_model(model: Model, target: str, path: Path, weights: str | None = No
     finally:
         shutil.rmtree(hidden, ignore_errors=True)
     return Export(path, sum(file.stat().st_size for file in path.iterdir()), proof)
+
+
+def _export_page(model: Model, path: Path, weights: str) -> Export:
+    if path.is_dir():
+        raise TranslatorError(f"{path} is a folder: name a file, such as {path / 'page.html'}.")
+    packed = page.pack(model, weights)
+    if find_node():
+        greedy: Greedy = Node(packed).greedy
+    else:
+        log.warning("Without Node the page's weights are tried, and not its scripts.")
+        stored = copy.deepcopy(model.transformer)
+        stored.load_state_dict(page.restored(model.transformer.state_dict(), weights))
+        greedy = greedy_search(stored)
+    proof = verify(model, greedy, TOLERANCES[weights])
+    write_file(path, page.html(model.directions, packed).encode())
+    return Export(path, path.stat().st_size, proof)
 
 
 def _write(model: Model, target: str, folder: Path, weights: str) -> Proof:

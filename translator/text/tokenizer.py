@@ -52,6 +52,8 @@ class Tokenizer:
             for i, piece in enumerate(pieces)
             if i not in self._control and i != UNK and not self._processor.IsByte(i)
         }
+        # The ids of the 256 bytes, in order.
+        self.all_bytes = [self._processor.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
         # For each id: does it begin a new word, is it a punctuation mark?
         self.starts_word = [piece.startswith(_SPACE_MARK) for piece in pieces]
         letters = [piece.lstrip(_SPACE_MARK) for piece in pieces]
@@ -163,7 +165,7 @@ class Tokenizer:
 
     def byte_ids(self, character: str) -> tuple[int, ...]:
         """How a character is spelt that no text piece has: its UTF-8 bytes."""
-        return tuple(self._processor.PieceToId(f"<0x{byte:02X}>") for byte in character.encode())
+        return tuple(self.all_bytes[byte] for byte in character.encode())
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`; control symbols are dropped. `decode(encode(text)) == text`."""
