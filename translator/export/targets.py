@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translator.config.errors import TranslatorError
-from translator.export import ctranslate2, huggingface
-from translator.export.html import page
-from translator.export.html.node import Node, find_node
+from translator.export import ctranslate2, huggingface, page
+from translator.export.node import Node, find_node
 from translator.export.verify import TOLERANCES, Greedy, Proof, greedy_search, sample_lines, verify
 from translator.model.transformer import count_parameters
 from translator.storage.model_folder import Model

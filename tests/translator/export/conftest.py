@@ -13,3 +13,9 @@ def run() -> Run:
         return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
 
     return call
+
+
+@pytest.fixture(autouse=True)
+def short_proofs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Proofs end early: what knows nothing never stops, and there is no more to see."""
+    monkeypatch.setattr("translator.export.verify.LIMIT", 10)

@@ -14,9 +14,9 @@ import torch
 from commands import Run
 
 from translator.config.errors import TranslatorError
-from translator.export.html.node import Node, find_node
-from translator.export.html.page import TYPES, pack, restored
-from translator.export.html.regex import javascript
+from translator.export.node import Node, find_node
+from translator.export.page import TYPES, pack, restored
+from translator.export.regex import javascript
 from translator.export.verify import sample_lines
 from translator.model.transformer import Transformer
 from translator.storage.find import shipped_models

@@ -129,7 +129,7 @@ class Translator {
   }
 }
 
-// The bytes of a file that html/page.py packed, from base64.
+// The bytes of a file that export/page.py packed, from base64.
 async function unpack(text) {
   const binary = atob(text), bytes = new Uint8Array(binary.length);
   for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from translator.config.errors import TranslatorError
-from translator.export.html.page import SCRIPTS, script
+from translator.export.page import SCRIPTS, script
 from translator.text.tokenizer import EOS
 
 # Reads the model and an expression of `t`, the translator, and `value`; prints what it becomes.

@@ -1,4 +1,7 @@
-"""Packs a model, its vocabulary and the rules for text into a page.
+"""A model as one page that needs nothing else: weights, tokenizer and search, in plain JavaScript.
+
+`SCRIPTS`, in scripts/, are what runs in the page's worker; scripts/engine.js talks to them. What
+they know of text is packed here from translator/text/.
 
 A matrix becomes whole numbers with a step for each of its rows. They are stored as bytes that
 deflate's Huffman codes then shorten: numbers near zero, which are the most, take fewer bits. So the
@@ -18,7 +21,7 @@ from torch import Tensor
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
-from translator.export.html.regex import javascript
+from translator.export.regex import javascript
 from translator.report.translator_page import translator_page
 from translator.storage.model_folder import Model
 from translator.text import codec, protected, sentences
@@ -36,8 +39,8 @@ _SEARCH = {
 
 
 def script(name: str) -> str:
-    """One of the scripts beside this file."""
-    return (files("translator.export.html") / name).read_text(encoding="utf-8")
+    """One of the scripts of the page."""
+    return (files("translator.export") / "scripts" / name).read_text(encoding="utf-8")
 
 
 def steps(weight: Tensor, kind: str) -> Tensor:

@@ -1,6 +1,6 @@
 // Text <-> ids: SentencePiece's unigram segmentation, and what surrounds it (text/codec.py).
 //
-// `data` is what html/page.py writes: the pieces with their scores, maps of letters, and the
+// `data` is what export/page.py writes: the pieces with their scores, maps of letters, and the
 // regular expressions of translator/text/, so that each rule has one home.
 
 const PAD = 0, UNK = 1, BOS = 2, EOS = 3;
