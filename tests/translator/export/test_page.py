@@ -3,7 +3,12 @@
 They run in Node, and once in a browser (Debian's chromium) from a file, without a network.
 """
 
+import json
 import random
+import re
+import shutil
+import subprocess
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +20,7 @@ from commands import Run
 
 from translator.config.errors import TranslatorError
 from translator.export.node import Node, find_node
-from translator.export.page import TYPES, pack, restored
+from translator.export.page import TYPES, html, pack, restored
 from translator.export.regex import javascript
 from translator.export.verify import sample_lines
 from translator.model.transformer import Transformer
@@ -215,6 +220,86 @@ def test_stored_weights_are_near(random_model: Model) -> None:
 )
 def test_regular_expressions_are_written_for_javascript(pattern: str, written: str) -> None:
     assert javascript(pattern) == written
+
+
+USE = """<script>
+const found = [];
+const wait = (ready) => new Promise((resolve) => {
+  const look = () => (ready() ? resolve() : setTimeout(look, 20));
+  look();
+});
+(async () => {
+  const text = document.getElementById("text"), result = document.getElementById("translation");
+  for (const line of TEXTS) {
+    const before = result.textContent;
+    text.value = line;
+    text.dispatchEvent(new Event("input"));
+    await wait(() => result.textContent !== before && !result.classList.contains("waiting"));
+    found.push(result.textContent);
+  }
+  text.value = LONG;
+  text.dispatchEvent(new Event("input"));
+  let ticks = 0;
+  const clock = setInterval(() => ticks++, 5);
+  await wait(() => !document.getElementById("cancel").hidden);
+  document.getElementById("cancel").click();
+  await wait(() => document.getElementById("status").textContent === "Cancelled.");
+  clearInterval(clock);
+  found.push(ticks > 20);
+  text.value = TEXTS[0];
+  text.dispatchEvent(new Event("input"));
+  await wait(() => result.textContent === found[0]);
+  console.log(`FOUND ${JSON.stringify(found)}`);
+})();
+</script>"""
+
+
+def browse(page: Path, folder: Path, seconds: int = 60) -> tuple[list[Any], list[str]]:
+    """What `USE` found in a page, and what else the browser's console says; the network is off.
+
+    The browser runs until then: its virtual time, which other pages are tested in, would not wait
+    for a worker.
+    """
+    chromium = shutil.which("chromium")
+    if not chromium:
+        pytest.skip("needs a browser: apt-get install chromium")
+    options = "--headless --no-sandbox --disable-gpu --enable-logging=stderr --v=0"
+    options += " --remote-debugging-port=0 --proxy-server=127.0.0.1:9"
+    command = [chromium, *options.split(), f"--user-data-dir={folder / 'profile'}", page.as_uri()]
+    lines: list[str] = []
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as browser:
+        clock = threading.Timer(seconds, browser.terminate)
+        clock.start()
+        assert browser.stderr
+        for line in browser.stderr:
+            if "CONSOLE" in line:
+                lines.append(line)
+            if "FOUND" in line:
+                break
+        clock.cancel()
+        browser.terminate()
+    found = [re.search(r'FOUND (\[.*\])", source', line) for line in lines]
+    answers = [json.loads(match[1].replace('\\"', '"')) for match in found if match]
+    others = [line for line, match in zip(lines, found, strict=True) if not match]
+    return answers[0] if answers else [], others
+
+
+@pytest.mark.slow
+def test_the_page_works_from_a_file_in_a_browser(random_model: Model, tmp_path: Path) -> None:
+    texts = ["The dog runs here.", "The man sleeps now. The boy sings."]
+    packed = pack(random_model, "float32")
+    source = html(random_model.directions, packed)
+    assert not re.search(r"(?:src|href)=[\"']?https?:", source)
+    long = "The dog runs. " * 2000
+    use = USE.replace("TEXTS", json.dumps(texts)).replace("LONG", json.dumps(long))
+    page = tmp_path / "page.html"
+    page.write_text(source.replace("</body>", use + "</body>"), encoding="utf-8")
+    found, complaints = browse(page, tmp_path)
+    assert not complaints
+    there = Node(packed).ask("t.translate(value)", texts) if find_node() else []
+    ours = ["".join(s["before"] + s["translation"] + s["after"] for s in part) for part in there]
+    assert len(found) == 3 and found[2] is True and found[0] and found[0] != found[1]
+    assert not ours or found[:2] == ours
 
 
 @needs_node
