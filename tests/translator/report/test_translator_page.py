@@ -73,6 +73,7 @@ USE = """<script>
   said.focused = document.activeElement.textContent;
   press("Enter");
   await wait(100);
+  words()[3].dispatchEvent(new MouseEvent("mouseover", {bubbles: true}));
   said.others = [...$("others").children].map((child) => child.textContent);
   $("others").children[0].click();
   await wait(100);

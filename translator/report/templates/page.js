@@ -203,8 +203,7 @@ function startPage(engine) {
 
   function show(found) {
     result = found;
-    chosen = null;
-    $("word").hidden = true;
+    unchoose();
     $("copy").disabled = !found;
     const detected = found && $("source").value === "auto";
     $("detected").textContent = detected ? `${NAMES[found.source] ?? found.source} detected` : "";
@@ -264,6 +263,11 @@ function startPage(engine) {
     }
   }
 
+  function unchoose() {
+    chosen = null;
+    $("word").hidden = true;
+  }
+
   function choose(node) {
     chosen = place(node);
     mark(node);
@@ -311,10 +315,11 @@ function startPage(engine) {
     else if (event.key === "Home") [next] = words;
     else if (event.key === "End") next = words.at(-1);
     else if (event.key === "Enter" || event.key === " ") choose(event.target);
-    else if (event.key === "Escape") $("word").hidden = true;
+    else if (event.key === "Escape") unchoose();
     else return;
     event.preventDefault();
     if (next) {
+      unchoose();
       mark(next);
       next.focus();
     }
@@ -441,7 +446,7 @@ function startPage(engine) {
     showHistory();
   });
   onWord("click", choose);
-  onWord("mouseover", look);
+  onWord("mouseover", (node) => { if (!chosen) look(node); }); // its alternatives stay in reach
   onWord("focusin", look);
   onWord("keydown", (_, event) => walk(event));
   showHistory();
