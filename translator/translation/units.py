@@ -1,5 +1,6 @@
 """A line -> the units that a model translates one at a time: sentences, or parts of long ones."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -22,6 +23,11 @@ from translator.text.terms import TermMatch
 from translator.text.tokenizer import N_COPY
 from translator.translation.markup import Element, collapse, nest
 
+# But not before a word that joins two such halves: Vor- und Nachteile.
+_PARTED = re.compile(
+    r"\b([^\W\d_]{2,})- (?!(?:and|or|to|und|oder|bis|sowie|bzw|als|wie)\b)"
+    r"([^\W\d_A-ZÄÖÜ][^\W\d_]+)\b"
+)
 SPLITS = ("sentences", "long", "never")
 
 
@@ -180,9 +186,24 @@ def _unit(reader: Reader, line: int, text: str, tags: Sequence[Tag]) -> Unit:
         moved = [tag.moved(place - tag.position) for tag, place in zip(tags, places, strict=True)]
         elements = nest(moved)
     else:
-        part, elements = collapse(part)
+        part, elements = collapse(_mend_words(reader.codec, part))
     unit = Unit(line, part, Source([], []), [], "", elements=elements, marks=marks)
     return reader.read(unit, part)
+
+
+def _mend_words(codec: TextCodec, text: str) -> str:
+    """Joins the halves of words that the end of a printed line has parted: exam- ple.
+
+    Only where the vocabulary knows the whole better than the halves, which two- and three-year-olds
+    are not.
+    """
+
+    def mend(match: re.Match[str]) -> str:
+        halves = [len(codec.tokenizer.encode(half)) for half in match.groups()]
+        whole = match[1] + match[2]
+        return whole if len(codec.tokenizer.encode(whole)) < sum(halves) else match[0]
+
+    return _PARTED.sub(mend, text) if "- " in text else text
 
 
 def _normalise(text: str) -> str:

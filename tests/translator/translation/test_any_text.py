@@ -25,7 +25,7 @@ from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_in_capitals, plain_heading
 from translator.translation.markup import Element, collapse, nest, restore
 from translator.translation.translator import Translator
-from translator.translation.units import Unit
+from translator.translation.units import Unit, cut_lines
 
 REPOSITORY = Path(__file__).parents[3]
 FILES = sorted((REPOSITORY / "tests" / "data" / "texts").glob("*.txt"))
@@ -329,3 +329,18 @@ def test_two_wide_blanks_stay_two_wherever_their_words_went(target: int) -> None
     alignment = [(word, target) for word in range(4)]
     found = restore("The man and woman", blanks, "Ein Hund rennt hier.", alignment).text
     assert sorted(re.findall(" +", found)) == [" ", "  ", "  "]
+
+
+def test_the_halves_of_a_word_are_read_as_one(model: Model) -> None:
+    reader = Translator(model).reader
+    search = model.config.search
+
+    def read(text: str) -> str:
+        return "".join(unit.text for unit in cut_lines(reader, [text], search, "sentences", ""))
+
+    assert read("A wom- an sits on the play- ground.") == "A woman sits on the playground."
+    for text in (
+        *("Two- and three-year-old girls", "Vor- und Nachteile", "He waits- Then he sits"),
+        *("Wait - what is this", "a wom- Man", "A qwx- zvk runs"),
+    ):
+        assert read(text) == text
