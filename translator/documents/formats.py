@@ -1,5 +1,6 @@
 """The formats by name and ending, and how a document is read."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,6 +91,12 @@ def read_document(data: bytes, format: str, name: str, columns: Sequence[str] = 
         reader, _ = _TEXT_READERS[format]
         if isinstance(reader, TableReader):
             reader = TableReader(reader.delimiter, columns)
-        return _TextFile(reader(data.decode()))
+        document = _TextFile(reader(data.decode()))
+        for piece in document.pieces:
+            if re.search("[\ud800-\udfff]", piece.text):
+                raise BrokenDocument(
+                    f"line {document.line(piece)}: half of a pair of surrogates, which is no text"
+                )
+        return document
     except BrokenDocument as error:
         raise TranslatorError(f"{name}, {error}.") from None

@@ -39,7 +39,8 @@ def run(app: ASGIApp, host: str, port: int, settings: ServeSettings) -> None:
         log.info("Serving on http://%s:%d/ (Ctrl-C stops).", shown, server.getsockname()[1])
         # uvicorn raises the signal that ended it again, which is no failure.
         signal.signal(signal.SIGTERM, lambda *_: None)
-        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # it could log a text
+        for name in ("uvicorn.error", "python_multipart"):  # they could log a text
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         uvicorn.Server(config).run(sockets=[server])
 
 

@@ -212,6 +212,7 @@ def test_runs_of_a_word_document_keep_their_format() -> None:
     "data, format, message",
     [
         (b'{"a": ', "json", "FILE, line 1: Expecting value"),
+        (b'{\n"a": "x \\ud800"}', "json", "FILE, line 2: half of a pair"),
         (b"a: [1\nb: 2", "yaml", "FILE, line"),
         (b"<xliff>\n<source>x</xliff>", "xliff", "FILE, line 2: mismatched tag"),
         (b'msgid "a"\nmsgstr a', "po", "FILE, line 2: neither a comment nor"),
