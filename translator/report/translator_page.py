@@ -30,7 +30,7 @@ def translator_page(
         title=title,
         note=note,
         data=Markup(data),
-        script=Markup(_source("page.js")),
+        script=Markup(_source("page.js") + _source("page_tools.js")),
         engine=Markup(engine),
         documents=documents,
     )

@@ -35,51 +35,16 @@
 // AbortSignal) is aborted, a promise is rejected with its reason and the work is dropped. Any other
 // rejection is an Error whose message is shown to the person: one sentence.
 
-const NAMES = { auto: "Detect language", en: "English", de: "German" };
 const DELAY = 250; // ms from the last key to the translation
-const REMEMBERED = 20; // texts in the history
-
-const $ = (id) => document.getElementById(id);
-
-function make(name, attributes, text = "") {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
-  element.textContent = text;
-  return element;
-}
-
-// What is kept in this browser, if it keeps anything.
-const store = {
-  read(key, otherwise) {
-    try { return JSON.parse(localStorage.getItem(`translator.${key}`)) ?? otherwise; }
-    catch { return otherwise; }
-  },
-  write(key, value) {
-    try { localStorage.setItem(`translator.${key}`, JSON.stringify(value)); } catch { /* none */ }
-  },
-};
-
-function level(confidence) {
-  if (confidence === null || confidence === undefined) return "";
-  return confidence >= 0.7 ? "high" : confidence >= 0.4 ? "medium" : "low";
-}
-
-function trustSentence(confidence) {
-  if (!level(confidence)) return "";
-  const share = Math.round(confidence * 10);
-  const advice = { high: "", medium: " Worth a second look.", low: " Do not rely on it unread." };
-  return `Of ten translations like this one, about ${share} are good.${advice[level(confidence)]}`;
-}
-
-function parseTerms(text) {
-  return text.split("\n").map((line) => line.split(/\s*[=\t]\s*/, 2).map((part) => part.trim()))
-    .filter((pair) => pair.length === 2 && pair[0] && pair[1]);
-}
-
-const fullText = (segments) => segments.map((s) => s.before + s.translation + s.after).join("");
 
 function startPage(engine) {
   const features = engine.features;
+  const history = historyList((text, direction) => {
+    setDirection(...direction);
+    $("text").value = text;
+    translateNow();
+    $("text").focus();
+  });
   let result = null; // of the last translation
   let chosen = null; // {segment: index, word: index}
   let running = null; // the AbortController of what is going on
@@ -190,7 +155,7 @@ function startPage(engine) {
       if (signal.aborted) return;
       say("");
       show(found);
-      remember(text);
+      history.add(text, [$("source").value, $("target").value]);
     });
   }
 
@@ -372,32 +337,6 @@ function startPage(engine) {
     });
   }
 
-  // History ------------------------------------------------------------------------------------
-
-  // What was typed on the way to a longer text is not worth an entry of its own.
-  function remember(text) {
-    const direction = [$("source").value, $("target").value];
-    const older = store.read("history", []).filter((entry) => !text.startsWith(entry.text));
-    store.write("history", [{ text, direction }, ...older].slice(0, REMEMBERED));
-    showHistory();
-  }
-
-  function showHistory() {
-    const entries = store.read("history", []);
-    $("history").replaceChildren(...entries.map(({ text, direction }) => {
-      const item = make("li", {});
-      const button = make("button", { type: "button" }, text.length > 90 ? `${text.slice(0, 90)}…` : text);
-      button.addEventListener("click", () => {
-        setDirection(...direction);
-        $("text").value = text;
-        translateNow();
-        $("text").focus();
-      });
-      item.append(button);
-      return item;
-    }));
-  }
-
   async function copy() {
     const text = fullText(result.segments);
     try {
@@ -441,15 +380,10 @@ function startPage(engine) {
     translateNow();
     $("text").focus();
   });
-  $("forget").addEventListener("click", () => {
-    store.write("history", []);
-    showHistory();
-  });
   onWord("click", choose);
   onWord("mouseover", (node) => { if (!chosen) look(node); }); // its alternatives stay in reach
   onWord("focusin", look);
   onWord("keydown", (_, event) => walk(event));
-  showHistory();
   // #text=... fills the page, so that a bookmark or another program can.
   const given = new URLSearchParams(location.hash.slice(1)).get("text");
   if (given) $("text").value = given;
