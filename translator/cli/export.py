@@ -23,7 +23,7 @@ def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Its folder or name.")],
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The file or new folder to write.")],
     to: Annotated[
-        Literal["html", "ctranslate2", "huggingface"],
+        Literal["html", "ctranslate2", "huggingface", "onnx"],
         typer.Option("--to", help="The program that is to translate with it."),
     ],
     talk: Talk,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translator.config.errors import TranslatorError
-from translator.export import ctranslate2, huggingface, page
+from translator.export import ctranslate2, huggingface, onnx, page
 from translator.export.node import Node, find_node
 from translator.export.verify import TOLERANCES, Greedy, Proof, greedy_search, sample_lines, verify
 from translator.model.transformer import count_parameters
@@ -19,12 +19,17 @@ from translator.text.tokenizer import EOS
 
 log = logging.getLogger("translator")
 
-PACKAGES = {"ctranslate2": "ctranslate2", "huggingface": "transformers"}
+PACKAGES = {
+    "ctranslate2": ("ctranslate2",),
+    "huggingface": ("transformers",),
+    "onnx": ("onnx", "onnxruntime"),
+}
 _LARGE = 10_000_000  # weights, from which on a page is better small than exact
 WEIGHTS = {  # the default first
     "html": page.TYPES,
     "ctranslate2": ctranslate2.TYPES,
     "huggingface": ("float32",),
+    "onnx": ("float32",),
 }
 
 
@@ -58,9 +63,10 @@ def export_model(model: Model, target: str, path: Path, weights: str | None = No
         raise TranslatorError(
             f"--to {target} stores weights as {', '.join(WEIGHTS[target])}, not {weights}."
         )
-    if target in PACKAGES and importlib.util.find_spec(PACKAGES[target]) is None:
+    missing = [name for name in PACKAGES.get(target, ()) if not importlib.util.find_spec(name)]
+    if missing:
         raise TranslatorError(
-            f"--to {target} needs {PACKAGES[target]}: pip install 'small-nmt[export]'."
+            f"--to {target} needs {' and '.join(missing)}: pip install 'small-nmt[export]'."
         )
     if not path.parent.is_dir():
         raise TranslatorError(f"There is no folder {path.parent}: create it first.")
@@ -106,6 +112,9 @@ def _write(model: Model, target: str, folder: Path, weights: str) -> Proof:
         computed = "float32" if weights == "float16" else weights
         engine = ctranslate2.Engine(folder, tokens, computed)
         return verify(model, engine.greedy, TOLERANCES[weights])
+    if target == "onnx":
+        onnx.export(transformer, tokenizer, folder)
+        return verify(model, onnx.Engine(folder).greedy, TOLERANCES[weights])
     huggingface.write_model(transformer, folder)
     huggingface.write_tokenizer(tokenizer, folder, *model.directions[0])
     loaded = huggingface.Engine(folder)

@@ -47,7 +47,8 @@ def loud(random_model: Model) -> Loud:
 
 
 def need(target: str) -> None:
-    pytest.importorskip(PACKAGES[target], reason=f"needs {PACKAGES[target]}: the extra `export`")
+    for package in PACKAGES[target]:
+        pytest.importorskip(package, reason=f"needs {package}: the extra `export`")
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])
