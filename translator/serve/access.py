@@ -39,8 +39,8 @@ class RateLimiter:
         now = self._clock()
         left, when = self._buckets.pop(client, (float(self._most), now))
         left = min(left + (now - when) * self._most / 60, self._most)
-        allowed = left >= 1
-        self._buckets[client] = (left - allowed, now)
+        allowed = left > 1 - 1e-6  # waiting as long as was said is enough
+        self._buckets[client] = (max(left - allowed, 0.0), now)
         if len(self._buckets) > _REMEMBERED:
             self._buckets.popitem(last=False)  # who has asked longest ago
         return 0 if allowed else math.ceil((1 - left) * 60 / self._most)

@@ -11,7 +11,6 @@ from translator.translation.result import Segment, with_markup
 from translator.translation.translator import Translator
 from translator.translation.units import Unit, cut_lines
 
-_LOOKED_AT = 4  # times as many first pieces as there are words wanted
 _BEAM = 2  # the sentences are many, and each is near to what a wide beam found
 
 
@@ -39,21 +38,16 @@ def alternatives(
         least: the probability of the first piece, at least.
 
     Returns:
-        Alternatives with different words; none for a text of several segments, or with tags.
+        Alternatives with different words; none for a text without words, in parts, or with tags.
     """
     search = translator.search_config(n_best=1, beam_size=_BEAM)
     units = cut_lines(translator.reader, [text], search, "long", prefix)
     if len(units) != 1 or units[0].elements:
         return []
     (unit,) = units
-    probabilities = _next_pieces(translator, unit)
-    starts = translator.model.tokenizer.starts_word
-    likely = probabilities.topk(min(_LOOKED_AT * n, len(probabilities)))
-    pieces = [
-        piece
-        for probability, piece in zip(likely.values.tolist(), likely.indices.tolist(), strict=True)
-        if probability >= least and (starts[piece] or not unit.prefix)
-    ][:n]
+    likely = _next_pieces(translator, unit).topk(n)
+    chances = zip(likely.indices.tolist(), likely.values.tolist(), strict=True)
+    pieces = [piece for piece, probability in chances if probability >= least]
     forced = [replace(unit, prefix=[*unit.prefix, piece]) for piece in pieces]
     found: dict[str, Segment] = {}
     for each, hypotheses in zip(forced, translator.decoder.search(forced, search), strict=True):
@@ -70,11 +64,17 @@ def alternatives(
 
 @torch.inference_mode()
 def _next_pieces(translator: Translator, unit: Unit) -> Tensor:
-    """Probabilities `(V,)` of the piece behind the prefix of a unit; it may not end there."""
+    """Probabilities `(V,)` of the piece behind the prefix of a unit, among those that begin words.
+
+    The first word may begin with any piece, as with an opening quotation mark.
+    """
     decoder = translator.decoder
     transformer = decoder.transformers[0]
     src = torch.tensor([[*decoder.tag, *unit.source.ids, EOS]], device=decoder.device)
     tgt_in = torch.tensor([[BOS, *unit.prefix]], device=decoder.device)
     logits = transformer.decode(tgt_in, *transformer.encode(src))[0, -1].float()
     logits[[*NEVER, EOS]] = float("-inf")
+    if unit.prefix:
+        begins = torch.tensor(translator.model.tokenizer.starts_word, device=decoder.device)
+        logits[~begins] = float("-inf")
     return logits.softmax(dim=-1)

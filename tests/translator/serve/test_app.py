@@ -105,19 +105,15 @@ def test_terms_are_said(client: TestClient) -> None:
     assert "Katze" in client.get(answer.json()["translatedFileUrl"]).text
 
 
-def test_continuations_begin_as_they_are_told(client: TestClient) -> None:
-    text = "The dog runs here."
-    whole = post(client, q=text, source="en", target="de")["translatedText"]
-    for n in range(len(whole.split())):
-        prefix = " ".join(whole.split()[:n])
-        found = post(client, "/continuations", q=text, prefix=prefix, source="en", target="de")
-        words = [each["word"] for each in found]
-        assert words and len(set(words)) == len(words)
-        for each in found:
-            assert each["segment"]["translation"].split()[: n + 1] == [
-                *prefix.split(),
-                each["word"],
-            ]
+@pytest.mark.parametrize("prefix", ["", "Der", "Der Hund"])
+def test_continuations_begin_as_they_are_told(client: TestClient, prefix: str) -> None:
+    fields = {"q": "The dog runs here.", "prefix": prefix, "source": "en", "target": "de"}
+    found = post(client, "/continuations", **fields)
+    words = [each["word"] for each in found]
+    assert words and len(set(words)) == len(words)
+    for each in found:
+        said = [word["text"] for word in each["segment"]["words"]]
+        assert said[: len(prefix.split()) + 1] == [*prefix.split(), each["word"]]
 
 
 # -- documents ------------------------------------------------------------------------------------

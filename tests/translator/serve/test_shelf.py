@@ -1,0 +1,49 @@
+"""Documents that wait to be fetched, and what is refused before it is read."""
+
+import io
+import zipfile
+
+import pytest
+
+from translator.config.errors import TranslatorError
+from translator.serve.documents import Shelf, read_upload
+
+
+def test_a_document_is_kept_under_a_name_of_its_own() -> None:
+    shelf = Shelf()
+    names = [shelf.put(b"text", ".txt") for _ in range(2)]
+    assert len(set(names)) == 2
+    for name in names:
+        path = shelf.find(name)
+        assert path and path.read_bytes() == b"text" and path.name == name
+    folder = path.parent
+    assert shelf.find("other.txt") is None and shelf.find("../x") is None
+    shelf.close()
+    assert not folder.exists()
+
+
+def test_old_ones_go() -> None:
+    shelf = Shelf(seconds=0.0)
+    assert shelf.find(shelf.put(b"text", ".txt")) is None
+    shelf.close()
+
+
+def test_the_oldest_go_when_there_are_too_many() -> None:
+    shelf = Shelf(most=1000)
+    names = [shelf.put(b"x" * 300, ".txt") for _ in range(5)]
+    paths = [shelf.find(name) for name in names]
+    assert [path is not None for path in paths] == [False, False, True, True, True]
+    last = next(path for path in paths if path)
+    assert len(list(last.parent.iterdir())) == 3
+    large = shelf.put(b"x" * 5000, ".txt")
+    assert shelf.find(large)  # the newest can be fetched
+    shelf.close()
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as package:
+        package.writestr("word/document.xml", bytes(1_000_000))
+    assert len(packed.getvalue()) < 2000
+    with pytest.raises(TranslatorError, match="unpacks to 1,000,000 bytes"):
+        read_upload(packed.getvalue(), "a.docx", 10_000)
