@@ -6,7 +6,7 @@ import os
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
@@ -181,7 +181,9 @@ def prepare_data(
         corpora.append(prepared)
         weights.append(weight)
     if not any(len(corpus.train) for corpus in corpora):
-        raise _unusable(data.corpus, corpora[0])
+        kept = corpora[0]
+        dropped = kept.manifest["report"]["dropped"]
+        raise _unusable(data.corpus, dropped, len(kept.splits.get("valid", [])))
     if tokenizer is None and data.vocab_from:
         tokenizer = _tokenizer_of(data.vocab_from)
     tokenizer = tokenizer or learn_tokenizer(corpora, config)
@@ -199,13 +201,11 @@ def _tokenizer_of(model: str) -> Tokenizer:
         ) from None
 
 
-def _unusable(name: str, corpus: Prepared) -> TranslatorError:
-    report = corpus.manifest["report"]
-    dropped = ", ".join(f"{n:,} {fault}" for fault, n in report["dropped"].items()) or "none"
+def _unusable(name: str, dropped: Mapping[str, int], n_valid: int) -> TranslatorError:
+    reasons = ", ".join(f"{n:,} {fault}" for fault, n in dropped.items()) or "none"
     return TranslatorError(
-        f"{name} has no usable pairs (dropped: {dropped}; for validation: "
-        f"{len(corpus.splits.get('valid', [])):,}): add text, fix it, or change the rules (--set "
-        "clean.KEY=VALUE)."
+        f"{name} has no usable pairs (dropped: {reasons}; for validation: {n_valid:,}): "
+        "add text, fix it, or change the rules (--set clean.KEY=VALUE)."
     )
 
 
@@ -243,7 +243,7 @@ def _mix(
     valid, _ = encode_pairs(splits["valid"], tokenizer, data)
     train = Mixture(parts, [tokenizer.bt_id if tag else None for tag in tags], data.bidirectional)
     if not len(train) or not valid:
-        raise _unusable(data.corpus, dropped)
+        raise _unusable(data.corpus, dropped, len(valid))
     sizes = torch.tensor([len(part) for part in parts])
     times = torch.tensor(weights).repeat_interleave(sizes)
     if data.bidirectional:
