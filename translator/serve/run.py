@@ -26,7 +26,7 @@ def run(app: ASGIApp, host: str, port: int, settings: ServeSettings) -> None:
     with socket.create_server((host, port), family=family, backlog=1024) as server:
         config = uvicorn.Config(
             app,
-            http=_protocol(settings.read_timeout),
+            http=impatient_protocol(settings.read_timeout),
             ws="none",
             lifespan="on",
             log_config=None,
@@ -44,7 +44,7 @@ def run(app: ASGIApp, host: str, port: int, settings: ServeSettings) -> None:
         uvicorn.Server(config).run(sockets=[server])
 
 
-def _protocol(seconds: float) -> type[H11Protocol]:
+def impatient_protocol(seconds: float) -> type[H11Protocol]:
     """HTTP/1.1 that closes connections on which no request begins for so long."""
 
     class Impatient(H11Protocol):

@@ -1,0 +1,50 @@
+"""Connections on which nothing happens are closed."""
+
+import asyncio
+import time
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+
+from translator.serve.run import impatient_protocol
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+    await asyncio.sleep(1.0)  # longer than a client may be silent
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"done"})
+
+
+async def talk(port: int, *parts: bytes) -> tuple[bytes, float]:
+    """What comes back until the server closes, and after how many seconds it does."""
+    start = time.monotonic()
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for part in parts:
+        writer.write(part)
+    found = await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    return found, time.monotonic() - start
+
+
+def test_who_sends_no_request_in_time_is_left_and_who_waits_is_not() -> None:
+    async def run() -> list[tuple[bytes, float]]:
+        protocol = impatient_protocol(0.3)
+        config = uvicorn.Config(
+            answer, port=0, http=protocol, ws="none", lifespan="off", log_config=None
+        )
+        server = uvicorn.Server(config)
+        serving = asyncio.create_task(server._serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        talks = (talk(port), talk(port, REQUEST[:-2]), talk(port, REQUEST))
+        found = await asyncio.gather(*talks)
+        server.should_exit = True
+        await serving
+        return found
+
+    silent, slow, patient = asyncio.run(run())
+    assert silent[0] == slow[0] == b""
+    assert b"done" in patient[0] and patient[1] >= 1.0
