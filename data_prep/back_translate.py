@@ -35,7 +35,7 @@ from translator.system.seeds import derive_seed
 from translator.text.codec import normalise
 from translator.text.lines import TextPair, iterate_lines, text_lines
 from translator.text.tokenizer import Tokenizer
-from translator.translation.faults import faults
+from translator.translation.faults import list_faults
 from translator.translation.files import translate_to_file
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
@@ -295,5 +295,5 @@ def _fault(human: str, synthetic: str, cleaner: Cleaner, translator: Translator)
     if fault is None:
         encode = translator.model.tokenizer.encode
         src_pieces, tgt_pieces = (len(encode(normalise(text))) for text in (human, synthetic))
-        fault = next(iter(faults(human, synthetic, src_pieces, tgt_pieces)), None)
+        fault = next(iter(list_faults(human, synthetic, src_pieces, tgt_pieces)), None)
     return fault

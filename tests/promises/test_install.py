@@ -97,7 +97,7 @@ def test_a_wheel_works_in_an_empty_environment(built: Path, tmp_path: Path) -> N
     api = "from translator import Translator; print(Translator.load().translate(['A man.'])[0])"
     assert call(python, "-c", api, env=offline).strip()
     # The page of an evaluation needs files that are no Python.
-    page = "from translator.report.evaluation_page import evaluation_html as page; "
+    page = "from translator.report.evaluation_page import render_evaluation as page; "
     page += "from translator.report.results import SplitResult; "
     page += "print(page({'test': SplitResult(0, {})}))"
     assert call(python, "-c", page, env=offline).count("prefers-color-scheme") == 1

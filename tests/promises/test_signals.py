@@ -295,12 +295,12 @@ def test_a_stopped_translation_ends_as_one_that_was_not(
     assert not stopped.exists()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "of 3000 lines are done; the same command goes on from there." in errors
+        assert "of 3000 lines are done; the same command continues from there." in errors
         assert len(errors.splitlines()) == 1
 
     again = begin(stopped)
     _, errors = again.communicate()
-    assert again.returncode == 0 and "Going on after the" in errors
+    assert again.returncode == 0 and "Continuing after the" in errors
     assert stopped.read_bytes() == whole.read_bytes()
     names = ["in.en", "stopped.de", "whole.de"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names

@@ -131,7 +131,7 @@ def evaluate(
     """
     _check(lines, model, scores)
     from translator.evaluation.systems import evaluate_systems
-    from translator.evaluation.testset import System, read_test_sets, training_text
+    from translator.evaluation.testset import System, find_training_text, read_test_sets
 
     def load(name: str | None = None) -> System:
         return _load_system(model, name, common, search, set_)
@@ -150,7 +150,7 @@ def evaluate(
     other = _other_system(scores, test_sets, load)
     deep = scores.analyse or scores.report is not None
     data = None if reference else lines.data
-    training = training_text(test_sets, scores.training_data, data, src, tgt, deep)
+    training = find_training_text(test_sets, scores.training_data, data, src, tgt, deep)
     results, translations = evaluate_systems(
         *(system, test_sets, other, training),
         deep=deep,
@@ -218,7 +218,7 @@ def _load_system(
 
 
 def _other_system(scores: Scores, test_sets: dict[str, Any], load: Any) -> "System | None":
-    from translator.evaluation.testset import System, check_lines
+    from translator.evaluation.testset import System, check_line_counts
     from translator.text.lines import read_lines
 
     file = Path(scores.compare) if scores.compare and Path(scores.compare).is_file() else None
@@ -227,7 +227,7 @@ def _other_system(scores: Scores, test_sets: dict[str, Any], load: Any) -> "Syst
         raise TranslatorError(f"{option} needs one split, not {', '.join(test_sets)}: use --split.")
     if file:
         other = System(str(file), hypotheses=read_lines(file))
-        check_lines(test_sets, other.hypotheses or [], str(file))
+        check_line_counts(test_sets, other.hypotheses or [], str(file))
         return other
     if not scores.compare:
         return None
@@ -239,9 +239,9 @@ def _other_system(scores: Scores, test_sets: dict[str, Any], load: Any) -> "Syst
 
 def _show(results: dict[str, Any], report: Path | None, as_json: bool) -> None:
     if report:
-        from translator.report.evaluation_page import evaluation_html
+        from translator.report.evaluation_page import render_evaluation
 
-        write_file(report, evaluation_html(results).encode())
+        write_file(report, render_evaluation(results).encode())
     if as_json:
         found = {name: result.to_dict() for name, result in results.items()}
         print_json({"splits": found} if len(found) > 1 else next(iter(found.values())))

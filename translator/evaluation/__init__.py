@@ -1,5 +1,5 @@
-"""Hypotheses and references -> scores with signatures, and why they are what they are.
+"""Hypotheses and references -> scores with signatures, and the reasons behind them.
 
-Knows nothing of training. Start with evaluate.py, which scores a test set; systems.py is everything
-`translator evaluate` prints.
+Knows nothing about training. Start with evaluate.py, which scores a test set; systems.py builds
+everything that `translator evaluate` prints.
 """

@@ -1,7 +1,7 @@
-"""Where a system is good and where it is not: more than one number for a test set.
+"""Where a system does well and where it does not: more than one number for a test set.
 
-`analyse` gives scores by kind of sentence, what they lose when sources are changed (capitals, typos
-...), how often the guards would find fault, and all lines with what is known about each.
+`analyse` returns scores by kind of sentence, the loss when sources are changed (capitals, typos
+...), how often each guard finds a fault, and every line with all that is known about it.
 """
 
 import random
@@ -10,10 +10,10 @@ from dataclasses import replace
 from statistics import quantiles
 
 from translator.config.schema import SearchConfig
-from translator.evaluation.reliability import summarise
-from translator.evaluation.robustness import robustness
+from translator.evaluation.reliability import measure_reliability
+from translator.evaluation.robustness import measure_robustness
 from translator.evaluation.scores import corpus_scores
-from translator.evaluation.testset import SEEN, System, TestSet, TrainingText, words_of
+from translator.evaluation.testset import SEEN, System, TestSet, TrainingText, split_words
 from translator.report.results import (
     Analysis,
     AttentionMap,
@@ -24,14 +24,19 @@ from translator.report.results import (
     Reliability,
 )
 from translator.text.codec import normalise
-from translator.translation.confidence import find_calibration, good, judge
-from translator.translation.faults import faults
+from translator.translation.confidence import are_good, find_calibration, judge
+from translator.translation.faults import list_faults
 from translator.translation.retry import NAMED, find_faults
 from translator.translation.translator import Translator
 
-SHOWN = 12  # of the worst, of the best and of random lines
-PERFECT = 3  # of the best ones
-RARE = ((0, 0, "never"), (1, 9, "1 to 9 times"), (10, 99, "10 to 99 times"))  # and what is above
+SHOWN = 12  # lines of each kind: the worst, the best, random ones
+PERFECT = 3  # best lines that may equal their reference
+RARITY = (  # of a word in the training data: at least, at most, name
+    (0, 0, "never"),
+    (1, 9, "1 to 9 times"),
+    (10, 99, "10 to 99 times"),
+    (100, float("inf"), "100 times or more"),
+)
 
 
 def analyse(
@@ -41,39 +46,39 @@ def analyse(
     seen: tuple[TrainingText, str] | None = None,
     shown: bool = True,
 ) -> Analysis:
-    """All that `evaluate --analyse` adds for a split.
+    """Everything that `evaluate --analyse` adds for one split.
 
     Args:
-        system: what made the hypotheses.
-        test_set: sources, which may be missing, and references.
-        hypotheses: one per line.
-        seen: what the training data contain, and the name of the test set there.
-        shown: whether to choose lines to show, and keep where a model looked in them.
+        system: the system that produced the hypotheses.
+        test_set: references, and sources unless they are unknown.
+        hypotheses: one per line of the test set.
+        seen: the training text, and the name of the test set in it.
+        shown: whether to choose lines to show, with the model's attention.
     """
     translator = system.translator
     training = seen[0] if seen else None
-    kinds = [seen[0].kind(seen[1], n) for n in range(len(hypotheses))] if seen else None
+    kinds = [seen[0].find_sides(seen[1], n) for n in range(len(hypotheses))] if seen else None
     lines = describe_lines(translator, test_set, hypotheses, kinds)
     found = Analysis(
-        breakdown=breakdown(test_set, hypotheses, lines, training),
-        guards=fault_rates(lines, knows_names(translator)) if test_set.sources else {},
+        breakdown=break_down(test_set, hypotheses, lines, training),
+        guards=_count_faults(lines, _can_find_names(translator)) if test_set.sources else {},
         lines=lines,
     )
     if translator:
         lines, confidence = add_confidence(translator, lines)
-        changed = robustness(translator, test_set, hypotheses, system.search)
+        changed = measure_robustness(translator, test_set, hypotheses, system.search)
         found = replace(found, lines=lines, confidence=confidence, robustness=changed)
     if shown:
         found = replace(found, shown=choose_lines([line.chrf for line in lines]))
     if found.shown and translator:
         some = sorted({n for numbers in found.shown.values() for n in numbers})
-        maps = {str(n): _attention(translator, test_set.sources[n], system.search) for n in some}
+        maps = {str(n): _attend(translator, test_set.sources[n], system.search) for n in some}
         found = replace(found, attention=maps)
     return found
 
 
-def knows_names(translator: Translator | None) -> bool:
-    """Whether rare names can be looked for: that takes a model that reads such a language."""
+def _can_find_names(translator: Translator | None) -> bool:
+    """Rare names can be found only by a model whose source language marks them by capitals."""
     return translator is not None and translator.src in NAMED
 
 
@@ -86,7 +91,7 @@ def describe_lines(
     hypotheses: Sequence[str],
     seen: Sequence[str] | None = None,
 ) -> list[Line]:
-    """Every line with its texts, sentence scores and faults, and what the training data hold."""
+    """Every line with its texts, sentence scores and faults, and how much of it was trained on."""
     from sacrebleu.metrics import BLEU, CHRF
 
     bleu, chrf = BLEU(effective_order=True), CHRF()
@@ -110,8 +115,10 @@ def describe_lines(
 
 
 def _faults(translator: Translator | None, source: str, hypothesis: str) -> list[str]:
-    if translator is None:  # words for pieces, and no vocabulary that tells names
-        return faults(source, hypothesis, len(source.split()), len(hypothesis.split()))
+    if (
+        translator is None
+    ):  # count words, as there are no pieces, and no vocabulary that reveals names
+        return list_faults(source, hypothesis, len(source.split()), len(hypothesis.split()))
     codec, text = translator.codec, normalise(source)
     return find_faults(codec, translator.src, text, codec.encode(text), hypothesis)
 
@@ -119,9 +126,9 @@ def _faults(translator: Translator | None, source: str, hypothesis: str) -> list
 def add_confidence(
     translator: Translator, lines: Sequence[Line]
 ) -> tuple[list[Line], Reliability | None]:
-    """The lines with log-probabilities and confidences, and how reliable the latter are.
+    """The lines with log-probabilities and confidences, and how reliable the confidences are.
 
-    Without a calibration there are no confidences.
+    A model without a calibration gives no confidences.
     """
     pairs = [(line.source, line.hypothesis) for line in lines]
     evidence = translator.evidence(pairs)
@@ -130,8 +137,8 @@ def add_confidence(
     if calibration is None:
         return [replace(x, log_prob=p) for x, p in zip(lines, means, strict=True)], None
     confidences = judge(calibration, evidence, pairs)
-    events = good([line.chrf for line in lines])
-    summary = summarise(confidences, events, evidence.log_probs, evidence.n_pieces)
+    events = are_good([line.chrf for line in lines])
+    summary = measure_reliability(confidences, events, evidence.log_probs, evidence.n_pieces)
     judged = [
         replace(line, log_prob=log_prob, confidence=confidence)
         for line, log_prob, confidence in zip(lines, means, confidences, strict=True)
@@ -140,9 +147,10 @@ def add_confidence(
 
 
 def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:
-    """Numbers of the worst, the best and some random lines, each at most once.
+    """The numbers of the worst, the best and some random lines, each at most once.
 
-    Translations that equal their reference teach little: only `PERFECT` of the best ones do.
+    Translations that equal their reference teach little, so at most `PERFECT` of the best do,
+    unless there are too few others.
     """
     order = sorted(range(len(chrf)), key=lambda i: (chrf[i], i))
     half = min(n, len(order) // 2)
@@ -155,15 +163,15 @@ def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[s
     return {"worst": worst, "best": best, "random": sorted(drawn)}
 
 
-def fault_rates(lines: Sequence[Line], names: bool = False) -> dict[str, FaultRate]:
-    """How often each fault occurs; lost names only if they were looked for."""
+def _count_faults(lines: Sequence[Line], names: bool) -> dict[str, FaultRate]:
+    """How often each fault occurs; lost names only if they could be found (`names`)."""
     kinds = ["empty", "loop", "length", "numbers", *(["names"] if names else [])]
     counts = {kind: sum(kind in line.faults for line in lines) for kind in kinds}
     return {kind: FaultRate(n, n / len(lines)) for kind, n in counts.items()}
 
 
-def _attention(translator: Translator, source: str, search: SearchConfig | None) -> AttentionMap:
-    """The mean of all layers and heads, as plain data."""
+def _attend(translator: Translator, source: str, search: SearchConfig | None) -> AttentionMap:
+    """The attention of one sentence, averaged over all layers and heads, as plain data."""
     maps = translator.attention(source, search, split="never")
     if not maps:  # a blank line
         return AttentionMap([], [], [])
@@ -175,24 +183,25 @@ def _attention(translator: Translator, source: str, search: SearchConfig | None)
 # --- kinds of sentences --------------------------------------------------------------------------
 
 
-def breakdown(
+def break_down(
     test_set: TestSet,
     hypotheses: Sequence[str],
     lines: Sequence[Line],
     training: TrainingText | None = None,
 ) -> list[Breakdown]:
-    """BLEU and chrF by source length, and by what the training data contain of a line.
+    """BLEU and chrF by source length, rarity, and how much of a line was trained on.
 
-    Without sources the length is that of the reference.
+    Without sources, lines are grouped by the length of the reference.
     """
     texts = test_set.sources or test_set.references[0]
     side = "source" if test_set.sources else "reference"
-    words = [words_of(text) for text in texts]
+    words = [split_words(text) for text in texts]
     lengths = [len(text.split()) for text in texts]
-    tables = {f"{side} length": (_length_groups(lengths), lengths)}
+    tables: dict[str, tuple[Sequence[tuple[float, float, str]], list[int]]]
+    tables = {f"{side} length": (_group_lengths(lengths), lengths)}
     if training and test_set.sources:
         rarest = [min((training.frequency[word] for word in some), default=0) for some in words]
-        tables["rarest source word in the training data"] = (_rarity_groups(), rarest)
+        tables["rarest source word in the training data"] = (RARITY, rarest)
     found = []
     for by, (groups, values) in tables.items():
         numbers = {
@@ -207,8 +216,8 @@ def breakdown(
     return found
 
 
-def _length_groups(lengths: Sequence[int]) -> list[tuple[float, float, str]]:
-    """Four groups of about as many lines each, fewer where many lines are equally long."""
+def _group_lengths(lengths: Sequence[int]) -> list[tuple[float, float, str]]:
+    """Four groups of roughly equal size; fewer if many lines have the same length."""
     cuts = quantiles(lengths, n=4, method="inclusive") if len(lengths) > 1 else []
     bounds = sorted({int(cut) for cut in cuts} - {max(lengths)})
     lows = [min(lengths), *(bound + 1 for bound in bounds)]
@@ -217,11 +226,6 @@ def _length_groups(lengths: Sequence[int]) -> list[tuple[float, float, str]]:
         (low, high, f"{low} to {high} words" if low < high else f"{low} word{'s' * (low != 1)}")
         for low, high in zip(lows, highs, strict=True)
     ]
-
-
-def _rarity_groups() -> list[tuple[float, float, str]]:
-    above = RARE[-1][1] + 1
-    return [*RARE, (above, float("inf"), f"{above} times or more")]
 
 
 def _score_groups(

@@ -1,7 +1,8 @@
-"""Fitting a model's confidence: translations with known references, good ones and bad ones.
+"""Fits a model's confidence to translations with known references, good ones and bad ones.
 
-A model is asked more than its corpus contains: spoilt inputs (data_prep/augmentation/corrupt.py)
-and, if there are any, other corpora show what its bad translations look like.
+Users ask a model more than its corpus contains, so spoilt inputs
+(data_prep/augmentation/corrupt.py) and, if there are any, other corpora show what its bad
+translations look like.
 """
 
 import random
@@ -16,26 +17,33 @@ from torch import Tensor
 from data_prep.augmentation.corrupt import spoil
 from data_prep.sources.corpus import load_corpus, open_corpus
 from translator.config.errors import TranslatorError
-from translator.evaluation.reliability import summarise
+from translator.evaluation.reliability import measure_reliability
 from translator.evaluation.scores import sentence_chrf
 from translator.storage.model_folder import check_changeable, load_model, update_description
 from translator.text.lines import TextPair
-from translator.translation.confidence import GOOD_CHRF, Calibration, Evidence, expand, good, judge
+from translator.translation.confidence import (
+    GOOD_CHRF,
+    Calibration,
+    Evidence,
+    are_good,
+    expand,
+    judge,
+)
 from translator.translation.translator import Translator
 
 OWN_SHARE = 0.5  # of the total weight: unchanged sentences of the model's own corpus
-EVERY = 4  # every fourth one is used again, with the translation of another
+EXCHANGED_EVERY = 4  # every fourth pair is used again with the translation of another
 FOLDS = 5  # of the cross-validation
-SENTENCES = 1000  # of each kind that a model is calibrated on
-# Both by cross-validation, and by fits to one half of the captions, the rarer ones for instance,
-# that judge the other.
-SLOPE = 12.0  # so much more chrF multiplies the odds of a target by e
-PENALTY = 3.0  # L2, of standardised features and their squares, in sentences
+SENTENCES = 1000  # the most of each kind to calibrate on
+# Chosen by cross-validation, and by fitting one half of the captions (the rarer ones, for instance)
+# and judging the other.
+SLOPE = 12.0  # the chrF that multiplies the odds of a target by e
+PENALTY = 3.0  # L2 on the weights of standardised features and their squares, in sentences
 
 
 @dataclass(frozen=True)
 class _Examples:
-    """Translations of one kind, and how good they are."""
+    """Translations of one kind, with their scores."""
 
     kind: str
     pairs: list[TextPair]  # (source, translation)
@@ -43,16 +51,16 @@ class _Examples:
     chrf: list[float]
 
 
-def validation_pairs(corpus: str, src: str, tgt: str) -> list[TextPair]:
-    """The validation pairs of a corpus; if it has some, nothing else is read.
+def read_validation_pairs(corpus: str, src: str, tgt: str) -> list[TextPair]:
+    """Reads a corpus's validation pairs, or holds some out; reads nothing else if it can.
 
     Raises:
-        TranslatorError: it is missing or broken, or has none.
+        TranslatorError: the corpus is missing or broken, or has no pairs.
     """
     splits = open_corpus(corpus, src, tgt)
     if "valid" in splits:
         found = list(splits["valid"]())
-    else:  # some are held out
+    else:  # loading holds some out
         found = load_corpus(corpus, src, tgt).splits.get("valid", [])
     if not found:
         raise TranslatorError(f"{corpus} has no validation pairs: name a corpus that has some.")
@@ -68,32 +76,28 @@ def calibrate(
 ) -> Calibration:
     """Fits the confidence of a translator's first model.
 
-    The sentences are translated as `evaluate` does it: with the model's own search settings, as a
-    whole, without guards.
+    Sentences are translated as by `evaluate`: whole, with the model's own search settings and
+    without guards.
 
     Args:
-        translator: the model in one direction.
-        own: pairs of a source and its reference, like those that it was trained on.
+        translator: a model in one direction.
+        own: (source, reference) pairs like the training data.
         others: pairs of other corpora.
-        limit: the most of each corpus; as many spoilt ones are made as `own` has then.
-        translations: those of `own`, if they exist already.
+        limit: the most pairs to use of each corpus; as many spoilt ones are made as `own` has then.
+        translations: the translations of `own`, if they are known already.
     """
     places = _draw(len(own), limit)
     pairs = [own[i] for i in places]
     done = None if translations is None else [translations[i] for i in places]
-    examples = [_examples(translator, "own", pairs, done)]
-    examples.append(_examples(translator, "spoilt", spoil(pairs, len(pairs)), None))
-    # A search hardly ever writes what has nothing to do with its source, so that nothing would be
-    # known of it: some translations change places.
-    examples.append(
-        _examples(
-            *(translator, "exchanged", pairs[::EVERY]),
-            [examples[0].pairs[i - 1][1] for i in range(0, len(pairs), EVERY)],
-        )
-    )
+    examples = [_judge_pairs(translator, "own", pairs, done)]
+    examples.append(_judge_pairs(translator, "spoilt", spoil(pairs, len(pairs))))
+    # A search hardly ever writes what is unrelated to its source, so the fit would know nothing of
+    # it: give some sources the translation of another.
+    others_text = [examples[0].pairs[i - 1][1] for i in range(0, len(pairs), EXCHANGED_EVERY)]
+    examples.append(_judge_pairs(translator, "exchanged", pairs[::EXCHANGED_EVERY], others_text))
     for other in others:
         some = [other[i] for i in _draw(len(other), limit)]
-        examples.append(_examples(translator, "other", some, None))
+        examples.append(_judge_pairs(translator, "other", some))
     table = torch.cat([part.evidence.table for part in examples])
     chrf = [score for part in examples for score in part.chrf]
     n_rest = max(len(chrf) - len(pairs), 1)
@@ -106,12 +110,13 @@ def _draw(n: int, limit: int) -> list[int]:
     return sorted(random.Random(1).sample(range(n), min(n, limit)))
 
 
-def _examples(
+def _judge_pairs(
     translator: Translator,
     kind: str,
     pairs: Sequence[TextPair],
-    translations: Sequence[str] | None,
+    translations: Sequence[str] | None = None,
 ) -> _Examples:
+    """Translates (source, reference) pairs, unless `translations` are given, and scores them."""
     sources, references = [src for src, _ in pairs], [tgt for _, tgt in pairs]
     if translations is None:
         found = translator.translate_lines(sources, split="never", guard=False)
@@ -127,7 +132,7 @@ def _measure(
     chrf: Sequence[float],
     weights: Sequence[float],
 ) -> dict[str, Any]:
-    """How good the fit is on sentences that it has not seen, by cross-validation."""
+    """The quality of the fit on unseen sentences, by cross-validation."""
     pairs = [pair for part in examples for pair in part.pairs]
     folds = [random.Random(i).randrange(FOLDS) for i in range(len(pairs))]
     confidences = [0.0] * len(pairs)
@@ -144,13 +149,13 @@ def _measure(
     log_probs = [p for part in examples for p in part.evidence.log_probs]
     n_pieces = [n for part in examples for n in part.evidence.n_pieces]
     kinds = [part.kind for part in examples for _ in part.chrf]
-    right = good(chrf)
+    right = are_good(chrf)
     measured = {}
     for name in ("own", "spoilt", "exchanged", "other", "all"):
         rows = [i for i, kind in enumerate(kinds) if name in (kind, "all")]
         if not rows:
             continue
-        summary = summarise(
+        summary = measure_reliability(
             [confidences[i] for i in rows],
             [right[i] for i in rows],
             [log_probs[i] for i in rows],
@@ -167,14 +172,14 @@ def calibrate_model(
     limit: int = SENTENCES,
     show_bar: bool = False,
 ) -> dict[str, Calibration]:
-    """Fits the confidence of a MODEL in each of its directions, and stores it there.
+    """Fits the confidence of a MODEL in each of its directions and stores it in the model's folder.
 
     Args:
-        folder: the model's.
-        corpora: the first is like the model's training data.
-        device: where it runs.
+        folder: the model's folder.
+        corpora: names of corpora; the first one is like the model's training data.
+        device: the device to run on.
         limit: as for `calibrate`.
-        show_bar: whether there are progress bars.
+        show_bar: whether to show progress bars.
 
     Raises:
         TranslatorError: a corpus is missing, or the model cannot be changed.
@@ -183,7 +188,7 @@ def calibrate_model(
     assert model.folder is not None
     src, tgt = model.directions[0]
     check_changeable(model.folder)
-    own, *others = (validation_pairs(corpus, src, tgt) for corpus in corpora)
+    own, *others = (read_validation_pairs(corpus, src, tgt) for corpus in corpora)
     found = {}
     for direction in model.directions:
         translator = Translator(model, device, direction=direction)
@@ -202,18 +207,18 @@ def fit(
     weights: Sequence[float],
     measured: Mapping[str, Any] | None = None,
 ) -> Calibration:
-    """Logistic regression on standardised features and their squares.
+    """Fits a logistic regression to standardised features and their squares.
 
-    Its targets rise with chrF, for a step would not tell the best from those that were good by a
-    hair. What it says is therefore made a probability of the event by a second one, which knows
-    nothing else. There, as Platt (1999) has it, an event counts as a little less than certain: so
-    it is defined too where all have happened, or none.
+    Its targets rise smoothly with chrF, since a step would not distinguish the best translations
+    from barely good ones. A second regression on its output alone therefore turns that into a
+    probability of the event. It counts an event as slightly less than certain (Platt 1999), which
+    keeps it defined if all translations are good, or none.
 
     Args:
-        table: `(N, features)`.
-        chrf: of each translation.
-        weights: how much each counts; only their ratios matter.
-        measured: is kept with the result.
+        table: features, `(N, F)`.
+        chrf: sentence chrF of each translation, from 0 to 100.
+        weights: weight of each translation; only ratios matter.
+        measured: stored in the result.
     """
     mean, scale = table.mean(dim=0), table.std(dim=0, unbiased=False)
     scale = torch.where(scale > 1e-6, scale, 1.0)
@@ -221,12 +226,12 @@ def fit(
     share = torch.tensor(weights, dtype=torch.float64)
     share = share / share.mean()
     targets = ((torch.tensor(chrf, dtype=torch.float64) - GOOD_CHRF) / SLOPE).sigmoid()
-    solution = _regression(rows, targets, share, PENALTY)
+    solution = _regress(rows, targets, share, PENALTY)
     logits = rows @ solution[:-1] + solution[-1]
-    right = torch.tensor(good(chrf), dtype=torch.float64)
+    right = torch.tensor(are_good(chrf), dtype=torch.float64)
     n_right, n_wrong = float(share @ right), float(share @ (1 - right))
     targets = right * (n_right + 1) / (n_right + 2) + (1 - right) / (n_wrong + 2)
-    slope, bias = _regression(logits[:, None], targets, share, 1e-3)
+    slope, bias = _regress(logits[:, None], targets, share, 1e-3)
     weight, square = (slope * solution[:-1]).view(2, -1).tolist()
     return Calibration(
         mean=tuple(mean.tolist()),
@@ -238,10 +243,10 @@ def fit(
     )
 
 
-def _regression(rows: Tensor, targets: Tensor, share: Tensor, penalty_of_each: float) -> Tensor:
-    """Weights, and last a bias, `(F + 1,)` of a logistic regression by Newton's method."""
+def _regress(rows: Tensor, targets: Tensor, share: Tensor, l2: float) -> Tensor:
+    """Fits a logistic regression by Newton's method: `(F + 1,)`, weights and then the bias."""
     rows = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
-    penalty = torch.full_like(rows[0], penalty_of_each)
+    penalty = torch.full_like(rows[0], l2)
     penalty[-1] = 1e-6
     solution = torch.zeros_like(penalty)
 

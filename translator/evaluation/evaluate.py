@@ -1,4 +1,4 @@
-"""Translates a test set, unless there are hypotheses already, and scores it."""
+"""Scores a test set, and translates it first unless there are hypotheses already."""
 
 import time
 from collections.abc import Sequence
@@ -19,15 +19,16 @@ def evaluate_set(
     metrics: Sequence[str] = ("bleu", "chrf"),
     **options: Any,
 ) -> tuple[SplitScores, list[str]]:
-    """Scores a test set; `translator` makes the hypotheses unless it has some.
+    """Scores a test set; `translator` produces the hypotheses unless the set has them already.
 
     Args:
-        translator, test_set: either of them has the hypotheses.
-        search: the model's own if there is none.
+        translator: may be None if the test set has hypotheses.
+        test_set: sources or hypotheses, and references.
+        search: search settings; None = the model's own.
         metrics, **options: as for `score`.
 
     Returns:
-        The scores, with how long it took to translate, and the hypotheses.
+        The scores, with the time that translation took, and the hypotheses.
     """
     if test_set.hypotheses is not None:
         scores = score(test_set.hypotheses, test_set.references, metrics, **options)
@@ -55,7 +56,7 @@ def score_lines(
     metrics: Sequence[str] = ("bleu", "chrf"),
     **options: Any,
 ) -> SplitScores:
-    """Scores of some lines of a test set, as `evaluate_set` gives them; no scores of no lines."""
+    """Scores the lines `numbers` of a test set like `evaluate_set`; no lines have no scores."""
     references = [[lines[n] for n in numbers] for lines in test_set.references]
     some = [hypotheses[n] for n in numbers]
     scores = score(some, references, metrics, **options) if some else {}
@@ -68,6 +69,6 @@ def evaluate_pairs(
     search: SearchConfig | None = None,
     metrics: Sequence[str] = ("bleu", "chrf"),
 ) -> tuple[SplitScores, list[str]]:
-    """As `evaluate_set`, for pairs of a source and its one reference."""
+    """Like `evaluate_set`, for pairs of a source and its only reference."""
     test_set = TestSet([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
     return evaluate_set(translator, test_set, search, metrics, language=translator.tgt)

@@ -1,8 +1,8 @@
-"""Text as the papers on Multi30k score it, by sacremoses.
+"""Text in the form that the papers on Multi30k score, made by sacremoses.
 
-They publish their references lower-cased, with plain punctuation and in Moses' tokens
-(`test_*.lc.norm.tok.de`), and compute BLEU on those tokens. Such a BLEU is one or two points above
-that of sacreBLEU, and compares with nothing but itself.
+They publish their references in lower case, with normalised punctuation and split into Moses tokens
+(`test_*.lc.norm.tok.de`), and compute BLEU on the tokens. The result is one or two points above
+sacreBLEU's, and can be compared only with others of its kind.
 """
 
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ from importlib.metadata import version
 from translator.config.errors import TranslatorError
 
 
-def paper_tokens(lines: Sequence[str], language: str) -> list[str]:
-    """Each line lower-cased, then its punctuation normalised, then in tokens with spaces between.
+def tokenize_for_papers(lines: Sequence[str], language: str) -> list[str]:
+    """Lower-cases each line, normalises its punctuation and puts spaces between its tokens.
 
     Raises:
         TranslatorError: sacremoses is not installed.
@@ -29,6 +29,6 @@ def paper_tokens(lines: Sequence[str], language: str) -> list[str]:
     ]
 
 
-def paper_signature(signature: str, language: str) -> str:
-    """sacreBLEU's signature for such tokens, with how they were made."""
+def sign_for_papers(signature: str, language: str) -> str:
+    """sacreBLEU's signature for such tokens, extended by how they were made."""
     return f"{signature}|text:lc.norm.tok.{language}|sacremoses:{version('sacremoses')}"

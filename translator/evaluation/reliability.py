@@ -1,4 +1,4 @@
-"""Is a confidence right as often as it says? The event it is about, and measures of it."""
+"""How reliable confidences are: whether translations are good as often as predicted."""
 
 import math
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from translator.report.results import Bin, Reliability, RiskPoint
 from translator.translation.confidence import EVENT
 
 
-def area_under_curve(scores: Sequence[float], events: Sequence[bool]) -> float | None:
-    """The chance that a score where the event happened is above one where it did not.
+def compute_auc(scores: Sequence[float], events: Sequence[bool]) -> float | None:
+    """The chance that a score with the event is higher than a score without it.
 
-    That is the area under the ROC curve; of equal scores half counts. None if there are not both.
+    This is the area under the ROC curve; ties count half. None if either kind is missing.
     """
     values = torch.tensor(scores, dtype=torch.float64)
     happened = torch.tensor(events, dtype=torch.bool)
@@ -23,10 +23,10 @@ def area_under_curve(scores: Sequence[float], events: Sequence[bool]) -> float |
     return float((less + at_most).double().mean() / 2 / len(below))
 
 
-def calibration_bins(
+def bin_confidences(
     confidences: Sequence[float], events: Sequence[bool], n_bins: int = 10
 ) -> list[Bin]:
-    """The equal parts of [0, 1] that have any sentences."""
+    """[0, 1] in `n_bins` equal parts, without empty ones."""
     parts: dict[int, list[tuple[float, bool]]] = {}
     for confidence, event in zip(confidences, events, strict=True):
         part = min(int(confidence * n_bins), n_bins - 1)
@@ -43,22 +43,22 @@ def calibration_bins(
     ]
 
 
-def calibration_error(bins: Sequence[Bin]) -> float:
-    """How far confidence and events are apart in the bins, on average over the sentences.
+def compute_calibration_error(bins: Sequence[Bin]) -> float:
+    """The expected calibration error (Naeini et al. 2015).
 
-    The expected calibration error (Naeini et al. 2015).
+    The gap between mean confidence and share of events in each bin, averaged over the sentences.
     """
     total = sum(part.sentences for part in bins)
     gaps = (part.sentences * abs(part.confidence - part.right) for part in bins)
     return math.fsum(gaps) / max(total, 1)
 
 
-def risk_coverage(
+def trace_risk(
     confidences: Sequence[float], events: Sequence[bool], n_points: int = 50
 ) -> list[RiskPoint]:
-    """At most `n_points` points of the risk-coverage curve (El-Yaniv & Wiener 2010).
+    """The risk-coverage curve (El-Yaniv & Wiener 2010) in at most `n_points` points.
 
-    They go from high thresholds, which keep few translations, to low ones.
+    They start at high thresholds, which keep few translations, and end at low ones.
     """
     ranked = sorted(zip(confidences, events, strict=True), key=lambda item: -item[0])
     points: list[RiskPoint] = []
@@ -72,29 +72,30 @@ def risk_coverage(
     return points
 
 
-def summarise(
+def measure_reliability(
     confidences: Sequence[float],
     events: Sequence[bool],
     log_probs: Sequence[float] = (),
     n_pieces: Sequence[int] = (),
 ) -> Reliability:
-    """All measures of some sentences.
+    """Every measure of reliability for a set of sentences.
 
     Args:
-        confidences: of each sentence.
-        events: whether its translation is good.
-        log_probs, n_pieces: of each sentence, for the area under the curve of the raw
-            log-probability: that of the sum or of the mean per piece, whichever is larger.
+        confidences: one per sentence, from 0 to 1.
+        events: whether each translation is good.
+        log_probs: total log-probability of each translation; its AUC is computed for the sum and
+            for the mean per piece, and the larger one is kept.
+        n_pieces: target pieces of each translation.
     """
-    bins = calibration_bins(confidences, events)
+    bins = bin_confidences(confidences, events)
     per_piece = [log_prob / n for log_prob, n in zip(log_probs, n_pieces, strict=True)]
-    raw = [area_under_curve(scores, events) for scores in (log_probs, per_piece) if scores]
+    raw = [compute_auc(scores, events) for scores in (log_probs, per_piece) if scores]
     return Reliability(
         event=EVENT,
         base_rate=sum(events) / max(len(events), 1),
-        auc=area_under_curve(confidences, events),
+        auc=compute_auc(confidences, events),
         auc_log_prob=max((area for area in raw if area is not None), default=None),
-        calibration_error=calibration_error(bins),
+        calibration_error=compute_calibration_error(bins),
         bins=bins,
-        risk_coverage=risk_coverage(confidences, events),
+        risk_coverage=trace_risk(confidences, events),
     )

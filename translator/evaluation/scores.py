@@ -7,7 +7,7 @@ from typing import Any
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import METRICS
-from translator.evaluation.multi30k_bleu import paper_signature, paper_tokens
+from translator.evaluation.multi30k_bleu import sign_for_papers, tokenize_for_papers
 from translator.report.results import Comparison, Delta
 from translator.storage.scores import Score
 
@@ -24,26 +24,26 @@ def score(
     language: str = "de",
     n_bootstrap: int = 0,
 ) -> dict[str, Score]:
-    """Corpus scores, as the `sacrebleu` command gives them.
+    """Corpus scores, equal to those of the `sacrebleu` command.
 
     Args:
         hypotheses: one detokenised line per sentence.
-        references: one or more lists of as many lines.
-        metrics: from `METRICS`; "multi30k_bleu" is the papers' own (multi30k_bleu.py), and never
-            with case.
+        references: one or more lists of equally many lines.
+        metrics: from `METRICS`; "multi30k_bleu" is the papers' own (multi30k_bleu.py) and always
+            ignores case.
         lowercase: compare without case.
         language: of the text, for "multi30k_bleu".
-        n_bootstrap: resamples for the intervals (Koehn 2004); 0 = no intervals.
+        n_bootstrap: resamples for 95 % intervals (Koehn 2004); 0 = no intervals.
 
     Returns:
-        By metric, with its 95 % interval if there are resamples.
+        The score of each metric, by name.
 
     Raises:
         TranslatorError: unknown metric, no lines, or unequal line counts.
     """
     systems = [hypotheses]
     return {
-        name: _paired(systems, references, name, lowercase, language, n_bootstrap)[0][0]
+        name: _score_systems(systems, references, name, lowercase, language, n_bootstrap)[0][0]
         for name in metrics
     }
 
@@ -51,7 +51,7 @@ def score(
 def corpus_scores(
     hypotheses: Sequence[str], references: Sequence[Sequence[str]]
 ) -> dict[str, float]:
-    """BLEU and chrF as numbers alone, for tables of many groups."""
+    """BLEU and chrF as bare numbers, for tables of many groups."""
     return {name: found.score for name, found in score(hypotheses, references).items()}
 
 
@@ -64,10 +64,10 @@ def compare(
     language: str = "de",
     n_bootstrap: int = RESAMPLED,
 ) -> Comparison:
-    """Paired bootstrap (Koehn 2004) of a system against another on the same lines.
+    """Compares two systems on the same lines by paired bootstrap (Koehn 2004).
 
     Returns:
-        Of the other system its scores, as from `score`, and by metric how the first one differs.
+        The other system's scores, as from `score`, and by metric how `hypotheses` differ from it.
 
     Raises:
         TranslatorError: as `score`.
@@ -75,17 +75,17 @@ def compare(
     scores, deltas = {}, {}
     for name in metrics:
         systems = [others, hypotheses]
-        (other, _), (ours, p_value) = _paired(
+        (other, _), (ours, p_value) = _score_systems(
             systems, references, name, lowercase, language, n_bootstrap
         )
         delta = ours.score - other.score
-        # For equal systems sacreBLEU gives the smallest p there is: no resample differs.
+        # For equal systems sacreBLEU returns the smallest possible p, as no resample differs.
         deltas[name] = Delta(delta, p_value if delta else 1.0)
         scores[name] = other
     return Comparison(len(others), scores, delta=deltas)
 
 
-def _paired(
+def _score_systems(
     systems: Sequence[Sequence[str]],
     references: Sequence[Sequence[str]],
     name: str,
@@ -93,14 +93,14 @@ def _paired(
     language: str,
     n_bootstrap: int,
 ) -> list[tuple[Score, float | None]]:
-    """One metric of several systems; for each but the first its p against the first."""
+    """One metric for several systems, with the p-value of each against the first."""
     from sacrebleu.metrics import BLEU, CHRF, TER
     from sacrebleu.significance import PairedTest
 
     builders: Mapping[str, Any] = {
         "bleu": lambda: BLEU(lowercase=lowercase),
         "chrf": lambda: CHRF(lowercase=lowercase),
-        "ter": TER,  # by its own default without case
+        "ter": TER,  # ignores case by default
         "multi30k_bleu": lambda: BLEU(
             lowercase=True, tokenize="none", smooth_method="none", force=True
         ),
@@ -117,24 +117,24 @@ def _paired(
         raise TranslatorError("There are no lines to score.")
     prepare: Callable[[Sequence[str]], list[str]] = list
     if name == "multi30k_bleu":
-        prepare = functools.partial(paper_tokens, language=language)
-    texts, right = [prepare(lines) for lines in systems], [prepare(lines) for lines in references]
+        prepare = functools.partial(tokenize_for_papers, language=language)
+    texts, correct = [[prepare(lines) for lines in each] for each in (systems, references)]
     metric = builders[name]()
     results: list[tuple[float, tuple[float, float] | None, float | None]]
     if n_bootstrap:
         named: Any = [(str(n), lines) for n, lines in enumerate(texts)]
         found: Any
-        signatures, found = PairedTest(named, {name: metric}, right, "bs", n_bootstrap)()
+        signatures, found = PairedTest(named, {name: metric}, correct, "bs", n_bootstrap)()
         ((key, signature),) = signatures.items()
         results = [
             (r.score, (float(r.mean - r.ci), float(r.mean + r.ci)), r.p_value) for r in found[key]
         ]
     else:
-        results = [(metric.corpus_score(lines, right).score, None, None) for lines in texts]
+        results = [(metric.corpus_score(lines, correct).score, None, None) for lines in texts]
         signature = metric.get_signature()
     shown = str(signature)
     if name == "multi30k_bleu":
-        shown = paper_signature(shown, language)
+        shown = sign_for_papers(shown, language)
     return [(Score(value, shown, interval), p_value) for value, interval, p_value in results]
 
 
@@ -142,8 +142,8 @@ def sentence_chrf(translations: Sequence[str], references: Sequence[Sequence[str
     """The chrF of each translation, from 0 to 100.
 
     Args:
-        translations: one a sentence.
-        references: one or more lists of as many lines.
+        translations: one per sentence.
+        references: one or more lists of equally many lines.
     """
     from sacrebleu.metrics import CHRF
 

@@ -26,19 +26,19 @@ def evaluate_systems(
     n_bootstrap: int | None = None,
     **scoring: Any,
 ) -> tuple[dict[str, SplitResult], dict[str, list[str]]]:
-    """Everything that `translator evaluate` says.
+    """Everything that `translator evaluate` prints.
 
     Args:
-        system: what is evaluated.
-        test_sets: by name; they have the hypotheses if the system has no translator.
-        other: what it is compared with.
-        training: what the training data contain of the test sets.
-        deep: analyse the scores, see `analyse`.
+        system: the system to evaluate.
+        test_sets: by name; with hypotheses if the system has no translator.
+        other: a system to compare it with.
+        training: how much of the test sets was trained on.
+        deep: whether to analyse the scores, see `analyse`.
         n_bootstrap: resamples; None = the usual number, fewer for a very long test set.
-        **scoring: metrics and the rest, as for `score`.
+        **scoring: further arguments of `score`.
 
     Returns:
-        The results and the hypotheses, by split.
+        The results and the hypotheses, each by split.
     """
     results, hypotheses = {}, {}
     for name, test_set in test_sets.items():
@@ -49,15 +49,15 @@ def evaluate_systems(
         result = SplitResult(**vars(found), split=name)
         seen = (training, name) if training else None
         if training:
-            some = training.unseen(name, len(lines))
+            some = training.list_unseen(name, len(lines))
             result = replace(result, clean_part=score_lines(test_set, lines, some, **scoring))
         if deep:
             analysis = analyse(system, test_set, lines, seen)
             result = replace(result, model=describe_system(system), analysis=analysis)
         if other:
-            compared, its = _compare(test_set, lines, other, scoring)
+            compared, theirs = _compare(test_set, lines, other, scoring)
             if deep:
-                analysis = analyse(other, test_set, its, seen, shown=False)
+                analysis = analyse(other, test_set, theirs, seen, shown=False)
                 compared = replace(compared, model=describe_system(other), analysis=analysis)
             result = replace(result, compare=compared)
         results[name] = result
@@ -68,16 +68,16 @@ def evaluate_systems(
 def _compare(
     test_set: TestSet, lines: list[str], other: System, scoring: Mapping[str, Any]
 ) -> tuple[Comparison, list[str]]:
-    """The other system on the same lines, and its hypotheses."""
-    its_set = TestSet(test_set.sources, test_set.references, other.hypotheses)
-    found, its = evaluate_set(other.translator, its_set, other.search, metrics=())
-    compared = compare(lines, its, test_set.references, **scoring)
+    """Scores the other system on the same lines; also returns its hypotheses."""
+    their_set = TestSet(test_set.sources, test_set.references, other.hypotheses)
+    found, theirs = evaluate_set(other.translator, their_set, other.search, metrics=())
+    compared = compare(lines, theirs, test_set.references, **scoring)
     facts = {key: value for key, value in vars(found).items() if key != "scores"}
-    return replace(compared, name=other.name, **facts), its
+    return replace(compared, name=other.name, **facts), theirs
 
 
 def describe_system(system: System) -> SystemDescription:
-    """The name, and for a model its size, direction and training."""
+    """The system's name and, for a model, its size, direction and training."""
     if not system.translator:
         return SystemDescription(system.name)
     models = system.translator.models

@@ -1,4 +1,4 @@
-"""What is scored: test sets, finished hypotheses, and which of them the training data contain."""
+"""The input of an evaluation: systems, test sets, and which lines the training data contain."""
 
 import itertools
 import re
@@ -19,7 +19,7 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True)
 class TestSet:
-    """What is scored: sources to translate or finished hypotheses, and the references."""
+    """References, with sources to translate, or finished hypotheses, or both."""
 
     sources: list[str]
     references: list[list[str]]
@@ -35,7 +35,7 @@ def read_test_sets(
     references: Sequence[Path] = (),
     hypotheses: Path | None = None,
 ) -> dict[str, TestSet]:
-    """Test sets by name: from files if `references` are given, else splits of a corpus.
+    """Reads test sets, by name: from files if `references` are given, else splits of a corpus.
 
     Raises:
         TranslatorError: something is missing or unreadable, line counts differ, or hypotheses are
@@ -59,15 +59,17 @@ def read_test_sets(
         for name, pairs in splits.items()
     }
     if lines is not None:
-        check_lines(found, lines, str(hypotheses))
+        check_line_counts(found, lines, str(hypotheses))
     return found
 
 
-def check_lines(test_sets: Mapping[str, TestSet], hypotheses: Sequence[str], name: str) -> None:
-    """Checks, before anything is translated, that hypotheses fit the test sets.
+def check_line_counts(
+    test_sets: Mapping[str, TestSet], hypotheses: Sequence[str], name: str
+) -> None:
+    """Checks that there is one hypothesis per line, before anything is translated.
 
     Raises:
-        TranslatorError: they are more or fewer than its lines.
+        TranslatorError: there are more or fewer.
     """
     for split, test_set in test_sets.items():
         if len(hypotheses) != len(test_set.references[0]):
@@ -77,44 +79,44 @@ def check_lines(test_sets: Mapping[str, TestSet], hypotheses: Sequence[str], nam
             )
 
 
-SEEN = ("no", "source", "target", "both sides")  # what training data may contain of a line
+SEEN = ("no", "source", "target", "both sides")  # which sides of a line were trained on
 
 
 @dataclass(frozen=True)
 class TrainingText:
-    """What training data contain of test sets, exactly or approximately.
+    """Which lines of test sets occur in the training data, exactly or nearly.
 
     Attributes:
-        frequency: of the words of the training sources.
-        held: by test set, the numbers of the sources and of the targets that it contains.
+        frequency: how often each word occurs in the training sources.
+        lines: by test set, the numbers of the sources and of the targets that occur.
     """
 
     frequency: Counter[str]
-    held: dict[str, tuple[set[int], set[int]]]
+    lines: dict[str, tuple[set[int], set[int]]]
 
-    def kind(self, name: str, n: int) -> str:
-        """Which sides of line n of a test set it contains, see `SEEN`."""
-        source, target = (n in numbers for numbers in self.held[name])
+    def find_sides(self, name: str, n: int) -> str:
+        """Which sides of line n of a test set occur, one of `SEEN`."""
+        source, target = (n in numbers for numbers in self.lines[name])
         return SEEN[source + 2 * target]
 
-    def unseen(self, name: str, n_lines: int) -> list[int]:
-        """The numbers of the lines of a test set of which it contains neither side."""
-        return sorted(set(range(n_lines)).difference(*self.held[name]))
+    def list_unseen(self, name: str, n_lines: int) -> list[int]:
+        """The numbers of the lines of a test set that occur on neither side."""
+        return sorted(set(range(n_lines)).difference(*self.lines[name]))
 
 
-def words_of(line: str) -> list[str]:
-    """The words of a line without case and punctuation."""
+def split_words(line: str) -> list[str]:
+    """Splits a line into words, without case and punctuation."""
     return _WORD.findall(line.casefold())
 
 
 def read_training_text(
     test_sets: Mapping[str, TestSet], corpus: str, src: str, tgt: str
 ) -> TrainingText:
-    """Reads training data once and looks for the lines of test sets in it.
+    """Searches training data, read once, for the lines of test sets.
 
     Args:
         test_sets: by name.
-        corpus: training data, as for `translator train`; a mixture too.
+        corpus: training data, which may be a mixture, as for `translator train`.
         src, tgt: languages.
 
     Raises:
@@ -131,7 +133,7 @@ def read_training_text(
 
     def pairs() -> Iterator[TextPair]:
         for pair in itertools.chain.from_iterable(splits_of["train"]() for splits_of in corpora):
-            frequency.update(words_of(pair[0]))
+            frequency.update(split_words(pair[0]))
             yield pair
 
     return TrainingText(frequency, contaminated_lines(splits, pairs(), CleanConfig()))
@@ -139,28 +141,28 @@ def read_training_text(
 
 @dataclass(frozen=True)
 class System:
-    """What is evaluated: a translator and how it searches, or finished translations."""
+    """The system to evaluate: a translator with search settings, or finished translations."""
 
     name: str
     translator: Translator | None = None
-    search: SearchConfig | None = None  # the model's own if there is none
+    search: SearchConfig | None = None  # None = the model's own
     hypotheses: list[str] | None = None
 
 
-def training_text(
+def find_training_text(
     test_sets: Mapping[str, TestSet],
     corpus: str | None,
     data: str | None,
     src: str,
     tgt: str,
-    wanted: bool,
+    use_own: bool,
 ) -> TrainingText | None:
-    """What a corpus contains of the test sets: `corpus`, else their own if that is `wanted`.
+    """Searches `corpus` for the test sets or, if it is None and `use_own`, their own corpus `data`.
 
     Raises:
         TranslatorError: the corpus is missing or broken, or has no training pairs.
     """
-    if corpus is None and data is not None and wanted:
+    if corpus is None and data is not None and use_own:
         own = split_mixture(data)[0][0]
         corpus = own if "train" in open_corpus(own, src, tgt) else None
     return read_training_text(test_sets, corpus, src, tgt) if corpus else None

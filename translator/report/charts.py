@@ -1,7 +1,7 @@
-"""Charts of an evaluation as SVG inside a page, whose style (evaluation.css) colours them.
+"""Charts of an evaluation as inline SVG, coloured by the style of the page (evaluation.css).
 
-System "a" is drawn in one colour, "b" in another and hatched or dashed. A chart is `WIDTH` units
-wide, so that its text can be read on a telephone.
+System "b" has another colour than "a" and is hatched or dashed. A chart is `WIDTH` units wide, so
+its text is readable on a phone.
 """
 
 import math
@@ -12,9 +12,9 @@ from markupsafe import Markup, escape
 
 WIDTH = 340
 SYSTEMS = "ab"
-_LEFT, _RIGHT, _TOP = 44, 18, 28  # around what is drawn between axes
+_LEFT, _RIGHT, _TOP = 44, 18, 28  # margins around the axes
 _BAR, _GAP = 13, 10
-_END = 46  # room for the number at the end of a bar
+_END = 46  # space for the number at the end of a bar
 _MOST_LETTERS = 48
 
 Point = tuple[float, float]
@@ -23,20 +23,20 @@ Format = Callable[[float], str]
 
 @dataclass(frozen=True)
 class Bars:
-    """A group of bars, one for each system, under what it is called."""
+    """A group of bars, one per system, under a label."""
 
     label: str
     values: Sequence[float | None]
-    faint: bool = False  # of too few sentences to say much
+    faint: bool = False  # whether there are too few sentences to say much
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Points to be joined by a line."""
+    """Points joined by a line."""
 
     kind: str  # its class: "a", "b", or "other"
     points: Sequence[Point]
-    marked: bool = False  # each point with a dot
+    marked: bool = False  # whether each point has a dot
 
 
 @dataclass(frozen=True)
@@ -61,49 +61,49 @@ class Axis:
         return [round(step * k, 10) for k in range(first, last + 1)]
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """With its sign, and a minus as long as a plus."""
+def format_signed(value: float, digits: int = 1) -> str:
+    """Formats a number with its sign, and a minus as wide as a plus."""
     text = f"{value:+.{digits}f}"
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\u2212")
 
 
-def plain(value: float) -> str:
-    """As short as can be."""
+def format_plain(value: float) -> str:
+    """Formats a number as short as possible."""
     return f"{value:,.10g}".replace("-", "\u2212")
 
 
-def percent(value: float) -> str:
+def format_percent(value: float) -> str:
     return f"{value:.0%}"
 
 
-def chance(p: float | None) -> str:
-    """A probability as tables show it; empty if it was not tested."""
+def format_p(p: float | None) -> str:
+    """Formats a p-value for a table; empty if there was no test."""
     return "" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _short(label: str) -> str:
-    """At most as wide as the chart."""
+def _shorten(label: str) -> str:
+    """Cuts a label to the width of the chart."""
     return label if len(label) <= _MOST_LETTERS else label[: _MOST_LETTERS - 1] + "\u2026"
 
 
-def bar_chart(label: str, groups: Sequence[Bars]) -> Markup:
-    """Bars from zero, the number at the end of each."""
+def draw_bars(label: str, groups: Sequence[Bars]) -> Markup:
+    """Draws bars from zero, each with its number at the end."""
     top = max((value or 0 for group in groups for value in group.values), default=0)
-    return _bars(label, groups, Axis(0, max(top, 1e-9), 1, WIDTH - _END), "{:.1f}".format)
+    return _draw_bars(label, groups, Axis(0, max(top, 1e-9), 1, WIDTH - _END), "{:.1f}".format)
 
 
-def difference_chart(label: str, groups: Sequence[Bars]) -> Markup:
-    """Bars to both sides of zero."""
+def draw_differences(label: str, groups: Sequence[Bars]) -> Markup:
+    """Draws bars to both sides of zero."""
     values = [value or 0 for group in groups for value in group.values]
     low, high = min([0, *values]), max([0, *values])
     start, end = (_END if low < 0 else 1), WIDTH - (_END if high > 0 else 1)
-    return _bars(label, groups, Axis(low, high or (low == 0), start, end), signed)
+    return _draw_bars(label, groups, Axis(low, high or (low == 0), start, end), format_signed)
 
 
-def _bars(label: str, groups: Sequence[Bars], axis: Axis, form: Format) -> Markup:
+def _draw_bars(label: str, groups: Sequence[Bars], axis: Axis, form: Format) -> Markup:
     shapes, y = [], 0
     for group in groups:
-        shapes.append(_text(0, y + 12, _short(group.label)))
+        shapes.append(_text(0, y + 12, _shorten(group.label)))
         y += 18
         top = y
         for system, value in zip(SYSTEMS, group.values, strict=False):
@@ -126,16 +126,16 @@ def _bar(kind: str, value: float, y: float, axis: Axis, form: Format) -> Iterato
     yield _text(x, y + _BAR - 2.5, form(value), text_anchor="end" if back else None)
 
 
-def interval_chart(
+def draw_intervals(
     label: str, rows: Sequence[tuple[str, Sequence[tuple[float, float, float]]]], unit: str
 ) -> Markup:
-    """Scores with what they may be by chance: for each name (score, low, high) of each system."""
+    """Draws scores with their intervals: for each name, (score, low, high) of each system."""
     ends = [value for _, systems in rows for system in systems for value in system]
     space = 0.05 * (max(ends) - min(ends)) + 0.1
     axis = Axis(min(ends) - space, max(ends) + space, 6, WIDTH - 6)
     shapes, y = [], 0
     for name, systems in rows:
-        shapes.append(_text(0, y + 12, _short(name)))
+        shapes.append(_text(0, y + 12, _shorten(name)))
         y += 20
         for kind, (score, low, high) in zip(SYSTEMS, systems, strict=False):
             line = _line(axis.at(low), y + 4, axis.at(high), y + 4, class_=f"curve {kind}")
@@ -145,30 +145,30 @@ def interval_chart(
     for tick in axis.ticks():
         x = axis.at(tick)
         shapes.insert(0, _line(x, 0, x, y, class_="grid"))
-        shapes.append(_text(x, y + 14, plain(tick), text_anchor="middle"))
+        shapes.append(_text(x, y + 14, format_plain(tick), text_anchor="middle"))
     shapes.append(_text(WIDTH / 2, y + 30, unit, text_anchor="middle", class_="title"))
     return _picture(label, y + 34, *shapes)
 
 
-def curve_chart(
+def draw_curves(
     label: str,
     curves: Sequence[Curve],
     titles: tuple[str, str],
     limits: tuple[Point, Point] | None = None,
-    forms: tuple[Format, Format] = (plain, plain),
+    forms: tuple[Format, Format] = (format_plain, format_plain),
     guide: Sequence[Point] = (),
     counts: Sequence[tuple[float, int]] = (),
 ) -> Markup:
-    """Lines between two axes.
+    """Draws curves between two axes.
 
     Args:
-        label: what a screen reader says.
-        curves: what is drawn.
-        titles: of the axes, across and up.
-        limits: the ends of the axes; without them, those of the points.
-        forms: how the numbers at the axes are written.
-        guide: a line to compare with, drawn faintly.
-        counts: (x, how many): bars in a strip below.
+        label: text for screen readers.
+        curves: the curves to draw.
+        titles: of the horizontal and of the vertical axis.
+        limits: the ends of both axes; by default they fit the points.
+        forms: format the numbers at each axis.
+        guide: a faint line to compare with.
+        counts: (x, count), drawn as bars in a strip below.
     """
     points = [point for curve in curves for point in curve.points]
     if limits is None:
@@ -220,7 +220,7 @@ def _count_strip(counts: Sequence[tuple[float, int]], across: Axis, top: float) 
 
 
 def _element(name: str, *content: str, **attributes: str | float | None) -> Markup:
-    """An element of SVG; `_` stands for `-` in names, and attributes that are None are absent."""
+    """An SVG element; `_` becomes `-` in attribute names, and None omits an attribute."""
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(value)}"'
         for key, value in attributes.items()

@@ -1,6 +1,6 @@
-"""An evaluation as a page that needs nothing else: scores, charts, and every sentence.
+"""An evaluation as a self-contained page: scores, charts, and every sentence.
 
-The page can be read without a script: templates/evaluation.html lays out what is chosen here, with
+The page can be read without scripts: templates/evaluation.html lays out what is chosen here, with
 its charts (charts.py). evaluation.js adds what needs one: attention under the pointer, and a table
 of all sentences.
 """
@@ -13,31 +13,31 @@ from typing import Any
 from markupsafe import Markup
 
 from translator.report import charts, sections
-from translator.report.charts import chance, plain
+from translator.report.charts import format_p, format_plain
 from translator.report.examples import (
     Compared,
+    choose_examples,
     compare_lines,
-    examples,
-    sentence_data,
-    sentence_table,
+    describe_sentence_table,
+    encode_sentences,
 )
 from translator.report.pages import render
 from translator.report.results import SplitResult
-from translator.report.sections import Figure, analyses, legend, system_names
+from translator.report.sections import Figure, find_analyses, name_systems, name_systems_shortly
 from translator.storage.scores import METRIC_NAMES, SplitScores
 
 SIGNIFICANT = 0.05
 _LESS_IS_BETTER = {"ter"}
 _NOTES = {
-    "ter": "Of TER less is better.",
-    "multi30k_bleu": "Papers on Multi30k compare text in lower case, normalised and tokenised as "
-    "Moses does: never compare that figure with the first BLEU.",
+    "ter": "Lower TER is better.",
+    "multi30k_bleu": "Papers on Multi30k score text in lower case, normalised and tokenised by "
+    "Moses: never compare that figure with the first BLEU.",
 }
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What stands beside the scores of a split: see templates/scores.html."""
+    """What templates/scores.html shows besides the scores of a split."""
 
     comparison: list[str]
     has_intervals: bool
@@ -48,7 +48,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Overview:
-    """The scores on all test sets, and a chart of the first metric if chance is known."""
+    """The scores on all test sets, with a chart of the first metric if it has intervals."""
 
     metrics: list[str]
     intervals: Figure | None
@@ -64,12 +64,12 @@ class Split:
     data: Markup | None
 
 
-def evaluation_html(results: Mapping[str, SplitResult]) -> str:
-    """The results of an evaluation, by split, as a page."""
-    found = [SplitResult.from_dict(_finite(result.to_dict())) for result in results.values()]
-    splits = [_split(n, result, len(found) == 1) for n, result in enumerate(found)]
+def render_evaluation(results: Mapping[str, SplitResult]) -> str:
+    """Renders the results of an evaluation, by split, as a page."""
+    found = [SplitResult.from_dict(_keep_finite(result.to_dict())) for result in results.values()]
+    splits = [_describe_split(n, result, only=len(found) == 1) for n, result in enumerate(found)]
     metrics = list(dict.fromkeys(metric for result in found for metric in result.scores))
-    overview = Overview(metrics, _intervals(found)) if len(found) > 1 else None
+    overview = Overview(metrics, _draw_intervals(found)) if len(found) > 1 else None
     has_sentences = any(split.data for split in splits)
     contents: list[tuple[str, str, list[tuple[str, str]]]] = [
         (f"split-{n}", split.result.split, [(f"split-{n}-{id}", h) for id, h, _ in split.sections])
@@ -81,47 +81,47 @@ def evaluation_html(results: Mapping[str, SplitResult]) -> str:
         contents.append(("sentences", "All sentences", []))
     return render(
         "evaluation.html",
-        title=" and ".join(system_names(found[0])),
+        title=" and ".join(name_systems(found[0])),
         contents=contents,
         facts=list(_facts(found)),
         overview=overview,
         splits=splits,
-        all_sentences=sentence_table(found) if has_sentences else None,
+        all_sentences=describe_sentence_table(found) if has_sentences else None,
     )
 
 
-def _finite(value: Any) -> Any:
-    """The same without numbers that JSON and charts do not have."""
+def _keep_finite(value: Any) -> Any:
+    """Replaces numbers that are not finite, which JSON and charts lack, by None."""
     if isinstance(value, Mapping):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: _keep_finite(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_finite(part) for part in value]
+        return [_keep_finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _split(number: int, result: SplitResult, alone: bool) -> Split:
-    found = analyses(result)
+def _describe_split(number: int, result: SplitResult, only: bool) -> Split:
+    found = find_analyses(result)
     lines = compare_lines(found)
-    scores = _scores(result, alone)
+    scores = _describe_scores(result, only)
     parts = [("scores", "Scores", scores), *_sections(number, result, lines)]
-    return Split(result, scores, parts, sentence_data(result, lines) if found else None)
+    return Split(result, scores, parts, encode_sentences(result, lines) if found else None)
 
 
 def _sections(
     number: int, result: SplitResult, lines: Sequence[Compared]
 ) -> Iterator[tuple[str, str, Any]]:
-    """(id, heading, content) of all that was found by analysis."""
-    found, keys = analyses(result), legend(result)
-    if found and (groups := sections.breakdown(result, found)):
+    """(id, heading, content) of everything that the analysis found."""
+    found, keys = find_analyses(result), name_systems_shortly(result)
+    if found and (groups := sections.describe_breakdown(result, found)):
         yield "breakdown", "By kind of sentence", groups
     if changed := {kind: one.robustness for kind, one in found.items() if one.robustness}:
-        yield "robustness", "Changed sources", sections.robustness(changed, keys)
+        yield "robustness", "Changed sources", sections.describe_robustness(changed, keys)
     if rates := {kind: one.guards for kind, one in found.items() if one.guards}:
-        yield "faults", "Faults", sections.faults(rates, result.sentences, keys)
+        yield "faults", "Faults", sections.describe_faults(rates, result.sentences, keys)
     if trust := {kind: one.confidence for kind, one in found.items() if one.confidence}:
-        yield "confidence", "Confidence", sections.confidence(trust, keys)
+        yield "confidence", "Confidence", sections.describe_confidence(trust, keys)
     if lines:
-        yield "examples", "Examples", examples(number, result, lines)
+        yield "examples", "Examples", choose_examples(number, result, lines)
 
 
 # --- head ----------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ def _facts(results: Sequence[SplitResult]) -> Iterator[tuple[str, int | None, st
 
 def _settings(settings: Mapping[str, Any]) -> str:
     return ", ".join(
-        f"{key.replace('_', ' ')} {value if isinstance(value, str | bool) else plain(value)}"
+        f"{key.replace('_', ' ')} {value if isinstance(value, str | bool) else format_plain(value)}"
         for key, value in settings.items()
     )
 
@@ -166,19 +166,19 @@ def _settings(settings: Mapping[str, Any]) -> str:
 # --- scores --------------------------------------------------------------------------------------
 
 
-def _scores(result: SplitResult, alone: bool) -> Scores:
+def _describe_scores(result: SplitResult, only: bool) -> Scores:
     clean = result.clean_part
     return Scores(
         comparison=list(_comparison(result)),
         has_intervals=any(score.interval for score in result.scores.values()),
         notes=[_NOTES[metric] for metric in result.scores if metric in _NOTES],
-        intervals=_intervals([result]) if alone else None,  # else one chart shows all splits
+        intervals=_draw_intervals([result]) if only else None,  # else one chart shows all splits
         clean=clean if clean and clean.scores and clean.sentences < result.sentences else None,
     )
 
 
-def _intervals(results: Sequence[SplitResult]) -> Figure | None:
-    """A chart of the first metric with its intervals, where there is something to compare."""
+def _draw_intervals(results: Sequence[SplitResult]) -> Figure | None:
+    """Draws the first metric with its intervals, if there is something to compare."""
     metric = next(iter(results[0].scores), None)
     if metric is None:
         return None
@@ -192,15 +192,15 @@ def _intervals(results: Sequence[SplitResult]) -> Figure | None:
         return None
     unit = METRIC_NAMES[metric]
     said = [f"{n} {' and '.join(f'{s:.1f}' for s, *_ in systems)}" for n, systems in rows]
-    chart = charts.interval_chart(f"{unit}: {'; '.join(said)}", rows, unit)
-    return Figure(f"{unit} and its 95 % intervals", chart, legend(results[0]))
+    chart = charts.draw_intervals(f"{unit}: {'; '.join(said)}", rows, unit)
+    return Figure(f"{unit} and its 95 % intervals", chart, name_systems_shortly(results[0]))
 
 
 def _comparison(result: SplitResult) -> Iterator[str]:
     """Which system is better, in words, for each metric."""
     for metric, found in result.compare.delta.items() if result.compare else ():
         ahead = -found.delta if metric in _LESS_IS_BETTER else found.delta
-        name, size, p = METRIC_NAMES[metric], f"{abs(ahead):.2f}", chance(found.p)
+        name, size, p = METRIC_NAMES[metric], f"{abs(ahead):.2f}", format_p(found.p)
         said = "p\u00a0<\u00a00.001" if p.startswith("<") else f"p\u00a0=\u00a0{p}"
         winner = "AB"[ahead < 0]
         if found.p is None:

@@ -8,31 +8,31 @@ from typing import Any
 
 from markupsafe import Markup
 
-from translator.report.charts import signed
+from translator.report.charts import format_signed
 from translator.report.results import Analysis, AttentionMap, Line, SplitResult
 from translator.report.word_diff import (
     END,
     Part,
     Run,
-    closest,
-    common_words,
     cut,
-    piece_spans,
-    runs,
+    find_closest,
+    find_common_words,
+    locate_pieces,
+    split_runs,
 )
 
-MOST_DIFFERENT = 5  # of each kind are shown where two systems are compared
+MOST_DIFFERENT = 5  # lines to show where either of two systems is better by most
 _LISTS = {
     "worst": "Worst, by chrF",
     "best": "Best, by chrF",
     "random": "Chosen at random",
-    "first": "Where A is better than B by most chrF",
-    "second": "Where B is better than A by most chrF",
+    "first": "A better than B by most chrF",
+    "second": "B better than A by most chrF",
 }
 _SEEN = {
-    "both sides": "source and reference are in the training data, or nearly",
-    "source": "the source is in the training data, or nearly",
-    "target": "the reference is in the training data, or nearly",
+    "both sides": "source and reference are in the training data, or nearly so",
+    "source": "the source is in the training data, or nearly so",
+    "target": "the reference is in the training data, or nearly so",
     "no": "not in the training data",
 }
 
@@ -48,7 +48,7 @@ class Compared:
 
     @property
     def delta(self) -> float | None:
-        """By how much the first system has more chrF."""
+        """The chrF of the first system minus that of the second."""
         return None if self.other is None else self.line.chrf - self.other.chrf
 
 
@@ -59,24 +59,24 @@ def compare_lines(found: Mapping[str, Analysis]) -> list[Compared]:
 
 
 def _compare(line: Line, other: Line | None) -> Compared:
-    said: list[set[int]] = [set() for _ in line.references]  # words that a hypothesis has
+    shared: list[set[int]] = [set() for _ in line.references]  # words that a hypothesis has
     hypotheses = []
     for text in [line.hypothesis, *([other.hypothesis] if other else [])]:
-        near = closest(text, line.references) if len(line.references) > 1 else 0
-        ours, theirs = common_words(text, line.references[near]) if said else (set(), set())
+        near = find_closest(text, line.references) if len(line.references) > 1 else 0
+        ours, theirs = find_common_words(text, line.references[near]) if shared else (set(), set())
         hypotheses.append(cut(text, ours))
-        if said:
-            said[near] |= theirs
+        if shared:
+            shared[near] |= theirs
     # A reference that no hypothesis was compared with has no marks.
     references = [
-        cut(text, common) if common or len(said) == 1 else [text]
-        for text, common in zip(line.references, said, strict=True)
+        cut(text, common) if common or len(shared) == 1 else [text]
+        for text, common in zip(line.references, shared, strict=True)
     ]
     return Compared(line, other, hypotheses, references)
 
 
 def _languages(result: SplitResult) -> tuple[str, str]:
-    """Of source and target; empty means that they are not known."""
+    """The codes of source and target language; empty if unknown."""
     direction = result.model.direction if result.model else None
     return (direction[0], direction[1]) if direction else ("", "")
 
@@ -86,15 +86,18 @@ def _languages(result: SplitResult) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Text:
-    """A text of a sentence as its card shows it.
+    """A text on the card of a sentence.
 
     Attributes:
-        name, language: what it is called; its code, or empty.
-        runs: the text, see `word_diff.runs`; `mark` is the element of what differs.
-        system: 0 or 1 if the hypotheses of two systems stand below each other.
-        side: "src" or "tgt" if its pieces can be pointed at.
-        end: the number of the piece that ends it, if it has one.
-        pieces: pieces that are not those of the text and therefore follow it.
+        name: "source", "reference" or "hypothesis".
+        language: the code of its language, or empty.
+        runs: the text, see `word_diff.split_runs`.
+        mark: the HTML element that marks differences.
+        system: 0 or 1 if the card has hypotheses of two systems.
+        side: "src" or "tgt" if the pieces of the text react to the pointer.
+        end: the number of its last piece if that is EOS.
+        pieces: pieces that do not match the text and are therefore shown after it.
+        pieces_side: like `side`, for `pieces`.
     """
 
     name: str
@@ -110,7 +113,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Card:
-    """A sentence: what is known about it, and its source, references and hypotheses."""
+    """A sentence: facts about it, and its source, references and hypotheses."""
 
     split: int
     n: int
@@ -127,8 +130,8 @@ class Examples:
     lists: list[tuple[str, list[Card]]]
 
 
-def examples(number: int, result: SplitResult, lines: Sequence[Compared]) -> Examples:
-    """Some sentences of split `number`, to be read without a script."""
+def choose_examples(number: int, result: SplitResult, lines: Sequence[Compared]) -> Examples:
+    """The sentences of split `number` to show, readable without a script."""
     assert result.analysis
     maps = result.analysis.attention or {}
     by_number = {compared.line.n: compared for compared in lines}
@@ -161,7 +164,7 @@ def _card(
         system = n if compared.other else None
         own = [] if n else pieces.tgt
         rows.append(_text("hypothesis", target, parts, "ins", own, "tgt", system))
-    return Card(number, line.n, list(_about(compared)), rows, attention is not None)
+    return Card(number, line.n, list(_list_facts(compared)), rows, attention is not None)
 
 
 def _text(
@@ -173,28 +176,30 @@ def _text(
     side: str | None = None,
     system: int | None = None,
 ) -> Text:
-    spans = piece_spans("".join(parts), pieces) if pieces else []
-    if spans is None:  # they are not those of this text
+    spans = locate_pieces("".join(parts), pieces) if pieces else []
+    if spans is None:  # the pieces do not match the text
         shown = [(piece.replace("\u2581", " "), n) for n, piece in enumerate(pieces)]
-        plain = runs(parts)
+        plain = split_runs(parts)
         return Text(name, language, plain, mark, system, pieces=shown, pieces_side=side)
     end = len(pieces) - 1 if pieces and pieces[-1] == END else None
-    return Text(name, language, runs(parts, spans), mark, system, side if pieces else None, end)
+    return Text(
+        name, language, split_runs(parts, spans), mark, system, side if pieces else None, end
+    )
 
 
-def _about(compared: Compared) -> Iterator[str]:
+def _list_facts(compared: Compared) -> Iterator[str]:
     line, other, delta = compared.line, compared.other, compared.delta
     yield f"line {line.n + 1:,}"
     if other is None or delta is None:
         yield f"chrF {line.chrf:.1f}"
         yield f"BLEU {line.bleu:.1f}"
     else:
-        yield f"chrF {line.chrf:.1f} and {other.chrf:.1f} ({signed(delta)})"
+        yield f"chrF {line.chrf:.1f} and {other.chrf:.1f} ({format_signed(delta)})"
         yield f"BLEU {line.bleu:.1f} and {other.bleu:.1f}"
     systems = [line, *([other] if other else [])]
     if any(one.confidence is not None for one in systems):
-        said = ["\u2013" if x.confidence is None else f"{x.confidence:.2f}" for x in systems]
-        yield f"confidence {' and '.join(said)}"
+        shown = ["\u2013" if x.confidence is None else f"{x.confidence:.2f}" for x in systems]
+        yield f"confidence {' and '.join(shown)}"
     for letter, one in zip("AB", systems, strict=False):
         if one.faults:
             yield f"faults{f' of {letter}' if other else ''}: {', '.join(one.faults)}"
@@ -205,22 +210,22 @@ def _about(compared: Compared) -> Iterator[str]:
 # --- all of them ---------------------------------------------------------------------------------
 
 
-def sentence_data(result: SplitResult, lines: Sequence[Compared]) -> Markup:
-    """All sentences of a split, and what attention there is, as JSON for the script."""
+def encode_sentences(result: SplitResult, lines: Sequence[Compared]) -> Markup:
+    """All sentences of a split, with the attention of some, as JSON for the script."""
     maps = (result.analysis.attention if result.analysis else None) or {}
     source, target = _languages(result)
     data = {
         "name": result.split,
         "src": source,
         "tgt": target,
-        "lines": [_data(compared) for compared in lines],
+        "lines": [_to_data(compared) for compared in lines],
         "attention": {n: one.weights for n, one in maps.items()},
     }
     text = json.dumps(data, allow_nan=False, separators=(",", ":"))  # ASCII, so also no U+2028
-    return Markup(text.replace("<", r"\u003c"))  # nothing ends the element
+    return Markup(text.replace("<", r"\u003c"))  # so that no text can end the element
 
 
-def _data(compared: Compared) -> dict[str, Any]:
+def _to_data(compared: Compared) -> dict[str, Any]:
     line = compared.line
     data = {
         "n": line.n + 1,
@@ -239,14 +244,14 @@ def _data(compared: Compared) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SentenceTable:
-    """The columns of the table of all sentences (key and heading), and its lists of choices."""
+    """The table of all sentences: columns (key, heading), and filters (key, label, choices)."""
 
     columns: list[tuple[str, str]]
     choices: list[tuple[str, str, dict[str, str]]]
 
 
-def sentence_table(results: Sequence[SplitResult]) -> SentenceTable:
-    """The frame of the table, which the script fills."""
+def describe_sentence_table(results: Sequence[SplitResult]) -> SentenceTable:
+    """Describes the table of all sentences, which the script fills."""
     lines = [line for result in results if result.analysis for line in result.analysis.lines]
     columns = [("n", "line"), ("", "sentence"), ("length", "words"), ("chrf", "chrF")]
     if any(line.confidence is not None for line in lines):

@@ -1,6 +1,6 @@
-"""Pages that need nothing else, from the templates beside this file.
+"""Renders self-contained pages from the templates beside this file.
 
-All text is escaped where it enters a page; only charts are HTML already.
+All text is escaped as it enters a page; only charts are HTML already.
 """
 
 from functools import cache
@@ -8,12 +8,12 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from translator.report.charts import chance, signed
+from translator.report.charts import format_p, format_signed
 from translator.storage.scores import METRIC_NAMES
 
 
 def render(template: str, **values: Any) -> str:
-    """A page from one of the templates."""
+    """Renders one of the templates as a page."""
     return _environment().get_template(template).render(**values)
 
 
@@ -27,7 +27,7 @@ def _environment() -> Environment:
         undefined=StrictUndefined,
     )
     environment.globals["zip"] = zip
-    environment.filters["signed"] = signed
-    environment.filters["chance"] = chance
+    environment.filters["signed"] = format_signed
+    environment.filters["chance"] = format_p
     environment.filters["metric"] = lambda name: METRIC_NAMES.get(name, name)
     return environment

@@ -1,4 +1,4 @@
-"""What the parts of an evaluation page show: charts with titles and legends, tables, facts."""
+"""The content of an evaluation page's sections: charts with titles and legends, tables, facts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from translator.report import charts
-from translator.report.charts import Bars, Curve, percent, signed
+from translator.report.charts import Bars, Curve, format_percent, format_signed
 from translator.report.results import (
     Analysis,
     Bin,
@@ -29,13 +29,13 @@ _FAULTS = {
     "names": "lacks a rare name of its source",
 }
 T = TypeVar("T")
-Keys = Sequence[tuple[str, str]]  # what colours mean: the kind of a system, and what it is called
+Keys = Sequence[tuple[str, str]]  # the legend: the kind of a system (its colour), and its name
 OfSystems = Mapping[str, T]  # by the kind of the system, "a" or "b"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of a table: its name, what that means, and its cells."""
+    """A row of a table: its name, its cells, and what the name means."""
 
     name: str
     cells: Sequence[str]
@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of numbers, with the heads of all columns but the first."""
+    """A table of numbers; `head` has the headings of all columns but the first."""
 
     label: str
     head: Sequence[str]
@@ -53,7 +53,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with its title, what its colours mean, and its numbers to unfold."""
+    """A chart with its title and legend, and a folded table of its numbers."""
 
     title: str
     chart: Markup
@@ -64,7 +64,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """Facts, charts and a table under one heading; `layout` is the class of what holds charts."""
+    """Facts, charts and a table under one heading; `layout` is the class that arranges them."""
 
     note: str = ""
     facts: Sequence[str] = ()
@@ -73,42 +73,42 @@ class Section:
     layout: str = "charts"
 
 
-def name_system(name: str) -> str:
-    """A model is called as its folder is, whatever the way there."""
+def _name_system(name: str) -> str:
+    """Names a model after its folder, without the path to it."""
     parts = [part.rstrip("/\\").replace("\\", "/").split("/")[-1] for part in name.split(" + ")]
     return " + ".join(part or name for part in parts)
 
 
-def system_names(result: SplitResult) -> list[str]:
-    """Of the system, and of the one that it is compared with; in full where they are the same."""
+def name_systems(result: SplitResult) -> list[str]:
+    """The names of the system and the one compared with it; full paths if they are the same."""
     full = [result.model.name if result.model else "the given translations"]
     full += [result.compare.name] if result.compare else []
-    names = [name_system(name) for name in full]
+    names = [_name_system(name) for name in full]
     return names if len(set(names)) == len(names) else full
 
 
-def legend(result: SplitResult) -> Keys:
-    """The systems as charts call them; nothing if there is only one."""
+def name_systems_shortly(result: SplitResult) -> Keys:
+    """The legend of the systems in a chart; empty if there is only one."""
     names = [
         name if len(name) <= 24 else f"{name[:10]}\u2026{name[-13:]}"
-        for name in system_names(result)
+        for name in name_systems(result)
     ]
     named = zip(charts.SYSTEMS, names, strict=False) if len(names) > 1 else ()
     return [(kind, f"{kind.upper()} {name}") for kind, name in named]
 
 
-def analyses(result: SplitResult) -> dict[str, Analysis]:
-    """By the kind of the system, where there is one."""
+def find_analyses(result: SplitResult) -> dict[str, Analysis]:
+    """The analysis of each system that has one, by its kind."""
     systems = zip(charts.SYSTEMS, result.systems, strict=False)
     return {kind: system.analysis for kind, system in systems if system.analysis}
 
 
 def _letters(keys: Keys, kinds: Mapping[str, object]) -> list[str]:
-    """What columns of several systems are told apart by."""
+    """What to append to the headings of columns, one for each system."""
     return [f" {kind.upper()}" for kind in kinds] if keys else [""]
 
 
-def _those(keys: Keys, found: Mapping[str, object]) -> Keys:
+def _select_keys(keys: Keys, found: Mapping[str, object]) -> Keys:
     return [(kind, name) for kind, name in keys if kind in found]
 
 
@@ -123,8 +123,8 @@ def _label(name: str, n: int) -> str:
 # --- kinds of sentences --------------------------------------------------------------------------
 
 
-def breakdown(result: SplitResult, found: OfSystems[Analysis]) -> Section | None:
-    """Scores of groups of sentences; None where nothing falls into more than one group."""
+def describe_breakdown(result: SplitResult, found: OfSystems[Analysis]) -> Section | None:
+    """Scores by group of sentences; None if no property has more than one group."""
     others = {
         (part.by, group.group): group.scores
         for part in (found["b"].breakdown if "b" in found else ())
@@ -134,15 +134,15 @@ def breakdown(result: SplitResult, found: OfSystems[Analysis]) -> Section | None
     if not parts:
         return None
     return Section(
-        note=f"Pale bars are of fewer than {FEW} sentences: chance rules them.",
-        figures=[_breakdown_figure(part, others, legend(result)) for part in parts],
+        note=f"Pale bars have fewer than {FEW} sentences: chance dominates them.",
+        figures=[_draw_breakdown(part, others, name_systems_shortly(result)) for part in parts],
     )
 
 
-def _breakdown_figure(
+def _draw_breakdown(
     part: Breakdown, others: Mapping[tuple[str, str], Mapping[str, float]], keys: Keys
 ) -> Figure:
-    """A chart of the first metric; the others are among the numbers."""
+    """Draws the first metric; the table has all of them."""
     metrics = list(dict.fromkeys(metric for group in part.groups for metric in group.scores))
     letters = [" A", " B"] if others else [""]
     bars, rows = [], []
@@ -155,15 +155,15 @@ def _breakdown_figure(
     columns = [METRIC_NAMES[metric] + letter for metric in metrics for letter in letters]
     title = f"{part.by[:1].upper()}{part.by[1:]}: {METRIC_NAMES[metrics[0]]}"
     said = "; ".join(f"{bar.label}: {' and '.join(map(_cell, bar.values))}" for bar in bars)
-    chart = charts.bar_chart(f"{METRIC_NAMES[metrics[0]]} by {part.by}. {said}", bars)
+    chart = charts.draw_bars(f"{METRIC_NAMES[metrics[0]]} by {part.by}. {said}", bars)
     return Figure(title, chart, keys, table=Table(title, ["sentences", *columns], rows))
 
 
 # --- changed sources and faults ------------------------------------------------------------------
 
 
-def robustness(found: OfSystems[Sequence[SliceScores]], keys: Keys) -> Section:
-    """What changed sources cost each system that was asked."""
+def describe_robustness(found: OfSystems[Sequence[SliceScores]], keys: Keys) -> Section:
+    """How much each system loses on changed sources."""
     slices = {kind: {part.slice: part for part in parts} for kind, parts in found.items()}
     first = next(iter(slices.values()))
     metrics = list(next(iter(first.values())).clean)
@@ -179,16 +179,16 @@ def robustness(found: OfSystems[Sequence[SliceScores]], keys: Keys) -> Section:
             for one in systems.values()
         ]
         kept = [f"{one.kept:.0%}" for one in systems.values() if one.kept is not None]
-        came = f"; {' and '.join(kept)} of the emoji came through" if kept else ""
+        came = f"; {' and '.join(kept)} of the emoji were kept" if kept else ""
         rows.append(Row(name, [f"{part.sentences:,}", *pairs], part.what + came))
     unit = METRIC_NAMES[metrics[0]]
     said = "; ".join(
-        f"{bar.label}: {' and '.join(signed(value) for value in bar.values if value is not None)}"
+        f"{bar.label}: {' and '.join(format_signed(x) for x in bar.values if x is not None)}"
         for bar in bars
     )
-    chart = charts.difference_chart(f"{unit}, changed minus clean sources. {said}", bars)
+    chart = charts.draw_differences(f"{unit}, changed minus clean sources. {said}", bars)
     columns = [METRIC_NAMES[m] + letter for m in metrics for letter in _letters(keys, found)]
-    figure = Figure(f"{unit}: changed minus clean sources", chart, _those(keys, found))
+    figure = Figure(f"{unit}: changed minus clean sources", chart, _select_keys(keys, found))
     return Section(
         figures=[figure],
         table=Table("Changed sources", ["sentences", *columns], rows),
@@ -196,13 +196,15 @@ def robustness(found: OfSystems[Sequence[SliceScores]], keys: Keys) -> Section:
     )
 
 
-def faults(found: OfSystems[Mapping[str, FaultRate]], sentences: int, keys: Keys) -> Section:
+def describe_faults(
+    found: OfSystems[Mapping[str, FaultRate]], sentences: int, keys: Keys
+) -> Section:
     """How often the translations of each system have faults."""
     rows = []
     for name in dict.fromkeys(name for rates in found.values() for name in rates):
         cells: list[str] = []
         for rates in found.values():
-            rate = rates.get(name)  # a file of translations has no vocabulary that tells names
+            rate = rates.get(name)  # without a vocabulary, names cannot be found
             cells += [f"{rate.sentences:,}", f"{rate.share:.2%}"] if rate else ["\u2013"] * 2
         rows.append(Row(name, cells, _FAULTS.get(name, "")))
     letters = _letters(keys, found)
@@ -214,43 +216,43 @@ def faults(found: OfSystems[Mapping[str, FaultRate]], sentences: int, keys: Keys
 # --- confidence ----------------------------------------------------------------------------------
 
 
-def confidence(found: OfSystems[Reliability], keys: Keys) -> Section:
-    """Is a translation as good as each system believes?"""
+def describe_confidence(found: OfSystems[Reliability], keys: Keys) -> Section:
+    """Whether translations are as good as each system believes."""
     event = next(iter(found.values())).event
     facts = [
         f"{kind.upper()}: " * bool(keys) + said
         for kind, one in found.items()
-        for said in _measures(one)
+        for said in _list_measures(one)
     ]
-    keys = _those(keys, found)
+    keys = _select_keys(keys, found)
     drawn = []
     if any(one.bins for one in found.values()):
         bins = {k: [p for p in one.bins if p.sentences] for k, one in found.items()}
-        drawn.append(_reliability(bins, event, keys))
+        drawn.append(_draw_reliability(bins, event, keys))
     if any(one.risk_coverage for one in found.values()):
-        drawn.append(_risk_coverage(found, event, keys))
-    note = f"Confidence is the chance of a {event}, as the system sees it."
+        drawn.append(_draw_risk(found, event, keys))
+    note = f"Confidence is the probability of a {event}, as the system estimates it."
     return Section(note, facts, drawn)
 
 
-def _measures(found: Reliability) -> Iterator[str]:
-    yield f"It came true for {found.base_rate:.1%} of the sentences."
+def _list_measures(found: Reliability) -> Iterator[str]:
+    yield f"Of all sentences, {found.base_rate:.1%} have a {found.event}."
     if found.auc is not None:
-        text = f"Of two translations of which only one has a {found.event}, that one has the "
-        text += f"higher confidence in {found.auc:.0%} of the cases (AUC {found.auc:.3f}"
+        text = f"If only one of two translations has a {found.event}, its confidence is higher in "
+        text += f"{found.auc:.0%} of the cases (AUC {found.auc:.3f}"
         other = found.auc_log_prob
-        text += "" if other is None else f"; of the log-probability alone: {other:.3f}"
-        yield text + "). 50% would be chance."
+        text += "" if other is None else f"; the log-probability alone: {other:.3f}"
+        yield text + "). Chance would give 50%."
     error = found.calibration_error
-    text = f"Confidence is {100 * error:.1f} points from the truth on average "
+    text = f"Confidence is {100 * error:.1f} points off on average "
     yield text + f"(calibration error {error:.3f})."
 
 
-def _reliability(bins: OfSystems[Sequence[Bin]], event: str, keys: Keys) -> Figure:
+def _draw_reliability(bins: OfSystems[Sequence[Bin]], event: str, keys: Keys) -> Figure:
     parts = [(kind, part) for kind, some in bins.items() for part in some]
     said = "; ".join(f"{p.sentences} near {p.confidence:.2f}: {p.right:.0%}" for _, p in parts)
-    alone = next(iter(bins.values())) if len(bins) == 1 else ()
-    chart = charts.curve_chart(
+    counted = next(iter(bins.values())) if len(bins) == 1 else ()
+    chart = charts.draw_curves(
         f"Share with a {event} by confidence. Sentences {said}",
         [
             Curve(kind, [(part.confidence, part.right) for part in some], marked=True)
@@ -258,9 +260,9 @@ def _reliability(bins: OfSystems[Sequence[Bin]], event: str, keys: Keys) -> Figu
         ],
         ("confidence", f"share with a {event}"),
         limits=((0, 1), (0, 1)),
-        forms=(percent, percent),
+        forms=(format_percent, format_percent),
         guide=[(0, 0), (1, 1)],
-        counts=[((part.low + part.high) / 2, part.sentences) for part in alone],
+        counts=[((part.low + part.high) / 2, part.sentences) for part in counted],
     )
     rows = [
         Row(
@@ -269,14 +271,14 @@ def _reliability(bins: OfSystems[Sequence[Bin]], event: str, keys: Keys) -> Figu
         )
         for kind, part in parts
     ]
-    note = "On the straight line it is neither too sure nor too modest."
-    note += " Below: sentences." * bool(alone)
-    title = "Does it come true?"
-    table = Table(title, ["sentences", "mean confidence", "came true"], rows)
+    note = "On the straight line, confidence is neither too high nor too low."
+    note += " Below: the number of sentences." * bool(counted)
+    title = "Is confidence right?"
+    table = Table(title, ["sentences", "mean confidence", "were good"], rows)
     return Figure(title, chart, keys, note, table)
 
 
-def _risk_coverage(found: OfSystems[Reliability], event: str, keys: Keys) -> Figure:
+def _draw_risk(found: OfSystems[Reliability], event: str, keys: Keys) -> Figure:
     curves: dict[str, list[RiskPoint]] = {k: one.risk_coverage for k, one in found.items()}
     points = {kind: [(p.coverage, p.risk) for p in curve] for kind, curve in curves.items()}
     bases = [1 - one.base_rate for one in found.values()]
@@ -284,14 +286,14 @@ def _risk_coverage(found: OfSystems[Reliability], event: str, keys: Keys) -> Fig
     said = [
         f"of {x:.0%}: {y:.0%}" for some in points.values() for x, y in some[:: len(some) // 8 + 1]
     ]
-    alone = bases if len(bases) == 1 else []
-    chart = charts.curve_chart(
+    guides = bases if len(bases) == 1 else []
+    chart = charts.draw_curves(
         f"Share without a {event} among the most confident translations: {'; '.join(said)}",
         [Curve(kind, some) for kind, some in points.items()],
         ("most confident share of the translations", f"share without a {event}"),
         limits=((0, 1), (0, min(1.0, 1.1 * top) or 1)),
-        forms=(percent, percent),
-        guide=[(x, risk) for risk in alone for x in (0, 1)],
+        forms=(format_percent, format_percent),
+        guide=[(x, risk) for risk in guides for x in (0, 1)],
     )
     rows = [
         Row(
@@ -301,7 +303,7 @@ def _risk_coverage(found: OfSystems[Reliability], event: str, keys: Keys) -> Fig
         for kind, curve in curves.items()
         for p in curve
     ]
-    note = "If only the most confident ones are kept."
-    note += " Straight line: if chance chose them." * bool(alone)
-    title = "What does choosing gain?"
+    note = "The risk if only the most confident translations are kept."
+    note += " Straight line: a random choice." * bool(guides)
+    title = "What does selecting gain?"
     return Figure(title, chart, keys, note, Table(title, ["confidence from", "risk"], rows))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from translator.translation.alternatives import Alternative
-from translator.translation.confidence import line_confidence
+from translator.translation.confidence import combine_confidences
 from translator.translation.result import Segment, Translation
 
 
@@ -39,7 +39,7 @@ def _ranked(line: Translation, rank: int) -> tuple[str, float]:
 def confidence_of(lines: Sequence[Translation]) -> float | None:
     """That of the weakest line; None if the model cannot tell."""
     known = [line.confidence for line in lines if line.confidence is not None]
-    return round(line_confidence(known), 4) if len(known) == len(lines) else None
+    return round(combine_confidences(known), 4) if len(known) == len(lines) else None
 
 
 def alignments_of(lines: Sequence[Translation]) -> list[list[int]]:

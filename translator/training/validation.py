@@ -15,9 +15,9 @@ from torch import Tensor
 from data_prep.prepared.prepare import TrainingData
 from translator.config.errors import TranslatorError
 from translator.config.schema import Config, SearchConfig
-from translator.evaluation.calibration import calibrate, validation_pairs
+from translator.evaluation.calibration import calibrate, read_validation_pairs
 from translator.evaluation.evaluate import evaluate_pairs
-from translator.evaluation.multi30k_bleu import paper_tokens
+from translator.evaluation.multi30k_bleu import tokenize_for_papers
 from translator.model.transformer import Transformer, count_parameters
 from translator.report.plots import plot_run
 from translator.storage.average import average_weights
@@ -68,10 +68,12 @@ class Validator:
         self.device = device
         self.metrics = config.train.metrics.split(",")
         if "multi30k_bleu" in self.metrics:
-            paper_tokens([], config.data.tgt)  # fails now, not after hours, if a package is missing
+            tokenize_for_papers(
+                [], config.data.tgt
+            )  # fails now, not after hours, if a package is missing
         names = config.confidence.names if config.confidence.enabled else []
         d = config.data  # read now, because a corpus that is missing should not end a long run
-        self._others = [validation_pairs(name, d.src, d.tgt) for name in names]
+        self._others = [read_validation_pairs(name, d.src, d.tgt) for name in names]
 
     def _directions(self) -> list[tuple[str, str, str]]:
         """(source, target, suffix of a split's name) of each direction that is trained."""

@@ -1,5 +1,5 @@
-"""Lines in, translated lines out, with all that is known about each.
+"""Lines in, translated lines out, with all that is known about each of them.
 
-Knows nothing of references, training or the command line. Start with translator.py; units.py cuts
-a line into what the model reads at once, decoding.py searches, result.py joins the pieces again.
+Knows nothing about references, training or the command line. Start with translator.py; units.py
+cuts a line into what the model reads at once, decoding.py searches, result.py joins the results.
 """

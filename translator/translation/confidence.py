@@ -1,9 +1,9 @@
 """How far a translation can be trusted: a calibrated probability that it is good.
 
-Good means: its sentence chrF against a reference is at least 60. A log-probability cannot say that,
-for it knows neither how long a sentence may be nor what the model never saw. So a few numbers that
-one forced pass of the model gives are weighed by a logistic regression, which is fitted to
-translations with known references (translator/evaluation/calibration.py) and stored with the model.
+Good means: its sentence chrF against a reference is at least 60. A log-probability cannot tell, as
+it depends on the length and knows nothing of what the model has never seen. A logistic regression
+therefore weighs a few numbers from one forced pass of the model. It is fitted to translations with
+known references (translator/evaluation/calibration.py) and stored with the model.
 """
 
 import math
@@ -23,30 +23,28 @@ from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_empty
 
 IMPROBABLE = math.log(0.3)
-MOST_DEVIATIONS = 4.0  # from the mean: values further away are clipped, so that no square explodes
+MOST_DEVIATIONS = 4.0  # from the mean; values further away are clipped to keep squares small
 
 # Chosen by cross-validation on Multi30k's validation pairs, spoilt ones and news.
 FEATURES = (
-    "log_prob",  # mean of the pieces
-    "lowest",  # of them
-    "improbable",  # share of the pieces below `IMPROBABLE`
-    "characters",  # probability of a piece, on average over the translation's characters
-    "regret",  # mean of what the likeliest pieces have more than those that were written
-    "entropy",  # mean of the distributions
-    "coverage",  # mean log of the attention that each source piece got, at most 1
-    "attention_entropy",  # mean of the rows of cross-attention
-    "attention_end",  # share of it that goes to the end of the source
-    "ratio",  # log of target pieces by source pieces
-    "length",  # log of source pieces
-    "pieces_per_word",  # of the source: how rarely its words are written
-    "src_rarity",  # mean score of its pieces in the vocabulary
-    "tgt_rarity",  # of the translation's
-    "copied",  # share of its words that occur in the source
-    "stop",  # does the source end with a mark?
+    "log_prob",  # mean log-probability of the target pieces
+    "lowest",  # their lowest log-probability
+    "improbable",  # share of target pieces below `IMPROBABLE`
+    "characters",  # probability of the pieces, averaged over the characters of the translation
+    "regret",  # mean log-probability of the likeliest pieces minus that of the written ones
+    "entropy",  # mean entropy of the distributions
+    "coverage",  # mean log of the attention that each source piece received, at most 1
+    "attention_entropy",  # mean entropy of the rows of cross-attention
+    "attention_end",  # share of cross-attention on the end of the source
+    "ratio",  # log of target pieces per source piece
+    "length",  # log of the number of source pieces
+    "pieces_per_word",  # in the source: rare words have many
+    "src_rarity",  # mean score of the source pieces in the vocabulary
+    "tgt_rarity",  # mean score of the target pieces
+    "copied",  # share of target words that occur in the source
+    "stop",  # whether the source ends with a mark
 )
 
-
-_Found = dict[str, Any]
 _MARKS = ".,;:!?\"'()"
 
 GOOD_CHRF = 60
@@ -55,25 +53,25 @@ EVENT = f"chrF of at least {GOOD_CHRF}"
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of translations before it is judged."""
+    """The features of translations, before they are judged."""
 
     table: Tensor  # (N, features), float64
-    log_probs: list[float]  # of each translation
-    n_pieces: list[int]
+    log_probs: list[float]  # total of each translation
+    n_pieces: list[int]  # target pieces of each translation
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns features into a probability. It belongs to the exact weights it was fitted with."""
+    """Turns features into a probability; valid only for the exact weights it was fitted with."""
 
     mean: tuple[float, ...]  # of each feature
-    scale: tuple[float, ...]  # its standard deviation
-    weight: tuple[float, ...]  # of the standardised feature
-    square: tuple[float, ...]  # of its square
+    scale: tuple[float, ...]  # standard deviation of each feature
+    weight: tuple[float, ...]  # of each standardised feature
+    square: tuple[float, ...]  # weight of its square
     bias: float
     event: str = EVENT
     features: tuple[str, ...] = FEATURES
-    measured: dict[str, Any] = field(default_factory=dict)  # by cross-validation
+    measured: dict[str, Any] = field(default_factory=dict)  # its quality, by cross-validation
 
     def probabilities(self, table: Tensor) -> list[float]:
         """The probability of the event for each row of features `(N, features)`."""
@@ -86,23 +84,23 @@ class Calibration:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data, for JSON."""
+        """The calibration as plain data, for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
-        """What `to_dict` gave.
+        """Reads the result of `to_dict`.
 
         Raises:
-            TranslatorError: it is damaged, or made by a program with other features.
+            TranslatorError: it is damaged, or another version with other features wrote it.
         """
         try:
             tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
             found = cls(**{**values, **tuples})
             rows = (found.mean, found.scale, found.weight, found.square)
             numbers = [float(x) for row in rows for x in (*row, found.bias)]
-            right = found.features == FEATURES and found.event == EVENT
-            if not right or {len(row) for row in rows} != {len(FEATURES)}:
+            same = found.features == FEATURES and found.event == EVENT
+            if not same or {len(row) for row in rows} != {len(FEATURES)}:
                 raise ValueError
             if not all(map(math.isfinite, numbers)) or min(found.scale) <= 0:
                 raise ValueError
@@ -115,10 +113,10 @@ class Calibration:
 
 
 def find_calibration(info: Mapping[str, Any], src: str, tgt: str) -> Calibration | None:
-    """The calibration of a direction in what a MODEL's `config.json` says, if there is one.
+    """The calibration of one direction in a model's description `info`, or None.
 
     Raises:
-        TranslatorError: it is damaged, or made by a program with other features.
+        TranslatorError: it is damaged, or another version with other features wrote it.
     """
     values = info.get("confidence", {}).get(f"{src}-{tgt}")
     return Calibration.from_dict(values) if values else None
@@ -130,15 +128,15 @@ def gather(
     tag: Sequence[int] = (),
     batch_tokens: int | None = None,
 ) -> Evidence:
-    """The features of pairs of a source and its translation, by one forced pass in batches.
+    """Computes the features of (source, translation) pairs by one forced pass in batches.
 
-    What a pair gets does not depend on the others, but for rounding.
+    Except for rounding, a pair's features do not depend on the other pairs.
 
     Args:
-        model: its weights may be on any device.
-        pairs: any text, each taken as a whole.
-        tag: what leads each source, for a model that knows both directions.
-        batch_tokens: the model's own if there are none.
+        model: a model on any device.
+        pairs: any text; each side is read as a whole.
+        tag: ids that lead each source, for a model of both directions.
+        batch_tokens: the most padded tokens per batch; None = the model's own.
     """
     transformer = model.transformer.eval()
     device = transformer.embedding.weight.device
@@ -150,16 +148,17 @@ def gather(
     for batch in pair_batches(codec, pairs, batch_tokens, tag, device):
         forced = force(transformer, batch.src, batch.tgt, details=True)
         attention = torch.stack([w.mean(dim=1) for w in forced.weights]).mean(dim=0)  # (B, T, S)
-        attention = attention[..., len(tag) :].double().cpu()  # to the text, not to its tag
+        attention = attention[..., len(tag) :].double().cpu()  # without the tag
         pieces = torch.stack([forced.log_probs, forced.best, forced.entropies]).double().cpu()
         for row, i in enumerate(batch.rows):
             src, tgt = batch.src_ids[row][len(tag) :], batch.tgt_ids[row]
             log_probs, best, entropies = pieces[:, row, : len(tgt)]
             found = {
-                **_of_pieces(log_probs, best, entropies, lengths[tgt]),
-                **_of_attention(attention[row, : len(tgt), : len(src)]),
-                **_of_lengths(len(src), len(tgt)),
-                **_of_text(*pairs[i], len(src)),
+                **_describe_pieces(log_probs, best, entropies, lengths[tgt]),
+                **_describe_attention(attention[row, : len(tgt), : len(src)]),
+                **_describe_text(*pairs[i], len(src)),
+                "ratio": math.log(len(tgt) / len(src)),
+                "length": math.log(len(src)),
                 "src_rarity": _mean(scores[src[:-1]]),
                 "tgt_rarity": _mean(scores[tgt[:-1]]),
             }
@@ -170,7 +169,7 @@ def gather(
 
 @lru_cache(maxsize=4)
 def _piece_table(tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
-    """Of each piece `(V,)` its letters and its score; bytes and placeholders are the rarest."""
+    """Characters and score of each piece, both `(V,)`; bytes and placeholders score lowest."""
     scores = {i: tokenizer.score(i) for i in tokenizer.text_pieces.values()}
     lengths = torch.zeros(tokenizer.vocab_size, dtype=torch.float64)
     table = torch.full_like(lengths, min(scores.values()))
@@ -184,8 +183,10 @@ def _mean(values: Tensor) -> Tensor:
     return values.mean() if len(values) else torch.tensor(0.0)
 
 
-def _of_pieces(log_probs: Tensor, best: Tensor, entropies: Tensor, lengths: Tensor) -> _Found:
-    """What the distributions over the pieces `(T,)` say."""
+def _describe_pieces(
+    log_probs: Tensor, best: Tensor, entropies: Tensor, lengths: Tensor
+) -> dict[str, Any]:
+    """Features of the distributions at the target pieces, each argument `(T,)`."""
     return {
         "log_prob": log_probs.mean(),
         "lowest": log_probs.min(),
@@ -196,8 +197,8 @@ def _of_pieces(log_probs: Tensor, best: Tensor, entropies: Tensor, lengths: Tens
     }
 
 
-def _of_attention(weights: Tensor) -> _Found:
-    """What the cross-attention `(T, S)` says; the last row and column are EOS's."""
+def _describe_attention(weights: Tensor) -> dict[str, Any]:
+    """Features of the cross-attention `(T, S)`, whose last row and column are EOS's."""
     weights = weights / weights.sum(dim=-1, keepdim=True)
     coverage = weights.sum(dim=0)[:-1] if weights.shape[1] > 1 else weights.sum(dim=0)
     return {
@@ -207,12 +208,8 @@ def _of_attention(weights: Tensor) -> _Found:
     }
 
 
-def _of_lengths(n_src: int, n_tgt: int) -> _Found:
-    return {"ratio": math.log(n_tgt / n_src), "length": math.log(n_src)}
-
-
-def _of_text(source: str, translation: str, n_src: int) -> _Found:
-    """What can be seen without the model."""
+def _describe_text(source: str, translation: str, n_src: int) -> dict[str, Any]:
+    """Features of the text, which need no model."""
     src_words, words = (
         [word.strip(_MARKS) for word in text.split()] for text in (source, translation)
     )
@@ -226,9 +223,9 @@ def _of_text(source: str, translation: str, n_src: int) -> _Found:
 def judge(
     calibration: Calibration, evidence: Evidence, pairs: Sequence[tuple[str, str]]
 ) -> list[float]:
-    """The confidence in each of the pairs that `gather` looked at.
+    """The confidence in each (source, translation) pair, from the evidence that `gather` returned.
 
-    Where words became nothing it is 0, where nothing was to be translated and nothing was, 1.
+    It is 0 if words became nothing, and 1 if source and translation are both blank.
     """
     found = calibration.probabilities(evidence.table)
     for i, (source, translation) in enumerate(pairs):
@@ -239,21 +236,21 @@ def judge(
     return found
 
 
-def line_confidence(segments: Sequence[float]) -> float:
-    """The confidence in a line whose segments have these: that of the weakest; of none 1.
+def combine_confidences(segments: Sequence[float]) -> float:
+    """The confidence in a line: that of its weakest segment, or 1 if it has none.
 
-    Who trusts a line trusts all of it. The product, the chance that all are good if they had
-    nothing to do with each other, would condemn every long line.
+    Trusting a line means trusting all of it. The product, which is the chance that all segments are
+    good if they were independent, would condemn every long line.
     """
     return min(segments, default=1.0)
 
 
 def expand(standardised: Tensor) -> Tensor:
-    """Standardised features `(N, F)` and their squares: `(N, 2F)`."""
+    """Appends to standardised features `(N, F)` their squares: `(N, 2F)`."""
     near = standardised.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
     return torch.cat([near, near**2], dim=1)
 
 
-def good(chrf: Sequence[float]) -> list[bool]:
-    """Whether translations that have these chrF are good: the event."""
+def are_good(chrf: Sequence[float]) -> list[bool]:
+    """Whether the event has happened, by the sentence chrF of each translation."""
     return [score >= GOOD_CHRF for score in chrf]

@@ -1,8 +1,8 @@
-"""Faults that can be seen in a translation, or in many of them, without a second opinion.
+"""Faults that can be seen in a translation without a reference.
 
-Nothing here corrects a text: a fault is a reason to search again or to warn. Each rule looks at
-the source too, since what is repeated or short there may be so in the translation. Thresholds were
-chosen so that next to no human translation is suspected.
+Nothing here corrects a text: a fault is a reason to search again or to warn. Each rule also looks
+at the source, since a translation may repeat what the source repeats. The thresholds are chosen so
+that hardly any human translation is suspected.
 """
 
 import re
@@ -11,28 +11,20 @@ from collections.abc import Callable, Iterable, Sequence
 
 from translator.text.numbers import lost_afternoons, lost_numbers
 
-LENGTH_RATIO = 2.0  # of pieces: no side is longer than the other by more, ...
-LENGTH_SLACK = 3  # ... not counting this many, so that short texts are free
-MAX_NGRAM = 8  # words of the longest phrase whose repetition is looked for
-LOOP_REPEATS = 3  # times in a row that make a phrase a loop, ...
-LONG_NGRAM = 3  # ... but twice if it has so many words
-SCATTERED_REPEATS = 4  # a phrase that often, not in a row, is a loop, ...
-SCATTERED_SHARE = 0.4  # ... if this share of the words is in it
-CHARACTER_LOOP = 12  # characters that one to eight characters, over and over, make a loop
-EXCUSE = 2  # what the source repeats may be repeated this many times as often
+LENGTH_RATIO = 2.0  # neither side may have more than this many times the pieces of the other, ...
+LENGTH_SLACK = 3  # ... after adding so many to the shorter one: short texts vary more
+MAX_NGRAM = 8  # words of the longest phrase to check for repetition
+LOOP_REPEATS = 3  # a phrase that is repeated so often in a row is a loop, ...
+LONG_NGRAM = 3  # ... or twice in a row if it has at least so many words
+SCATTERED_REPEATS = 4  # a phrase that occurs so often anywhere is a loop, ...
+SCATTERED_SHARE = 0.4  # ... if it makes up this share of the words
+CHARACTER_LOOP = 12  # length from which a repetition of one to eight characters is a loop
+EXCUSE = 2  # a repetition in the source allows this many times as many in the translation
 
-RARE_NAME = 0.4  # pieces per letter: so strangely is a word spelt that no common word is
+RARE_NAME = 0.4  # pieces per letter; common words need fewer
 FIRST_NAME = 5  # pieces of the first word of a sentence, if it is a name
-CAPITALS_SHARE = 0.5  # of the words: a headline, whose capitals mean nothing
+CAPITALS_SHARE = 0.5  # of the words; with more, the text is a headline and its capitals say nothing
 
-_ENGLISH_LITTLE_WORDS = (
-    "a an the of in on at to with and or for from by is are was were be it its his her their your "
-    "our my this that these as into over under up down out off"
-)
-_GERMAN_LITTLE_WORDS = (
-    "der die das den dem des ein eine einen einem einer eines und oder mit von zu zum zur im in am "
-    "an auf aus bei für über unter vor nach ist sind war"
-)
 _ENGLISH_LITTLE_WORDS = """
 a an the of in on at to with and or for from by is are was were be it its his her their your our my
 this that these as into over under up down out off
@@ -46,26 +38,26 @@ _LITTLE_WORDS = {
     "de": frozenset(_GERMAN_LITTLE_WORDS.split()),
 }
 
-WORD = re.compile(r"(?!0+\b)\w+")  # 3 000 000 000 repeats nothing
+WORD = re.compile(r"(?!0+\b)\w+")  # without zeros: "3 000 000 000" is no repetition
 _LETTERS = re.compile(r"[^\W\d_]+")
 _CHARACTER_RUN = re.compile(r"(\D{1,8}?)\1{3,}")
 
 
-def faults(
+def list_faults(
     source: str,
     translation: str,
     src_pieces: int,
     tgt_pieces: int,
     names: Iterable[str] = (),
 ) -> list[str]:
-    """What is wrong with a translation: "empty" alone, or "loop", "length", "numbers", "names".
+    """The faults of a translation: only "empty", or any of "loop", "length", "numbers", "names".
 
     Args:
         source: the text that was translated.
         translation: the result.
-        src_pieces: how many pieces the source has.
-        tgt_pieces: how many pieces the translation has.
-        names: words of the source that a translation has too, see `rare_names`.
+        src_pieces: number of pieces of the source.
+        tgt_pieces: number of pieces of the translation.
+        names: words of the source that the translation must contain, see `find_rare_names`.
     """
     if is_empty(source, translation):
         return ["empty"]
@@ -73,24 +65,24 @@ def faults(
         "loop": is_loop(source, translation),
         "length": is_out_of_proportion(src_pieces, tgt_pieces),
         "numbers": bool(lost_numbers(source, translation) or lost_afternoons(source, translation)),
-        "names": bool(lost_names(names, translation)),
+        "names": bool(find_lost_names(names, translation)),
     }
     return [name for name, is_there in found.items() if is_there]
 
 
 def is_empty(source: str, translation: str) -> bool:
-    """Did words become nothing, or nothing but punctuation?"""
+    """Whether words became nothing, or nothing but punctuation."""
     return any(map(str.isalnum, source)) and not any(map(str.isalnum, translation))
 
 
 def is_out_of_proportion(src_pieces: int, tgt_pieces: int) -> bool:
-    """Is a translation far longer or far shorter than its source?"""
+    """Whether a translation is far longer or far shorter than its source."""
     shorter, longer = sorted((src_pieces, tgt_pieces))
     return longer > LENGTH_RATIO * (shorter + LENGTH_SLACK)
 
 
 def is_loop(source: str, translation: str) -> bool:
-    """Does a translation repeat a phrase far more often than its source repeats one?"""
+    """Whether a translation repeats a phrase far more often than its source repeats one."""
     src_words, words = (WORD.findall(text.casefold()) for text in (source, translation))
     return (
         _is_loop_in_a_row(src_words, words)
@@ -114,12 +106,12 @@ def _is_scattered_loop(src_words: Sequence[str], words: Sequence[str]) -> bool:
         often = count >= SCATTERED_REPEATS and count * n >= SCATTERED_SHARE * len(words)
         if often and count > EXCUSE * _most_frequent(src_words, n):
             return True
-    # So long a phrase twice is a text said twice, but perhaps the source says half of it twice.
+    # A phrase of this length occurs twice only if the text is doubled, as the source may be.
     return _most_frequent(words, MAX_NGRAM) > 1 >= _most_frequent(src_words, MAX_NGRAM // 2)
 
 
 def _most_in_a_row(words: Sequence[str], shortest: int, longest: int) -> int:
-    """How many times in a row a phrase of so many words is said."""
+    """How often in a row a phrase of `shortest` to `longest` words occurs, at most."""
     most = 1
     for n in range(shortest, longest + 1):
         same = 0  # words in a row that equal the word n before
@@ -139,17 +131,17 @@ def _longest_run(text: str) -> int:
     return max((len(match[0]) for match in _CHARACTER_RUN.finditer(text)), default=0)
 
 
-def rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int]]:
-    """Where an English text has names that a vocabulary has hardly seen.
+def find_rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int]]:
+    """The spans of names in an English text that the vocabulary has hardly seen.
 
-    That is a word with a capital that is spelt in short pieces, whether with its capital or
-    without. The first word has a capital anyway, and three of four that are spelt in three or four
-    pieces are common words (Hello, Whose, Suddenly): it must have more. (In German all nouns have
-    capitals, and rare ones are spelt as names are.)
+    Such a name is a capitalised word that takes many short pieces to spell, with its capital or
+    without. The first word of a sentence is always capitalised, and three of four first words with
+    three or four pieces are common words (Hello, Whose, Suddenly), so it must have more. (German
+    capitalises all nouns, and spells rare ones like names.)
 
     Args:
         text: a sentence.
-        n_pieces: how many pieces spell a word.
+        n_pieces: counts the pieces of a word.
     """
     words = list(_LETTERS.finditer(text))
     capitals = [match[0][0].isupper() for match in words]
@@ -165,24 +157,24 @@ def rare_names(text: str, n_pieces: Callable[[str], int]) -> list[tuple[int, int
     return found
 
 
-def lost_names(names: Iterable[str], translation: str) -> list[str]:
-    """The names that a translation does not have, in any case or with any ending."""
+def find_lost_names(names: Iterable[str], translation: str) -> list[str]:
+    """The names that a translation lacks, whatever their case or ending."""
     return [name for name in names if name.casefold() not in translation.casefold()]
 
 
 def is_in_capitals(text: str) -> bool:
-    """Whether all of it is, and it has two words at least, for one may be an abbreviation."""
+    """Whether a text is all capitals and has two or more words: one may be an abbreviation."""
     words = (word for word in _LETTERS.findall(text) if len(word) > 1)
-    # ß has a capital that few write.
+    # ß stays: hardly anyone writes its capital.
     return text.replace("ß", "").isupper() and sum(word.lower() != word for word in words) > 1
 
 
-def plain_heading(text: str, language: str) -> str:
-    """A heading In Title Case without the capitals that mean nothing; any other text as it is.
+def lower_heading(text: str, language: str) -> str:
+    """Lowers the meaningless capitals of a heading In Title Case; any other text stays as it is.
 
-    Only little words are certain, which no name is; where the first of them have capitals and so
-    has every word, all words of an English heading have them for no reason. A German noun keeps
-    its own.
+    A text is a heading if every word is capitalised, even little ones, which are never names. In
+    English all its capitals then mean nothing; in German only little words are lowered, since
+    nouns keep theirs.
     """
     little = _LITTLE_WORDS.get(language)
     words = [*_LETTERS.finditer(text)]

@@ -1,6 +1,6 @@
-"""Many lines into a file that survives an interruption, a second job, and a crowded folder.
+"""Translates many lines into a file, safe against interruption and other jobs.
 
-Nothing here holds more than a block of lines.
+Nothing here holds more than a block of lines in memory.
 """
 
 import bz2
@@ -31,19 +31,19 @@ from translator.translation.translator import Translator
 log = logging.getLogger("translator")
 
 
-def _zstandard(data: bytes) -> bytes:
+def _pack_zstandard(data: bytes) -> bytes:
     import pyarrow  # comes with datasets
 
     packed: bytes = pyarrow.compress(data, codec="zstd", asbytes=True)
     return packed
 
 
-# How a block is packed, by the ending of the file's name; packed blocks in a row are a packed file.
+# Compressors by the ending of a file's name; compressed blocks in a row are a compressed file.
 _PACKERS: dict[str, Callable[[bytes], bytes]] = {
     ".gz": functools.partial(gzip.compress, mtime=0),
     ".bz2": bz2.compress,
     ".xz": lzma.compress,
-    ".zst": _zstandard,
+    ".zst": _pack_zstandard,
 }
 
 
@@ -56,26 +56,26 @@ def translate_to_file(
     watch: Callable[[Translation], object] | None = None,
     **options: Any,
 ) -> int:
-    """Translates `lines` into `output`, which appears once it is whole.
+    """Translates `lines` into `output`, which appears only when complete.
 
     Until then the work is in `FILE.partial`, and `FILE.partial.json` says how much of which job it
-    holds; the same job goes on from there. A file of that name that is not certainly from here is
-    left alone, and the work goes to `FILE.partial.1`.
+    holds, so that the same job continues from there. A file of that name that may come from
+    elsewhere stays untouched, and the work goes to `FILE.partial.1`.
 
-    A symbolic link is followed, and an earlier file's mode and hard links stay. If the name ends in
-    `.gz`, `.bz2`, `.xz` or `.zst`, the file is packed.
+    Symbolic links are followed, and an existing file keeps its mode and hard links. If the name
+    ends in `.gz`, `.bz2`, `.xz` or `.zst`, the file is compressed.
 
     Args:
-        translator: what translates.
-        lines: read twice, so those of an iterator are held in memory.
-        output: the file.
-        render: makes of each result the text to write.
-        show_bar: whether there is a progress bar.
-        watch: is shown each result of this call.
-        **options: of `Translator.translate_lines`.
+        translator: the translator to use.
+        lines: the sources; read twice, so an iterator is held in memory.
+        output: the file to write.
+        render: turns a result into the text to write.
+        show_bar: whether to show a progress bar.
+        watch: called with each result of this call.
+        **options: further arguments of `Translator.translate_lines`.
 
     Returns:
-        How many lines were translated now, and not in an earlier, interrupted call.
+        The number of lines translated in this call, not counting earlier, interrupted ones.
 
     Raises:
         TranslatorError: another job is writing the file, or the disk cannot be written.
@@ -89,7 +89,7 @@ def translate_to_file(
         work = _find_work(target, job)
         begun_at = work.lines
         if begun_at:
-            log.info("Going on after the %d lines that are done.", begun_at)
+            log.info("Continuing after the %d lines that are done.", begun_at)
         bar = tqdm(
             total=total,
             initial=begun_at,
@@ -111,7 +111,7 @@ def translate_to_file(
                     bar.update(len(block))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
-                f"{work.lines} of {total} lines are done; the same command goes on from there."
+                f"{work.lines} of {total} lines are done; the same command continues from there."
             ) from None
         with writing(output):
             _publish(work.file, target)
@@ -125,7 +125,7 @@ _EXAMPLE = Translation("s", "t", -1.0, [("t", -1.0)])
 def _job_key(
     translator: Translator, lines: Iterable[str], example: bytes, options: dict[str, Any]
 ) -> tuple[str, int]:
-    """A hash of what a job's output depends on (lines, models, options, form), and its lines."""
+    """A hash of all that a job's output depends on, and the number of its lines."""
     described = [read_description(m.folder) if m.folder else {} for m in translator.models]
     weights = [(d.get("sha256"), d.get("confidence")) for d in described]
     digest = hashlib.sha256(repr((weights, translator.precision, options, example)).encode())
@@ -138,25 +138,25 @@ def _job_key(
 
 @dataclass
 class _Work:
-    """What is done of a job: a file, and a note beside it that is written whole or not at all."""
+    """The finished part of a job: a file, and a note beside it that is written as a whole."""
 
     job: str
     file: Path
     lines: int = 0
-    size: int = 0  # bytes of the file that the note vouches for
+    size: int = 0  # bytes of the file that the note confirms
 
     @property
     def note(self) -> Path:
         return self.file.with_name(self.file.name + ".json")
 
     def begin(self, head: bytes) -> None:
-        """Makes the file, with `head` in it, once the note says that it is ours."""
+        """Creates the file with `head` in it, after the note that says whose it is."""
         with writing(self.file):
             self._write_note()
             self._append(head, at=0)
 
     def add(self, n_lines: int, data: bytes) -> None:
-        """Appends `data`, the result of so many lines, and then notes it.
+        """Appends `data`, the output for `n_lines`, and then updates the note.
 
         Raises:
             TranslatorError: the disk cannot be written.
@@ -179,9 +179,9 @@ class _Work:
 
 
 def _find_work(output: Path, job: str) -> _Work:
-    """What an earlier call left of the job, or new work in the place of another job's.
+    """Finds the work of an earlier call, or starts over in place of another job's.
 
-    Files whose note is damaged or missing are not touched: they may be the user's own.
+    Files whose note is damaged or missing stay untouched: they may be the user's own.
     """
     for number in itertools.count():
         work = _Work(job, output.with_name(f"{output.name}.partial{f'.{number}' * bool(number)}"))
@@ -192,7 +192,7 @@ def _find_work(output: Path, job: str) -> _Work:
             of_job, n_lines, size = str(note["job"]), int(note["lines"]), int(note["bytes"])
         except (OSError, ValueError, KeyError, TypeError):
             log.warning(
-                "%s is left alone: it is not from this program, or its note %s is damaged.",
+                "%s stays untouched: this program did not write it, or its note %s is damaged.",
                 *(work.file, work.note.name),
             )
             continue
@@ -203,11 +203,11 @@ def _find_work(output: Path, job: str) -> _Work:
 
 
 def _publish(whole: Path, output: Path) -> None:
-    """Moves a whole file to `output`; what is there already keeps its mode, owner and links."""
+    """Moves a complete file to `output`; an existing file keeps its mode, owner and links."""
     if output.exists():
         old, new = output.stat(), whole.stat()
         if old.st_nlink > 1 or (old.st_uid, old.st_gid) != (new.st_uid, new.st_gid):
-            # A rename would part the name from its file. If this is cut short, `whole` remains.
+            # Renaming would break its links or owner. If this is interrupted, `whole` remains.
             with open(whole, "rb") as source, open(output, "wb") as target:
                 shutil.copyfileobj(source, target)
                 target.flush()

@@ -1,6 +1,6 @@
-"""Tags inside a sentence, which the model does not read, are put where their words have gone.
+"""Puts the tags of a sentence, which the model does not read, around the translated words.
 
-Pairs stay pairs: what is open is closed in the same part, whatever the alignment says.
+Pairs stay pairs: a tag is always closed within the element that opened it, whatever the alignment.
 """
 
 import re
@@ -16,13 +16,13 @@ _WORD_REPEATED = re.compile(r"\b([^\W\d_]+)((?:,?\s)\1)\2+(?!\w)", re.IGNORECASE
 
 @dataclass
 class Element:
-    """A part of a text between two tags, or the place of one tag."""
+    """A span of text between two tags, or the position of a single tag."""
 
     start: int
     end: int
     before: str
     after: str = ""
-    times: int = 1  # how often it is said: "very very very" is read as "very"
+    times: int = 1  # how often the words occur: "very very very" is read as "very"
     between: str = ""
     inner: list["Element"] = field(default_factory=list)
 
@@ -33,11 +33,11 @@ class Marked:
 
     source: str
     text: str
-    alignment: Alignment | None  # of their words
+    alignment: Alignment | None  # of the words with tags
 
 
 def nest(tags: Sequence[Tag]) -> list[Element]:
-    """The elements that tags make; a tag without its partner is a place."""
+    """Nests tags into elements; a tag without its partner becomes a position."""
     partner: dict[int, int] = {}
     waiting: list[int] = []
     for i, tag in enumerate(tags):
@@ -68,7 +68,7 @@ def nest(tags: Sequence[Tag]) -> list[Element]:
 
 
 def collapse(text: str) -> tuple[str, list[Element]]:
-    """`text` with each word once that it says three times or more in a row, and those words."""
+    """Reduces words that occur three or more times in a row to one; returns text and such words."""
     found, plain, position, length = [], [], 0, 0
     for match in _WORD_REPEATED.finditer(text):
         plain.append(text[position : match.end(1)])
@@ -84,13 +84,13 @@ def collapse(text: str) -> tuple[str, list[Element]]:
 def restore(
     source: str, elements: Sequence[Element], text: str, alignment: Alignment | None
 ) -> Marked:
-    """The translation `text` of `source` with the elements of the source.
+    """Puts the elements of a source into its translation.
 
     Args:
-        source: what was translated, without tags.
-        elements: of the source.
-        text: its translation.
-        alignment: of their words; without it, elements are placed by their share of the words.
+        source: the source without tags.
+        elements: the elements of the source.
+        text: the translation without tags.
+        alignment: of their words; without it, elements are placed proportionally.
     """
     placed = [*elements] if text == source else _Projection(source, text, alignment).place(elements)
     marked_source, marked_text = _write(source, elements), _write(text, placed)
@@ -107,7 +107,7 @@ def _write(text: str, elements: Iterable[Element]) -> str:
 def _parts(
     text: str, elements: Iterable[Element], start: int, end: int
 ) -> Iterator[tuple[str, bool]]:
-    """The parts of text[start:end] with its elements, each with whether it is text."""
+    """The parts of text[start:end] with its elements; True for parts of the text itself."""
     for element in elements:
         yield text[start : element.start], True
         yield element.before, False
@@ -120,9 +120,9 @@ def _parts(
 
 
 def _moved_words(text: str, elements: Sequence[Element]) -> list[int]:
-    """Which word of the text with elements each word of `text` is."""
+    """The number of each word of `text` among the words of the text with elements."""
     whole = ""
-    places: list[int] = []  # where each character of `text` stands in the whole
+    places: list[int] = []  # the position of each character of `text` in the whole
     for part, is_text in _parts(text, elements, 0, len(text)):
         if is_text:
             places += range(len(whole), len(whole) + len(part))
@@ -132,13 +132,13 @@ def _moved_words(text: str, elements: Sequence[Element]) -> list[int]:
 
 
 class _Projection:
-    """Where the words of a source are in its translation."""
+    """Maps places in a source to places in its translation."""
 
     def __init__(self, source: str, text: str, alignment: Alignment | None):
         self.source, self.text = source, text
         self.src = [match.span() for match in _WORD.finditer(source)]
         self.tgt = [match.span() for match in _WORD.finditer(text)]
-        self.widened: set[int] = set()  # where a blank too many stands already
+        self.widened: set[int] = set()  # gaps that already have an extra space
         self.links: dict[int, set[int]] = {}
         for i, j in alignment or ():
             self.links.setdefault(i, set()).add(j)
@@ -146,7 +146,7 @@ class _Projection:
     def place(
         self, elements: Sequence[Element], lo: int = 0, hi: int | None = None
     ) -> list[Element]:
-        """The elements in the translation, within its characters from `lo` to `hi`."""
+        """Places elements within characters `lo` to `hi` of the translation."""
         hi = len(self.text) if hi is None else hi
         free = [j for j, (a, b) in enumerate(self.tgt) if lo < b and a < hi]
         ranges: list[tuple[int, int, Element]] = []
@@ -158,7 +158,7 @@ class _Projection:
             else:
                 start = end = self._point(element, lo, hi)
             ranges.append((max(start, lo), max(min(end, hi), lo), element))
-        # A place inside an element goes behind it: pairs may not cross.
+        # A single tag inside an element moves behind it: pairs must not cross.
         spans = [(a, b) for a, b, _ in ranges if a < b]
         placed = []
         for start, end, element in ranges:
@@ -167,11 +167,11 @@ class _Projection:
             new = Element(**{**vars(element), "start": start, "end": end})
             new.inner = self.place(element.inner, start, end)
             placed.append(new)
-        # A stable sort: what shares a place keeps the order of the source.
+        # A stable sort: elements at the same place keep the order of the source.
         return sorted(placed, key=lambda e: (e.start, e.end))
 
     def _words_of(self, element: Element, free: Sequence[int]) -> set[int]:
-        """The words in a row that translate an element: the row with most of its links."""
+        """The consecutive words that translate an element: the run with most of its links."""
         if element.start == element.end:
             return set()
         own = {i for i, (a, b) in enumerate(self.src) if a < element.end and element.start < b}
@@ -190,7 +190,7 @@ class _Projection:
         return set(range(min(kept), max(kept) + 1))
 
     def _characters(self, element: Element, words: set[int]) -> tuple[int, int]:
-        """From the first word to the last, with marks at the ends only if the source has them."""
+        """The characters of some words, with marks at the ends only if the element has them."""
         start, end = self.tgt[min(words)][0], self.tgt[max(words)][1]
         if element.end > element.start:
             first, last = self.source[element.start], self.source[element.end - 1]
@@ -201,7 +201,7 @@ class _Projection:
         return start, end
 
     def _point(self, element: Element, lo: int, hi: int) -> int:
-        """Behind the word before it, in front of the word behind it, or by the share of words."""
+        """The place of a single tag: beside the next or the previous word, or proportional."""
         before = [i for i, (_, b) in enumerate(self.src) if b <= element.start]
         behind = [i for i, (a, _) in enumerate(self.src) if a >= element.start]
         touches = element.start > 0 and not self.source[element.start - 1].isspace()
@@ -217,9 +217,9 @@ class _Projection:
             place = self.tgt[min(len(before) * len(self.tgt) // len(self.src), len(self.tgt) - 1)][
                 0
             ]
-        if element.before.isspace():  # a blank too many stands between two words
+        if element.before.isspace():  # an extra space between two words
             gaps = [a for a, _ in self.tgt[1:]]
-            free = [gap for gap in gaps if gap not in self.widened]  # two in one would be one
+            free = [gap for gap in gaps if gap not in self.widened]  # two in one gap would merge
             place = min(free or gaps, key=lambda gap: abs(gap - place), default=place)
             self.widened.add(place)
         return max(lo, min(place, hi))

@@ -53,7 +53,7 @@ class Translation:
     n_best: list[tuple[str, float]] = field(default_factory=list)  # (text, score), best first
     alignment: Alignment | None = None
     segments: list[Segment] = field(default_factory=list)
-    # Of each of `n_best`, if asked for; see `confidence.line_confidence`.
+    # Of each of `n_best`, if asked for; see `confidence.combine_confidences`.
     confidences: list[float] = field(default_factory=list)
     # For each of `n_best` the text that is withheld, in whose place `n_best` has ""; else None.
     withheld: list[str | None] = field(default_factory=list)
@@ -103,7 +103,7 @@ def join_line(
 ) -> Translation:
     """Joins the segments of a line again, with what stands around and between them."""
     if not parts:
-        alone = [trust.line_confidence([])] if confidence else []
+        alone = [trust.combine_confidences([])] if confidence else []
         links = [(i, i) for i in range(len(line.split()))] if alignments and line.strip() else None
         return Translation(line, line, 0.0, [(line, 0.0)], links, confidences=alone)
     lead = parts[0][0].lead
@@ -117,7 +117,7 @@ def join_line(
         alignment = _join_alignments(parts)
     segments = [segment for _, segment in parts]
     ranks = zip(*(segment.confidences for segment in segments), strict=False)  # as `n_best`
-    confidences = [trust.line_confidence(rank) for rank in ranks]
+    confidences = [trust.combine_confidences(rank) for rank in ranks]
     return Translation(line, *n_best[0], n_best, alignment, segments, confidences)
 
 

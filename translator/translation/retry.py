@@ -13,11 +13,11 @@ from translator.text.sentences import split_long
 from translator.text.terms import TermMatch, lost_terms
 from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import (
-    faults,
+    find_lost_names,
+    find_rare_names,
     is_in_capitals,
-    lost_names,
-    plain_heading,
-    rare_names,
+    list_faults,
+    lower_heading,
 )
 from translator.translation.result import Repair, Segment, join_line
 from translator.translation.units import Reader, Unit
@@ -32,7 +32,7 @@ def find_names(tokenizer: Tokenizer, language: str, text: str) -> list[tuple[int
     def n_pieces(word: str) -> int:
         return sum(piece != "▁" for piece in tokenizer.pieces(tokenizer.encode(fold(word))))
 
-    return rare_names(text, n_pieces) if language in NAMED else []
+    return find_rare_names(text, n_pieces) if language in NAMED else []
 
 
 def find_faults(
@@ -59,7 +59,7 @@ def find_faults(
         for start, end in find_names(codec.tokenizer, language, text)
         if not any(term.start < end and start < term.end for term in terms)
     ]
-    return faults(text, translation, len(source.ids), n_pieces, names)
+    return list_faults(text, translation, len(source.ids), n_pieces, names)
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Retrier:
             text = _outside(protected_spans(unit.text), unit.text, str.lower)
             text = text[:1].upper() + text[1:]
         else:
-            text = plain_heading(unit.text, self.reader.src)
+            text = lower_heading(unit.text, self.reader.src)
             if text == unit.text:
                 return None
         calm = self.reader.read(unit, text)
@@ -173,7 +173,7 @@ class Retrier:
             *times,
         ]
         for start, end in find_names(self.reader.codec.tokenizer, self.reader.src, text):
-            if lost_names([text[start:end]], translation):
+            if find_lost_names([text[start:end]], translation):
                 spans.append((start, end))
         chosen = [*numbers]
         for start, end in sorted(spans):

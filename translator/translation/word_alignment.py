@@ -1,7 +1,7 @@
 """Which word of the source each word of a translation translates, read off the cross-attention.
 
 Words are what white space separates in a text, numbered from 0. The pieces that the model reads
-and writes are parts of them; a copy placeholder stands for its whole span, so its links are known.
+and writes are parts of words; a copy placeholder represents a whole span, so its links are known.
 """
 
 import itertools
@@ -18,8 +18,8 @@ Alignment = list[tuple[int, int]]  # (word of the source, word of the translatio
 
 _NO_WORD = range(0)
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
-# Added to what the words of a translation give a source word, so that in a translation of one
-# word, which has all of every source word, the size of the weights still decides.
+# Added to the attention that a source word receives in total. Without it, a translation of a single
+# word would have a share of 1 in every source word, whatever the weights.
 _SMOOTHING = 0.1
 
 
@@ -39,22 +39,22 @@ def align(
     """Links the words of a source and of its translation.
 
     Args:
-        tokenizer: that of the model.
-        source: what `TextCodec.encode(src_text)` gave.
-        src_text: normalised.
+        tokenizer: the model's tokenizer.
+        source: the result of `TextCodec.encode(src_text)`.
+        src_text: the normalised source.
         tgt_ids: the translation, without EOS.
-        tgt_text: what `TextCodec.decode(tgt_ids, source)` gave.
-        weights: `(layers, H, T, S)`, the cross-attention while `tgt_ids` and EOS were written; the
-            last row and the last column are EOS's.
+        tgt_text: the result of `TextCodec.decode(tgt_ids, source)`.
+        weights: `(layers, H, T, S)`, the cross-attention at `tgt_ids` and EOS; the last row and the
+            last column are EOS's.
 
     Raises:
-        ValueError: a text is not that of the ids.
+        ValueError: a text does not match its ids.
     """
     src_words = source_words(tokenizer, source, src_text)
     tgt_words = target_words(tokenizer, tgt_ids, source, tgt_text)
     links: set[tuple[int, int]] = set()
     for piece, words in zip(tgt_ids, tgt_words, strict=True):
-        if piece in tokenizer.copy_ids and words:  # else it is dropped from the text
+        if piece in tokenizer.copy_ids and words:  # a placeholder without words was dropped
             links.update(zip(src_words[source.ids.index(piece)], words, strict=True))
     src_words = _attending(tokenizer, source.ids, src_words)
     tgt_words = _attending(tokenizer, tgt_ids, tgt_words)
@@ -64,20 +64,20 @@ def align(
 def word_alignment(
     weights: Tensor, src_words: Sequence[range], tgt_words: Sequence[range]
 ) -> Alignment:
-    """The pairs of words that choose each other as the best; some words have none.
+    """The pairs of words that choose each other as the best; a word may have no partner.
 
-    The attention (mean of all layers and heads) of a target word is the mean of its pieces', that
-    to a source word the sum of its pieces'. Its largest value alone links every other article to
-    the noun behind it or to the end of the sentence, for these draw attention from everywhere. So
-    what counts is a target word's share in all the attention that a source word gets. Measured on
-    Multi30k's validation pairs against statistical aligners, this and asking both sides halves the
-    error rate (from 36 to 16 %), the penultimate layer alone (Garg et al. 2019) is no better then,
-    and rows shifted by one (Chen et al. 2020) are useless.
+    Attention is the mean over all layers and heads, averaged over the pieces of a target word and
+    summed over the pieces of a source word. Its maximum would link every other article to the next
+    noun or the end of the sentence, which draw attention from everywhere. So words are compared by
+    a target word's share of all attention that a source word receives. Measured on Multi30k's
+    validation pairs against statistical aligners, such shares and mutual choice reduce the error
+    rate from 36 to 16 %. Then using only the penultimate layer (Garg et al. 2019) is no better,
+    and shifting rows by one (Chen et al. 2020) is useless.
 
     Args:
-        weights: `(layers, H, T, S)`; rows and columns behind the given pieces (EOS) do not count.
-        src_words: for each source piece the words it is part of, at most S.
-        tgt_words: for each target piece likewise, at most T.
+        weights: `(layers, H, T, S)`; rows and columns after the given pieces (EOS) are ignored.
+        src_words: the words that each source piece is part of, for at most S pieces.
+        tgt_words: the words that each target piece is part of, for at most T pieces.
     """
     attention = weights.float().mean(dim=(0, 1))[: len(tgt_words), : len(src_words)]
     of_target = _membership(tgt_words)
@@ -104,10 +104,10 @@ def _membership(words: Sequence[range]) -> Tensor:
 
 
 def _attending(tokenizer: Tokenizer, ids: Sequence[int], words: Sequence[range]) -> list[range]:
-    """`words` without the pieces whose attention says nothing of their words.
+    """`words` without the pieces whose attention says nothing about their words.
 
-    These are placeholders, whose links are known, and marks that touch something else: a full stop
-    draws attention to the last word, which is not meant by it.
+    These are placeholders, whose links are known, and marks attached to a word: a full stop
+    attends to other things than the last word, which it belongs to.
     """
     more_than_marks = {
         word
@@ -128,7 +128,7 @@ def source_words(tokenizer: Tokenizer, source: Source, text: str) -> list[range]
     """The words of the normalised `text` that each piece of `source` is part of.
 
     Raises:
-        ValueError: the text is not that of the source.
+        ValueError: the text does not match the source.
     """
     copied = [span.text for span in source.copies]
     return _piece_words(_surfaces(tokenizer, source.ids, copied), text)
@@ -139,10 +139,10 @@ def target_words(
 ) -> list[range]:
     """The words of the translation `text` that each piece of `ids` is part of.
 
-    As in `TextCodec.decode`, a placeholder of the source counts once, a strange one not at all.
+    As in `TextCodec.decode`, a placeholder of the source counts once, any other one not at all.
 
     Raises:
-        ValueError: the text is not that of the ids.
+        ValueError: the text does not match the ids.
     """
     spans = zip(tokenizer.copy_ids, source.copies, strict=False)
     left = {placeholder: span.written for placeholder, span in spans}
@@ -151,10 +151,10 @@ def target_words(
 
 
 def _piece_words(surfaces: Sequence[str | None], text: str) -> list[range]:
-    """For each piece, by its surface in `text`, the words that it is part of.
+    """The words that each piece is part of, found by its surface in `text`.
 
-    A piece without a visible character (a lone space, all but the last byte of a character) is part
-    of the word that follows; one that is not in the text, None, of no word.
+    A piece without visible characters (a lone space, any but the last byte of a character) is part
+    of the next word. A piece that is not in the text (None) is part of no word.
     """
     owners = [i for i, word in enumerate(text.split()) for _ in _visible(word)]
     words, position = [], 0
@@ -169,10 +169,10 @@ def _piece_words(surfaces: Sequence[str | None], text: str) -> list[range]:
 
 
 def _visible(text: str) -> str:
-    """`text` without white space, in which encoding and decoding may differ.
+    """`text` without white space, and folded: encoding and decoding may change both.
 
-    And with the marks and letters whose plain spelling (see translator/text/codec.py) has another
-    length.
+    Folding covers the marks and letters whose plain spelling (see translator/text/codec.py) has a
+    different length.
     """
     return fold("".join(text.split())).replace("…", "...")
 
@@ -180,7 +180,7 @@ def _visible(text: str) -> str:
 def _surfaces(
     tokenizer: Tokenizer, ids: Sequence[int], copied: Sequence[str | None]
 ) -> list[str | None]:
-    """What each piece is in the text; `copied` is what the placeholders stand for, in order."""
+    """The text of each piece; `copied` has the texts of the placeholders, in order."""
     spans = iter(copied)
     found: list[str | None] = []
     for is_copy, group in itertools.groupby(ids, lambda piece: piece in tokenizer.copy_ids):
@@ -190,7 +190,7 @@ def _surfaces(
 
 
 def _spell(tokenizer: Tokenizer, ids: Sequence[int]) -> list[str | None]:
-    """The text of each piece; that of bytes in a row is at the last. None for control symbols."""
+    """The text of each piece, None for control symbols; bytes in a row have it at the last one."""
     pieces = tokenizer.pieces(ids)
     surfaces: list[str | None] = [None] * len(ids)
     spelt = [

@@ -13,14 +13,14 @@ from translator.evaluation import analysis
 from translator.evaluation.analysis import (
     PERFECT,
     SHOWN,
-    breakdown,
+    _count_faults,
+    break_down,
     choose_lines,
     describe_lines,
-    fault_rates,
 )
 from translator.evaluation.scores import score
 from translator.evaluation.systems import evaluate_systems
-from translator.evaluation.testset import System, TrainingText, training_text
+from translator.evaluation.testset import System, TrainingText, find_training_text
 from translator.evaluation.testset import TestSet as Set
 from translator.report.results import FaultRate, SplitResult
 from translator.search.beam import Hypothesis
@@ -55,7 +55,7 @@ def test_lines_are_described_one_by_one(test_set, hypotheses) -> None:
         assert line.chrf == pytest.approx(alone, abs=0.005)
         assert (line.chrf == 100) == (line.hypothesis == reference)
     assert lines[-2].faults == ["empty"] and "loop" in lines[-1].faults
-    rates = fault_rates(lines)
+    rates = _count_faults(lines, names=False)
     assert rates["empty"] == FaultRate(1, 1 / 40)
     assert rates["loop"].sentences == sum("loop" in line.faults for line in lines) >= 1
 
@@ -112,13 +112,13 @@ def test_the_best_are_more_than_perfect_ones() -> None:
 
 
 def test_each_line_is_in_one_group_of_each_kind(test_set, hypotheses) -> None:
-    words = [word for src in test_set.sources for word in analysis.words_of(src)]
+    words = [word for src in test_set.sources for word in analysis.split_words(src)]
     words = [word for word in words if word != "dog"]
     training = TrainingText(Counter(words * 5), {"test": ({1, 2}, {2, 3})})
     kinds = ["no", "source", "both sides", "target", *["no"] * 36]
-    assert kinds == [training.kind("test", n) for n in range(40)]
+    assert kinds == [training.find_sides("test", n) for n in range(40)]
     lines = describe_lines(None, test_set, hypotheses, kinds)
-    tables = breakdown(test_set, hypotheses, lines, training)
+    tables = break_down(test_set, hypotheses, lines, training)
     assert len(tables) == 3
     for table in tables:
         assert sum(group.sentences for group in table.groups) == 40
@@ -132,7 +132,7 @@ def test_each_line_is_in_one_group_of_each_kind(test_set, hypotheses) -> None:
     assert by_kind["no"].scores == {name: alone[name].score for name in ("bleu", "chrf")}
     rare = {group.group: group.sentences for group in tables[1].groups}
     never = sum(
-        any(training.frequency[word] == 0 for word in analysis.words_of(src))
+        any(training.frequency[word] == 0 for word in analysis.split_words(src))
         for src in test_set.sources
     )
     assert rare.get("never", 0) == never > 0
@@ -140,7 +140,7 @@ def test_each_line_is_in_one_group_of_each_kind(test_set, hypotheses) -> None:
 
 @pytest.mark.parametrize("lengths", [[5], [5, 5, 5, 5], [1, 2], [*range(1, 40)], [3] * 30 + [9]])
 def test_groups_of_lengths_have_no_gap(lengths: list[int]) -> None:
-    groups = analysis._length_groups(lengths)
+    groups = analysis._group_lengths(lengths)
     for length in lengths:
         assert sum(low <= length <= high for low, high, _ in groups) == 1
     assert 1 <= len(groups) <= 4
@@ -158,7 +158,7 @@ def test_a_model_and_its_translations_say_the_same(
     pairs = text_pairs[:9]
     of_model = Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])
     search = translator.search_config(beam_size=1)
-    training = training_text({"test": of_model}, None, str(corpus_folder), "en", "de", True)
+    training = find_training_text({"test": of_model}, None, str(corpus_folder), "en", "de", True)
     system = System("model", translator, search)
     options = {"deep": True, "n_bootstrap": 20, "metrics": ["bleu"]}
     found, lines = evaluate_systems(system, {"test": of_model}, None, training, **options)
@@ -200,7 +200,7 @@ def test_pages_are_tested_with_what_is_really_found(
     system = System("model", translator, translator.search_config(beam_size=1))
     pairs = text_pairs[220:225]  # the training data have none of them
     sets = {"test": Set([src for src, _ in pairs], [[tgt for _, tgt in pairs]])}
-    seen = training_text(sets, None, str(corpus_folder), "en", "de", True)
+    seen = find_training_text(sets, None, str(corpus_folder), "en", "de", True)
     options = {"deep": True, "n_bootstrap": 20, "metrics": list(invented.METRICS)}
     found, _ = evaluate_systems(system, sets, system, seen, **options)
 

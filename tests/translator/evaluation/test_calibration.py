@@ -14,7 +14,7 @@ from typer.testing import CliRunner, Result
 from translator.cli.main import app
 from translator.config.errors import TranslatorError
 from translator.config.schema import ConfidenceConfig, Config
-from translator.evaluation.calibration import calibrate, calibrate_model, validation_pairs
+from translator.evaluation.calibration import calibrate, calibrate_model, read_validation_pairs
 from translator.storage.average import average_models
 from translator.storage.model_folder import CONFIG, Model, load_model, read_description
 from translator.system.disk import file_sha256
@@ -135,15 +135,15 @@ def test_no_more_sentences_than_the_limit(
 
 
 def test_validation_pairs_of_a_corpus(corpus_folder: Path, tmp_path: Path, text_pairs) -> None:
-    assert validation_pairs(str(corpus_folder), "en", "de") == text_pairs[200:220]
+    assert read_validation_pairs(str(corpus_folder), "en", "de") == text_pairs[200:220]
     for side, language in enumerate(("en", "de")):
         lines = "".join(pair[side] + "\n" for pair in text_pairs[:200])
         (tmp_path / f"train.{language}").write_text(lines)
-    assert len(validation_pairs(str(tmp_path), "en", "de")) == 2  # held out
+    assert len(read_validation_pairs(str(tmp_path), "en", "de")) == 2  # held out
     for language in ("en", "de"):
         (tmp_path / f"train.{language}").rename(tmp_path / f"test.{language}")
     with pytest.raises(TranslatorError, match="validation pairs"):
-        validation_pairs(str(tmp_path), "en", "de")
+        read_validation_pairs(str(tmp_path), "en", "de")
 
 
 # --- where it is kept ---------------------------------------------------------------------------
@@ -341,7 +341,7 @@ def test_a_job_with_another_threshold_begins_anew(
     monkeypatch.setattr(Translator, "translate_lines", translate_lines)
     partial = {p.name: p.read_bytes() for p in tmp_path.glob("out.txt.*")}
     resumed = run(*command, least)
-    assert "Going on after the 2 lines" in resumed.stderr and output.read_text() == expected
+    assert "Continuing after the 2 lines" in resumed.stderr and output.read_text() == expected
     for name, content in partial.items():
         (tmp_path / name).write_bytes(content)
     assert "Going on" not in run(*command, "0").stderr

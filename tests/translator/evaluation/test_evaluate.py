@@ -11,7 +11,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 from translator.config.errors import TranslatorError
 from translator.evaluation import evaluate
 from translator.evaluation.evaluate import evaluate_pairs, score_lines
-from translator.evaluation.multi30k_bleu import paper_tokens
+from translator.evaluation.multi30k_bleu import tokenize_for_papers
 from translator.evaluation.scores import USUAL_METRICS, compare, score
 from translator.evaluation.testset import read_test_sets, read_training_text
 from translator.report.results import Delta
@@ -118,12 +118,12 @@ def test_the_papers_metric_reproduces_their_references(real_corpus: Path) -> Non
     for split in ("test_2016_flickr", "test_2017_flickr"):
         raw = read_lines(real_corpus / f"{split}.de.gz")
         published = read_lines(real_corpus / "tok" / f"{split}.lc.norm.tok.de")
-        assert paper_tokens(raw, "de") == published
+        assert tokenize_for_papers(raw, "de") == published
         assert len(published) == 1000
 
 
 def test_the_papers_metric_is_bleu_of_such_tokens(hypotheses, references) -> None:
-    tokens = [paper_tokens(lines, "de") for lines in (hypotheses, references)]
+    tokens = [tokenize_for_papers(lines, "de") for lines in (hypotheses, references)]
     theirs = BLEU(tokenize="none", force=True).corpus_score(tokens[0], [tokens[1]])
     (found,) = score(hypotheses, [references], ["multi30k_bleu"]).values()
     assert found.score == pytest.approx(theirs.score)
@@ -224,7 +224,9 @@ def test_the_clean_part_is_what_training_data_have_not(text_pairs, tmp_path: Pat
             text = "".join(f"{pair[side]}\n" for pair in pairs)
             (tmp_path / f"{split}.{language}").write_text(text, encoding="utf-8")
     sets = read_test_sets(str(tmp_path), "test", "en", "de")
-    numbers = read_training_text(sets, f"{tmp_path}:1,{tmp_path}:1", "en", "de").unseen("test", 8)
+    numbers = read_training_text(sets, f"{tmp_path}:1,{tmp_path}:1", "en", "de").list_unseen(
+        "test", 8
+    )
     assert numbers == [2, 4, 5, 6, 7]
     lines = [f"{tgt} heute" for _, tgt in test]
     found = score_lines(sets["test"], lines, numbers, ["bleu"])

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translator.evaluation.reliability import (
-    area_under_curve,
-    calibration_bins,
-    calibration_error,
-    risk_coverage,
-    summarise,
+    bin_confidences,
+    compute_auc,
+    compute_calibration_error,
+    measure_reliability,
+    trace_risk,
 )
 from translator.evaluation.scores import sentence_chrf
-from translator.translation.confidence import GOOD_CHRF, good
+from translator.translation.confidence import GOOD_CHRF, are_good
 
 judged = st.lists(
     st.tuples(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.51, 0.99, 1.0]), st.booleans()), min_size=1
@@ -33,14 +33,14 @@ def test_the_area_is_the_share_of_pairs_in_order(items: list[tuple[float, bool]]
     wrong = [p for p, event in items if not event]
     wins = [(a > b) + (a == b) / 2 for a, b in itertools.product(right, wrong)]
     expected = sum(wins) / len(wins) if wins else None
-    assert area_under_curve(*columns(items)) == pytest.approx(expected)
+    assert compute_auc(*columns(items)) == pytest.approx(expected)
 
 
 @given(judged)
 def test_every_sentence_is_in_the_bin_that_holds_its_confidence(
     items: list[tuple[float, bool]],
 ) -> None:
-    bins = calibration_bins(*columns(items))
+    bins = bin_confidences(*columns(items))
     assert sum(part.sentences for part in bins) == len(items)
     for part in bins:
         last = part.high == 1
@@ -56,26 +56,26 @@ def test_every_sentence_is_in_the_bin_that_holds_its_confidence(
 
 def test_the_calibration_error_of_known_cases() -> None:
     # Always right at 0.75: off by a quarter; half of them right at 0.5: not at all.
-    always = calibration_bins([0.75] * 4, [True] * 4)
-    assert calibration_error(always) == pytest.approx(0.25)
-    assert calibration_error(calibration_bins([0.5] * 4, [True, False] * 2)) == 0
-    both = calibration_bins([0.75] * 4 + [0.5] * 4, [True] * 4 + [True, False] * 2)
-    assert calibration_error(both) == pytest.approx(0.125)
-    assert calibration_error([]) == 0
+    always = bin_confidences([0.75] * 4, [True] * 4)
+    assert compute_calibration_error(always) == pytest.approx(0.25)
+    assert compute_calibration_error(bin_confidences([0.5] * 4, [True, False] * 2)) == 0
+    both = bin_confidences([0.75] * 4 + [0.5] * 4, [True] * 4 + [True, False] * 2)
+    assert compute_calibration_error(both) == pytest.approx(0.125)
+    assert compute_calibration_error([]) == 0
 
 
 def test_confidence_that_is_drawn_as_it_says_has_hardly_an_error() -> None:
     rng = random.Random(1)
     confidences = [rng.random() for _ in range(20_000)]
     events = [rng.random() < p for p in confidences]
-    assert calibration_error(calibration_bins(confidences, events)) < 0.02
+    assert compute_calibration_error(bin_confidences(confidences, events)) < 0.02
 
 
 @given(judged, st.integers(1, 60))
 def test_risk_and_coverage_of_each_threshold(
     items: list[tuple[float, bool]], n_points: int
 ) -> None:
-    points = risk_coverage(*columns(items), n_points)
+    points = trace_risk(*columns(items), n_points)
     assert 1 <= len(points) <= n_points
     for point in points:
         kept = [event for p, event in items if p >= point.threshold]
@@ -87,7 +87,7 @@ def test_risk_and_coverage_of_each_threshold(
 
 
 def test_every_threshold_has_a_point_where_there_are_few() -> None:
-    assert len(risk_coverage([0.1, 0.2, 0.3, 0.3], [True] * 4)) == 3
+    assert len(trace_risk([0.1, 0.2, 0.3, 0.3], [True] * 4)) == 3
 
 
 def test_good_is_what_sacrebleu_says() -> None:
@@ -98,21 +98,23 @@ def test_good_is_what_sacrebleu_says() -> None:
         for i, line in enumerate(lines)
     ]
     assert sentence_chrf(lines, references) == expected
-    assert good(expected) == [score >= GOOD_CHRF for score in expected]
-    assert good([GOOD_CHRF, GOOD_CHRF - 1e-9]) == [True, False]
+    assert are_good(expected) == [score >= GOOD_CHRF for score in expected]
+    assert are_good([GOOD_CHRF, GOOD_CHRF - 1e-9]) == [True, False]
 
 
 def test_a_summary_takes_the_better_log_probability() -> None:
     events = [True, True, False, False]
     # By the sum the first short wrong one comes first, by the mean it does not.
-    found = summarise([0.9, 0.8, 0.2, 0.1], events, [-4.0, -5.0, -3.0, -2.5], [10, 10, 1, 1])
+    found = measure_reliability(
+        [0.9, 0.8, 0.2, 0.1], events, [-4.0, -5.0, -3.0, -2.5], [10, 10, 1, 1]
+    )
     assert found.auc_log_prob == found.auc == 1
     assert found.base_rate == 0.5
-    assert area_under_curve([-4.0, -5.0, -3.0, -2.5], events) == 0
+    assert compute_auc([-4.0, -5.0, -3.0, -2.5], events) == 0
 
 
 def test_nothing_to_tell_apart_is_no_failure() -> None:
-    found = summarise([0.9, 0.8], [True, True], [-1.0, -2.0], [3, 3])
+    found = measure_reliability([0.9, 0.8], [True, True], [-1.0, -2.0], [3, 3])
     assert found.auc is None and found.auc_log_prob is None
-    assert summarise([0.9], [True]).auc_log_prob is None
-    assert summarise([], []).risk_coverage == []
+    assert measure_reliability([0.9], [True]).auc_log_prob is None
+    assert measure_reliability([], []).risk_coverage == []

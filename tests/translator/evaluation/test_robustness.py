@@ -4,7 +4,7 @@ import pytest
 
 from data_prep.augmentation.noise import EMOJI
 from translator.evaluation import robustness as module
-from translator.evaluation.robustness import SLICES, robustness
+from translator.evaluation.robustness import SLICES, measure_robustness
 from translator.evaluation.testset import TestSet as Set
 
 
@@ -28,11 +28,11 @@ class Echo:
 def test_what_a_slice_does_not_count_costs_nothing(test_set) -> None:
     """Who repeats capitals, a missing stop and emoji has lost nothing; who repeats typos has."""
     same = Set(test_set.sources, [test_set.sources])
-    found = {row.slice: row for row in robustness(Echo(), same, test_set.sources)}
+    found = {row.slice: row for row in measure_robustness(Echo(), same, test_set.sources)}
     # Words that a translation shares get no typos.
     almost = [[f"{word}x" for word in source.split()] for source in test_set.sources]
     almost_same = Set(test_set.sources, [[" ".join(words) for words in almost]])
-    for row in robustness(Echo(), almost_same, test_set.sources):
+    for row in measure_robustness(Echo(), almost_same, test_set.sources):
         if row.slice == "typos":
             found["typos"] = row
     assert set(found) == {kind.name for kind in SLICES}
@@ -46,7 +46,7 @@ def test_what_a_slice_does_not_count_costs_nothing(test_set) -> None:
 
 def test_a_slice_has_only_lines_that_it_changes() -> None:
     sources = ["One dog runs", "One dog runs.", "12 34 5."]
-    found = robustness(Echo(), Set(sources, [sources]), sources)
+    found = measure_robustness(Echo(), Set(sources, [sources]), sources)
     counts = {row.slice: row.sentences for row in found}
     assert counts == {
         "capitals": 2,
@@ -64,11 +64,11 @@ def test_emoji_that_are_lost_are_counted(test_set) -> None:
             return super().translate_lines(lines)
 
     same = Set(test_set.sources, [test_set.sources])
-    found = {row.slice: row for row in robustness(Deaf(), same, test_set.sources)}
+    found = {row.slice: row for row in measure_robustness(Deaf(), same, test_set.sources)}
     assert found["emoji"].kept == 0
     assert found["emoji"].changed == found["emoji"].clean
 
 
 def test_an_emoji_of_several_characters_goes_as_a_whole() -> None:
     for emoji in EMOJI:
-        assert module._without_emoji(f"a {emoji} b{emoji}") == "a b"
+        assert module._remove_emoji(f"a {emoji} b{emoji}") == "a b"

@@ -12,12 +12,12 @@ from translator.report.charts import (
     Axis,
     Bars,
     Curve,
-    bar_chart,
-    curve_chart,
-    difference_chart,
-    interval_chart,
-    plain,
-    signed,
+    draw_bars,
+    draw_curves,
+    draw_differences,
+    draw_intervals,
+    format_plain,
+    format_signed,
 )
 
 FIGURES = st.floats(-1e6, 1e6)
@@ -40,7 +40,7 @@ def test_ticks_are_round_evenly_spaced_and_on_the_axis(low: float, size: float) 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=1, max_size=5))
 def test_bars_are_as_long_as_their_figures(values: list[tuple[float, float]]) -> None:
-    chart = bar_chart("all", [Bars("group", pair) for pair in values])
+    chart = draw_bars("all", [Bars("group", pair) for pair in values])
     top = max(max(pair) for pair in values)
     for system, kind in enumerate("ab"):
         for (x, width), pair in zip(rectangles(chart, kind), values, strict=True):
@@ -51,7 +51,7 @@ def test_bars_are_as_long_as_their_figures(values: list[tuple[float, float]]) ->
 
 @given(st.lists(st.floats(-50, 50), min_size=1, max_size=5))
 def test_differences_go_to_their_side_of_zero(values: list[float]) -> None:
-    chart = difference_chart("all", [Bars("slice", [value]) for value in values])
+    chart = draw_differences("all", [Bars("slice", [value]) for value in values])
     zeros = {x for x in re.findall(r'<line x1="([-\d.]+)"', chart)}
     assert len(zeros) == 1
     zero = float(zeros.pop())
@@ -61,13 +61,13 @@ def test_differences_go_to_their_side_of_zero(values: list[float]) -> None:
 
 
 def test_what_is_missing_is_not_drawn() -> None:
-    chart = bar_chart("all", [Bars("one", [30.0, None]), Bars("two", [None, 20.0])])
+    chart = draw_bars("all", [Bars("one", [30.0, None]), Bars("two", [None, 20.0])])
     assert [len(rectangles(chart, kind)) for kind in "ab"] == [1, 1]
 
 
 @given(st.lists(st.tuples(FIGURES, FIGURES), min_size=1, max_size=9))
 def test_curves_stay_between_their_axes(points: list[tuple[float, float]]) -> None:
-    chart = curve_chart("all", [Curve("a", points, marked=True)], ("x", "y"))
+    chart = draw_curves("all", [Curve("a", points, marked=True)], ("x", "y"))
     places = re.findall(r'cx="([-\d.]+)" cy="([-\d.]+)"', chart)
     assert len(places) == len(points)
     assert all(0 <= float(x) <= WIDTH and 0 <= float(y) <= 230 for x, y in places)
@@ -77,7 +77,7 @@ def test_curves_stay_between_their_axes(points: list[tuple[float, float]]) -> No
 
 
 def test_intervals_hold_their_scores() -> None:
-    chart = interval_chart("all", [("one", [(30.0, 28.0, 33.0), (35.0, 34.0, 36.0)])], "BLEU")
+    chart = draw_intervals("all", [("one", [(30.0, 28.0, 33.0), (35.0, 34.0, 36.0)])], "BLEU")
     lines = re.findall(r'<line x1="([\d.]+)" y1="\S+" x2="([\d.]+)" y2="\S+" class="curve', chart)
     dots = re.findall(r'<circle cx="([\d.]+)"', chart)
     assert len(lines) == 2 and float(lines[0][0]) < float(dots[0]) < float(lines[0][1])
@@ -86,7 +86,7 @@ def test_intervals_hold_their_scores() -> None:
 
 @given(st.floats(-1000, 1000))
 def test_numbers_have_a_sign_unless_they_are_nothing(value: float) -> None:
-    text = signed(value)
-    assert "-" not in text + plain(value)
+    text = format_signed(value)
+    assert "-" not in text + format_plain(value)
     assert float(text.replace("\u2212", "-")) == pytest.approx(value, abs=0.0501)
     assert text == "0.0" or text[0] == ("\u2212" if math.copysign(1, value) < 0 else "+")

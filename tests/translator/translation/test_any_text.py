@@ -22,7 +22,7 @@ from translator.text.codec import fold, normalise
 from translator.text.layout import TAG, core, split_tags
 from translator.text.protected import has_number, protected_spans, rewritten_numbers
 from translator.text.tokenizer import Tokenizer
-from translator.translation.faults import is_in_capitals, plain_heading
+from translator.translation.faults import is_in_capitals, lower_heading
 from translator.translation.markup import Element, collapse, nest, restore
 from translator.translation.translator import Translator
 from translator.translation.units import Unit, cut_lines
@@ -211,13 +211,13 @@ def test_headings_keep_all_their_words(build, name: str) -> None:
     for line, found in zip(
         LINES[name], build(echo, language).translate_lines(LINES[name]), strict=True
     ):
-        assert found.text == plain_heading(line, language) != line
+        assert found.text == lower_heading(line, language) != line
         assert found.text.lower() == line.lower()
 
 
 def test_names_are_no_headings() -> None:
     for text in ("Peter Brown", "Anna And Peter", "New York", "The man in New York", "A Man"):
-        assert plain_heading(text, "en") == text or " And " in text
+        assert lower_heading(text, "en") == text or " And " in text
 
 
 @pytest.mark.parametrize("name", ["numbers.en", "numbers.de"])

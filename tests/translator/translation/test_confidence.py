@@ -12,7 +12,11 @@ import torch
 
 from translator.config.errors import TranslatorError
 from translator.evaluation.calibration import fit
-from translator.evaluation.reliability import area_under_curve, calibration_bins, calibration_error
+from translator.evaluation.reliability import (
+    bin_confidences,
+    compute_auc,
+    compute_calibration_error,
+)
 from translator.search.forced import force, pair_batches, score_pairs
 from translator.storage.model_folder import Model
 from translator.text.codec import TextCodec
@@ -21,11 +25,11 @@ from translator.translation.confidence import (
     GOOD_CHRF,
     Calibration,
     Evidence,
+    are_good,
+    combine_confidences,
     find_calibration,
     gather,
-    good,
     judge,
-    line_confidence,
 )
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
@@ -145,11 +149,11 @@ def test_it_finds_values_and_distances() -> None:
     table, chrf = examples(4000)
     found = fit(table, chrf, [1.0] * len(chrf))
     new, later_chrf = examples(4000, seed=2)
-    confidences, later = found.probabilities(new), good(later_chrf)
-    auc = area_under_curve(confidences, later)
-    alone = area_under_curve(new[:, 0].tolist(), later)
+    confidences, later = found.probabilities(new), are_good(later_chrf)
+    auc = compute_auc(confidences, later)
+    alone = compute_auc(new[:, 0].tolist(), later)
     assert auc is not None and alone is not None and auc > alone + 0.05
-    assert calibration_error(calibration_bins(confidences, later)) < 0.04
+    assert compute_calibration_error(bin_confidences(confidences, later)) < 0.04
     assert abs(found.weight[2]) < 0.2 < found.weight[0] and found.square[1] < -0.2
 
 
@@ -162,15 +166,15 @@ def test_its_gradient_is_zero_and_repeats_count_like_weights() -> None:
     assert split.probabilities(table) == pytest.approx(twice.probabilities(table), abs=1e-6)
     # Where the bias is free, the mean confidence is that of the (nearly certain) targets.
     mean = sum(twice.probabilities(table)) / 60
-    assert mean == pytest.approx(sum(good(chrf)) / 60, abs=0.01)
+    assert mean == pytest.approx(sum(are_good(chrf)) / 60, abs=0.01)
 
 
 def test_how_good_they_were_tells_more_than_which_were_good() -> None:
     table, chrf = examples(300)
-    steps = [GOOD_CHRF + 30.0 * (1 if event else -1) for event in good(chrf)]
+    steps = [GOOD_CHRF + 30.0 * (1 if event else -1) for event in are_good(chrf)]
     new, later = examples(4000, seed=2)
     areas = [
-        area_under_curve(fit(table, scores, [1.0] * 300).probabilities(new), good(later))
+        compute_auc(fit(table, scores, [1.0] * 300).probabilities(new), are_good(later))
         for scores in (chrf, steps)
     ]
     assert areas[0] is not None and areas[1] is not None and areas[0] > areas[1]
@@ -237,7 +241,7 @@ def test_a_line_has_the_confidence_of_its_weakest_sentence(trusted: Translator) 
     found = trusted.translate_lines(lines, confidence=True)
     for translation in found:
         parts = [segment.confidence for segment in translation.segments]
-        assert translation.confidence == line_confidence([p for p in parts if p is not None])
+        assert translation.confidence == combine_confidences([p for p in parts if p is not None])
         pairs = [(segment.source, segment.text) for segment in translation.segments]
         assert parts == pytest.approx(trusted.confidences(pairs), abs=1e-5)
     assert len(found[0].segments) == 3

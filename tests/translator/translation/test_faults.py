@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from translator.text.numbers import lost_afternoons, lost_numbers, number_spans
 from translator.training.validation import describe_collapse
 from translator.translation.faults import (
-    faults,
+    find_lost_names,
+    find_rare_names,
     is_empty,
     is_loop,
     is_out_of_proportion,
-    lost_names,
-    rare_names,
+    list_faults,
 )
 
 # Full of what the rules look at.
@@ -48,7 +48,7 @@ TEXTS = st.one_of(st.text(), SNIPPETS.map(" ".join), SNIPPETS.map("".join))
 
 def found(source: str, translation: str) -> list[str]:
     """With one piece for each word."""
-    return faults(source, translation, len(source.split()), len(translation.split()))
+    return list_faults(source, translation, len(source.split()), len(translation.split()))
 
 
 @given(TEXTS)
@@ -61,8 +61,8 @@ def test_a_copy_of_the_source_has_no_fault(text: str) -> None:
 
 @given(TEXTS, TEXTS, st.integers(0, 1000), st.integers(0, 1000))
 def test_any_text_can_be_checked(source: str, translation: str, src: int, tgt: int) -> None:
-    assert set(faults(source, translation, src, tgt)) <= {"empty", "loop", "length", "numbers"}
-    assert set(faults(source, translation, src, tgt, [source])) <= {
+    assert set(list_faults(source, translation, src, tgt)) <= {"empty", "loop", "length", "numbers"}
+    assert set(list_faults(source, translation, src, tgt, [source])) <= {
         *("empty", "loop", "length", "numbers", "names")
     }
 
@@ -265,8 +265,8 @@ ODD = ["1 ", "1.", "1", "a ", "ab", "one ", "1 - ", "1 000", "3:30 ", "I ", "mil
 def check_odd_text(unit: str, length: int) -> None:
     """The time is not measured: where the cost were quadratic, the test run would stop here."""
     odd = "1" + unit * (length // len(unit))
-    assert faults(odd, odd, length, length) == []
-    faults("A dog", odd, 2, length)
+    assert list_faults(odd, odd, length, length) == []
+    list_faults("A dog", odd, 2, length)
 
 
 @pytest.mark.parametrize("unit", ODD)
@@ -421,7 +421,7 @@ def test_half_of_the_day_is_lost(source: str, translation: str, written: list[st
     assert [said for _, _, said in lost] == written
     assert all(source[start:end].strip(".") in source for start, end, _ in lost)
     if written:
-        assert faults(source, translation, 5, 5) == ["numbers"]
+        assert list_faults(source, translation, 5, 5) == ["numbers"]
 
 
 # --- names ----------------------------------------------------------------------------------------
@@ -449,21 +449,21 @@ def n_pieces(word: str) -> int:
     ],
 )
 def test_rare_names(text: str, names: list[str]) -> None:
-    found = rare_names(text, n_pieces)
+    found = find_rare_names(text, n_pieces)
     assert [text[start:end] for start, end in found] == names
 
 
 @given(TEXTS)
 def test_names_can_be_looked_for_in_any_text(text: str) -> None:
-    spans = rare_names(text, n_pieces)
+    spans = find_rare_names(text, n_pieces)
     assert all(text[start:end].isalpha() for start, end in spans)
-    assert lost_names([text[start:end] for start, end in spans], text) == []
+    assert find_lost_names([text[start:end] for start, end in spans], text) == []
 
 
 def test_a_name_may_have_an_ending() -> None:
-    assert lost_names(["Kowalski", "Bob"], "Kowalskis BOB") == []
-    assert lost_names(["Kowalski", "Bob"], "Kowalsky") == ["Kowalski", "Bob"]
-    assert faults("Bob sees a dog", "Bernd sieht einen Hund", 4, 4, ["Bob"]) == ["names"]
+    assert find_lost_names(["Kowalski", "Bob"], "Kowalskis BOB") == []
+    assert find_lost_names(["Kowalski", "Bob"], "Kowalsky") == ["Kowalski", "Bob"]
+    assert list_faults("Bob sees a dog", "Bernd sieht einen Hund", 4, 4, ["Bob"]) == ["names"]
 
 
 @pytest.mark.parametrize(

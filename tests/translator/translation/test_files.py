@@ -171,7 +171,7 @@ def test_another_model_begins_anew(
     assert len(other.asked) == 3
 
 
-# What is not certainly this program's work is left alone.
+# What is not certainly this program's work is left untouched.
 
 NOTES = [b"", b"{", b"[]", b"null", b'{"job": 1}', b"\xff", None]
 
@@ -194,7 +194,7 @@ def test_work_whose_note_cannot_be_read_is_kept(
     assert output.read_bytes() == translator.expected()
     assert translator.asked == [LINES[3:6], LINES[6:]]  # it went on from the second attempt
     assert {path: path.read_bytes() for path in tmp_path.iterdir() if path != output} == before
-    assert str(partial) in caplog.text and "left alone" in caplog.text
+    assert str(partial) in caplog.text and "stays untouched" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["out.de.partial", "out.de.partial.json"])
@@ -395,7 +395,7 @@ def test_sigterm_ends_a_translation_as_ctrl_c_does(
     assert process.stdout and process.stdout.readline() == "begun\n"
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=30)
-    assert "0 of 1 lines are done; the same command goes on from there." in errors
+    assert "0 of 1 lines are done; the same command continues from there." in errors
     assert not (tmp_path / "out.de").exists()
 
 
