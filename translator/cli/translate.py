@@ -65,6 +65,10 @@ class Job:
         ),
     ] = False
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = ""
+    engine: Annotated[
+        Literal["torch", "ctranslate2"],
+        typer.Option(help="What searches; ctranslate2 needs the extra `export`."),
+    ] = "torch"
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Do not split lines into sentences.")
     ] = False
@@ -146,6 +150,7 @@ def translate(
         _check_document(job, search, shown, common)
     translator = model.load(common, small=lines.few)
     options = _options(translator, job, search, shown, terms)
+    _choose_engine(translator, job, options["search"])
     if document:
         _translate_document(translator, job, common.bar, options)
         return
@@ -257,6 +262,16 @@ def _options(
     }
 
 
+def _choose_engine(translator: "Translator", job: Job, search: Any) -> None:
+    if job.engine == "ctranslate2":
+        import torch
+
+        from translator.export.ctranslate2 import check_search, use
+
+        check_search(search)
+        use(translator, threads=torch.get_num_threads())
+
+
 def _is_document(job: Job) -> bool:
     """Whether a file is translated as what its format says, and not line by line."""
     from translator.documents.formats import FORMATS, format_of
@@ -344,6 +359,7 @@ def _converse(
             chosen = replace(model, src="en" if target == "de" else "de", tgt=target)
         translator = chosen.load(common, small=True)
         options = _options(translator, job, search, shown, terms)
+        _choose_engine(translator, job, options["search"])
         return translator.src, translator.tgt
 
     def answer(line: str) -> str:

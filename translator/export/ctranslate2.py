@@ -4,14 +4,30 @@ Its tokens are our pieces, and `tokenizer.model` lies beside: any client that ru
 can use it. A model for both directions wants `<2de>` or `<2en>` as the first token of a source.
 """
 
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from translator.config.errors import TranslatorError
+from translator.config.schema import SearchConfig
 from translator.export.weights import Weights, positions
 from translator.model.transformer import Transformer
+from translator.search.beam import Hypothesis
 from translator.system.disk import write_file
 from translator.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from translator.storage.model_folder import Model
+    from translator.translation.translator import Translator
+
+log = logging.getLogger("translator")
 
 TYPES = ("float32", "float16", "int8")  # how weights may be stored
 # The modules of a layer there, and ours that lie below each other in each.
@@ -143,3 +159,113 @@ class Engine:
             max_batch_size=32,
         )
         return [[self.ids[token] for token in result.hypotheses[0]] for result in found]
+
+    def beam_search(
+        self,
+        models: Any,
+        src: Tensor,
+        config: SearchConfig,
+        prefixes: Tensor | None = None,
+    ) -> list[list[Hypothesis]]:
+        """As `translator.search.beam.beam_search`; `models` are not asked.
+
+        Raises:
+            TranslatorError: a setting is beyond CTranslate2.
+        """
+        check_search(config)
+        inputs = [[self.tokens[i] for i in row if i != PAD] for row in src.tolist()]
+        begun = [[] for _ in inputs] if prefixes is None else prefixes.tolist()
+        starts = [[self.tokens[i] for i in row if i != PAD] for row in begun]
+        longest = max(map(len, inputs)) * config.max_ratio + config.max_extra
+        found = self.translator.translate_batch(
+            inputs,
+            target_prefix=starts if any(starts) else None,
+            **self.options,
+            beam_size=config.beam_size,
+            patience=2.0 if config.beam_size > 1 else 1.0,  # as long as ours goes on
+            num_hypotheses=min(config.n_best, config.beam_size),
+            length_penalty=config.length_penalty,
+            no_repeat_ngram_size=config.no_repeat_ngram,
+            min_decoding_length=max(config.min_length, 0),
+            max_decoding_length=int(longest) + max(map(len, starts)) + 1,
+            return_end_token=True,
+            return_scores=True,
+        )
+        return [
+            [
+                self._hypothesis(tokens, score, config)
+                for tokens, score in zip(result.hypotheses, result.scores, strict=True)
+            ]
+            for result in found
+        ]
+
+    def _hypothesis(self, tokens: Sequence[str], score: float, config: SearchConfig) -> Hypothesis:
+        ids = [self.ids[token] for token in tokens]
+        log_prob = score * max(len(ids), 1) ** config.length_penalty
+        return Hypothesis([i for i in ids if i != EOS], log_prob, score)
+
+
+# The settings that CTranslate2 has no like of, and the only value that they may have.
+FIXED = {
+    "decode": "beam",
+    "length_rule": "plain",
+    "length_reward": 0.0,
+    "coverage_penalty": 0.0,
+    "stopping": "fast",
+    "diversity": 0.0,
+}
+
+
+def check_search(config: SearchConfig) -> None:
+    """Complains about settings that CTranslate2 does not have.
+
+    Raises:
+        TranslatorError: there is one.
+    """
+    for name, value in FIXED.items():
+        if (given := getattr(config, name)) != value:
+            raise TranslatorError(
+                f"--engine ctranslate2 searches with {name.replace('_', ' ')} {value} only, not "
+                f"{given}: leave the engine out, or the setting."
+            )
+
+
+def use(translator: Translator, folder: Path | None = None, threads: int = 1) -> None:
+    """Lets CTranslate2 do the beam searches of a translator, with a verified copy of its model.
+
+    Args:
+        translator: of one model, on a CPU.
+        folder: of copies, each of which is written on its first use; default: the cache.
+        threads: of the engine.
+
+    Raises:
+        TranslatorError: CTranslate2 is missing, its translations differ, or it cannot do this.
+    """
+    if len(translator.models) > 1 or translator.device.type != "cpu":
+        raise TranslatorError("--engine ctranslate2 takes one model, on the CPU.")
+    model = translator.model
+    tokens = model.tokenizer.pieces(range(model.tokenizer.vocab_size))
+    copies = folder or cache_root() / "ctranslate2"
+    copy = copies / model_key(model)
+    if not copy.exists():
+        from translator.export.targets import export_model
+
+        copies.mkdir(parents=True, exist_ok=True)
+        log.info("The first time, a copy for CTranslate2 is made and verified: %s.", copy)
+        export_model(model, "ctranslate2", copy, "float32")
+    engine = Engine(copy, tokens, "float32", threads=threads)
+    translator.decoder.beam_search = engine.beam_search
+
+
+def model_key(model: Model) -> str:
+    """A name for the copy of a model: of its weights and vocabulary."""
+    digest = hashlib.sha256(model.tokenizer.model_bytes)
+    for name, weight in sorted(model.transformer.state_dict().items()):
+        digest.update(name.encode() + weight.numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def cache_root() -> Path:
+    """$TRANSLATOR_CACHE, else a folder of the user's cache."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TRANSLATOR_CACHE") or caches / "translator")

@@ -49,6 +49,7 @@ class UnitDecoder:
         self.device = device
         self.tag = tag
         self.decoders = [IncrementalDecoder(t, precision) for t in transformers]
+        self.beam_search = beam_search  # another engine's may take its place
         self.show_bar = False  # over the batches of a call that has several
 
     def search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
@@ -82,7 +83,7 @@ class UnitDecoder:
             n = search.candidates
             width = n if search.candidates_from == "beam" else search.beam_size
             search = replace(search, decode=search.candidates_from, beam_size=width, n_best=n)
-        run = sample if search.decode == "sample" else beam_search
+        run = sample if search.decode == "sample" else self.beam_search
         return run(self.decoders, src, search, prefixes)
 
     def _choose(

@@ -12,7 +12,7 @@ from commands import Run, assert_one_line, assert_usage
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
-from translator.export import huggingface
+from translator.export import ctranslate2, huggingface
 from translator.export.targets import PACKAGES, export_model
 from translator.export.verify import N_LINES, encode, gaps, sample_lines, verify
 from translator.export.weights import Weights
@@ -21,6 +21,7 @@ from translator.model.transformer import Transformer
 from translator.search.beam import beam_search
 from translator.storage.model_folder import Model
 from translator.text.tokenizer import EOS
+from translator.translation.translator import Translator
 
 TARGETS = sorted(PACKAGES)
 Loud = Callable[..., Model]
@@ -153,3 +154,53 @@ def test_the_command_says_what_it_wrote_and_what_it_cannot(
     assert_usage(run("export", model_folder, "--to", "word", out))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     assert_one_line(run(*options[:-1], tmp_path / "c"), "pip install 'small-nmt[export]'")
+
+
+def test_ctranslate2_searches_for_a_translator(
+    loud: Loud, tmp_path: Path, text_pairs: list[tuple[str, str]]
+) -> None:
+    need("ctranslate2")
+    model = loud()
+    ours, theirs = Translator(model), Translator(model)
+    ctranslate2.use(theirs, tmp_path)
+    (copy,) = tmp_path.iterdir()
+    written = copy.stat().st_mtime_ns
+    ctranslate2.use(theirs, tmp_path)  # the copy that is there
+    assert [*tmp_path.iterdir()] == [copy] and copy.stat().st_mtime_ns == written
+    lines = [src for src, _ in text_pairs[:20]] + ["A 🎈 here, https://x.org."]
+    src = pad_right(encode(model, "en", "de", lines))
+    for options in ({"beam_size": 1}, {"beam_size": 1, "no_repeat_ngram": 2}):
+        search = ours.search_config(**options)
+        expected = beam_search(model.transformer, src, search)
+        found = theirs.decoder.beam_search([], src, search)
+        for one, other in zip(expected, found, strict=True):
+            # What never ends is cut at the limit, there at that of the longest of a batch.
+            assert other[0].ids[: len(one[0].ids)] == one[0].ids[: len(other[0].ids)]
+    n_best = theirs.translate_lines(lines[:2], theirs.search_config(beam_size=4, n_best=3))
+    for translation in n_best:
+        scores = [score for _, score in translation.n_best]
+        assert len(scores) == 3 and scores == sorted(scores, reverse=True)
+    begun = theirs.translate(lines[:3], prefix="Der")
+    assert all(text.startswith("Der") for text in begun)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"decode": "sample"}, {"stopping": "exact"}, {"length_rule": "gnmt"}]
+)
+def test_what_ctranslate2_lacks_is_refused(setting: dict[str, Any]) -> None:
+    with pytest.raises(TranslatorError, match="leave the engine out"):
+        ctranslate2.check_search(SearchConfig(**setting))
+
+
+def test_translate_with_an_engine(
+    run: Run, model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("ctranslate2")
+    monkeypatch.setenv("TRANSLATOR_CACHE", str(tmp_path))
+    options = ("translate", "--model", model_folder, "--device", "cpu", "--engine", "ctranslate2")
+    result = run(*options, "The dog runs here.")
+    assert result.exit_code == 0, result.stderr
+    assert len(result.stdout.splitlines()) == 1 and (tmp_path / "ctranslate2").is_dir()
+    assert_one_line(run(*options, "--decode", "sample", "The dog."), "leave the engine out")
+    two = run(*options, "--model", model_folder, "The dog.")
+    assert_one_line(two, "takes one model")
