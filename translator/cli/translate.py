@@ -55,19 +55,17 @@ class Job:
         typer.Option(
             "--terms",
             metavar="FILE.tsv",
-            help="Say these terms: source, tab, translation (docs/terms.md).",
+            help="Terms that it must say (docs/terms.md).",
         ),
     ] = None
     check: Annotated[
         bool,
-        typer.Option(
-            "--check", help="Count placeholders, tags, marks, numbers; fail if one is lost."
-        ),
+        typer.Option("--check", help="Fail if a placeholder, tag or number is lost."),
     ] = False
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = ""
     engine: Annotated[
         Literal["torch", "ctranslate2"],
-        typer.Option(help="What searches; ctranslate2 needs the extra `export`."),
+        typer.Option(help="What does the searching."),
     ] = "torch"
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Do not split lines into sentences.")
@@ -107,12 +105,14 @@ class Shown:
         typer.Option(
             metavar="FILE",
             rich_help_panel=_OUTPUT,
-            help="Where the model looked: .png, .svg, .html, .json, .tsv.",
+            help="Where it looked: .png .svg .html .json .tsv.",
         ),
     ] = None
     attention_kind: Annotated[
         Literal["cross", "encoder", "decoder"],
-        typer.Option(rich_help_panel=_OUTPUT, help="Of target to source, or within a side."),
+        typer.Option(
+            metavar="KIND", rich_help_panel=_OUTPUT, help="cross, or within encoder or decoder."
+        ),
     ] = "cross"
     attention_view: Annotated[
         Literal["mean", "heads"],
