@@ -86,7 +86,7 @@ from translator.text.tokenizer import BOS, EOS, PAD, UNK
 Case = tuple[int, int]  # batch size, beam size
 Seconds = dict[Case, list[list[float]]]  # of each worker, in each round
 
-VOCAB_SIZES = {"base": 32000}  # of the presets; the others have 8000
+VOCAB_SIZES = {"base": 32000, "general": 12000}  # of the presets; the others have 8000
 LENGTH = 16
 PAUSE = 0.25  # seconds: several threads may spin for as long after their work
 ROOT = Path(__file__).parents[1]

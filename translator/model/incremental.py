@@ -5,8 +5,9 @@
 - keys and values of earlier tokens are cached: each is written once, into a slot of its own, and
   not moved when hypotheses are reordered; only the record of who sees which slot changes;
 - query, key and value of self-attention are one matrix product;
-- the keys and values of the source are computed once. For short sources they are even multiplied
-  with the projections: `(x Wq) k = x (Wq k)` and `(w v) Wo = w (v Wo)`;
+- the keys and values of the source are computed once. Those of a single short one are even
+  multiplied with the projections: `(x Wq) k = x (Wq k)` and `(w v) Wo = w (v Wo)`. In a batch that
+  makes large products of no more than K rows each, which are slower than what they save;
 - weights are cast, and laid out for the processor, once.
 
 Letters as in transformer.py: B sources, S their length, K hypotheses of each, R = B * K rows.
@@ -14,6 +15,7 @@ Letters as in transformer.py: B sources, S their length, K hypotheses of each, R
 
 import functools
 import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -21,10 +23,11 @@ from torch import Tensor, nn
 
 from translator.model.cache import CrossAttentionCache, DecoderState, KeyValueCache
 from translator.model.transformer import DecoderLayer, EncoderLayer, Transformer, mask_bias
-from translator.text.tokenizer import BOS, PAD, UNK
+from translator.text.tokenizer import BOS, EOS, PAD, UNK
 
 PRECISIONS = ("fp32", "bf16")
 NEVER = [PAD, UNK, BOS]  # what no translation holds
+SPECIAL = [PAD, UNK, BOS, EOS]  # have columns of their own numbers in all logits
 GROUP = 128  # logits are filled up to a multiple of so many columns, see search.best_continuations
 
 # Measured with benchmarks/decode.py.
@@ -33,13 +36,16 @@ _CAST_FROM = 256  # d_model from which the layers too are faster in bfloat16
 
 
 class Linear:
-    """`x W^T + b` with the weights cast and laid out once; the result has the type of `x`.
+    """`x W^T + b` with the weights cast and laid out once; the result has the type that they had.
+
+    With `relu` it keeps the type of the product, in which the next product takes it.
 
     On a CPU, oneDNN multiplies by a big matrix up to twice as fast if it has laid it out itself.
     For one row in fp32 the plain matrix is better, a very big one if it is stored by columns.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, by_columns: bool = False):
+        self.given = weight.dtype
         self.bias = bias.to(dtype)
         self.columns = weight.to(dtype).t()
         self.packed: Tensor | None = None
@@ -48,15 +54,16 @@ class Linear:
             if by_columns and dtype == torch.float32:
                 self.columns = self.columns.contiguous()
 
-    def __call__(self, x: Tensor) -> Tensor:
-        given, dtype = x.dtype, self.bias.dtype
-        if given != dtype:
+    def __call__(self, x: Tensor, relu: bool = False) -> Tensor:
+        dtype = self.bias.dtype
+        if x.dtype != dtype:
             x = x.to(dtype)
         if self.packed is None or (len(x) == 1 and dtype == torch.float32):
             x = torch.addmm(self.bias, x, self.columns)
-        else:
-            x = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-        return x if given == dtype else x.to(given)
+            return x.relu_() if relu else x.to(self.given)
+        after = "relu" if relu else "none"
+        x = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, after, [], "")
+        return x if relu else x.to(self.given)
 
 
 @functools.cache
@@ -113,7 +120,7 @@ class _SelfAndFeedForward:
 
     def feed_forward(self, x: Tensor) -> Tensor:
         """The last sub-layer, with its residual connection and norm."""
-        x = x + self.outer(self.inner(self.feed_forward_norm(x) if self.pre else x).relu_())
+        x = x + self.outer(self.inner(self.feed_forward_norm(x) if self.pre else x, relu=True))
         return x if self.pre else self.feed_forward_norm(x)
 
 
@@ -159,7 +166,7 @@ class TargetLayer(_SelfAndFeedForward):
         bias = None
         if src_bias is not None:
             bias = src_bias.expand(-1, n_heads, -1, -1).reshape(-1, 1, length)  # (B * H, 1, S)
-        if not n_heads * length <= (2 * d_model if batch == 1 else d_model // 2):
+        if batch > 1 or n_heads * length > 2 * d_model:
             return CrossAttentionCache(key.transpose(1, 2).contiguous(), value, bias, joined=False)
 
         # All sources at once: (H, B * S, Dh) times (H, Dh, D)
@@ -239,11 +246,25 @@ class IncrementalDecoder:
         model: in evaluation mode. After a change of its weights, make a new one.
         precision: `bf16` multiplies matrices in bfloat16, where the processor does that faster;
             sums, norms and attention stay in the type of the model.
+        pieces: ids in order, of which `SPECIAL` are the first, that translations may consist of;
+            as if the others had no chance. None: all.
     """
 
-    def __init__(self, model: Transformer, precision: str = "fp32"):
+    # (V,): the id of each column of the logits, if it is not the column's number.
+    pieces: Tensor | None = None
+
+    def __init__(
+        self,
+        model: Transformer,
+        precision: str = "fp32",
+        pieces: Sequence[int] | None = None,
+    ):
         self.model = model
         weight = model.embedding.weight.detach()
+        if pieces is not None:
+            if list(pieces[: len(SPECIAL)]) != SPECIAL:
+                raise ValueError(f"the pieces must begin with {SPECIAL}, not {pieces[:4]}")
+            self.pieces = torch.tensor(pieces, device=weight.device)
         dtype = torch.bfloat16 if precision == "bf16" else weight.dtype
         in_layers = dtype if model.config.d_model >= _CAST_FROM else weight.dtype
         self.encoder = [SourceLayer(layer, in_layers) for layer in model.encoder]  # type: ignore
@@ -253,6 +274,8 @@ class IncrementalDecoder:
             for norm in (model.encoder_norm, model.decoder_norm)
         )
         self.scale = math.sqrt(model.config.d_model)
+        if self.pieces is not None:
+            weight = weight[self.pieces]
         fill = -len(weight) % GROUP
         bias = weight.new_zeros(len(weight) + fill)
         bias[NEVER] = float("-inf")
@@ -281,8 +304,9 @@ class IncrementalDecoder:
         """Decodes the newest token of each hypothesis, `last` `(B, K)`.
 
         Returns:
-            Logits `(B, K, V)` of the token after it, -inf for `NEVER` and for some columns more
-            that fill up V; and each layer's cross-attention `(B, K, H, S)`.
+            Logits `(B, K, V)` of the token after it, a column for each of `pieces`, -inf for
+            `NEVER` and for some columns more that fill up V; and each layer's cross-attention
+            `(B, K, H, S)`.
         """
         batch = len(last)
         position = self.model.position(state.length, state.length + 1)

@@ -110,6 +110,10 @@ class _Ensemble:
             model if isinstance(model, IncrementalDecoder) else IncrementalDecoder(model)
             for model in several
         ]
+        self.pieces = self.decoders[0].pieces
+        each = [None if d.pieces is None else d.pieces.tolist() for d in self.decoders]
+        if any(pieces != each[0] for pieces in each):
+            raise ValueError("the models of an ensemble must write the same pieces")
         self.states = [decoder.start(src) for decoder in self.decoders]
         # (B, K, S): the attention each source piece got so far, mean of layers and heads
         self.coverage = src.new_zeros(len(src), 1, src.shape[1], dtype=torch.float32)
@@ -199,6 +203,12 @@ class SearchState:
     ):
         self.config = config
         self.decoder = _Ensemble(models, src, config.coverage_penalty != 0)
+        # (ids,): the column of each piece that may be written, that of PAD for all others.
+        self.columns: Tensor | None = None
+        if (pieces := self.decoder.pieces) is not None:
+            n_ids = self.decoder.decoders[0].model.config.vocab_size
+            self.columns = pieces.new_full((n_ids,), PAD)
+            self.columns[pieces] = torch.arange(len(pieces), device=pieces.device)
         self.src = src
         self.prefixes = src[:, :0] if prefixes is None else prefixes
         lengths, forced = (src != PAD).sum(dim=1), (self.prefixes != PAD).sum(dim=1)
@@ -224,11 +234,14 @@ class SearchState:
         forced = None
         if length < self.prefixes.shape[1]:
             forced = self.prefixes[:, length, None, None].expand(-1, scores.shape[1], 1)
-            kept = torch.full_like(scores, float("-inf")).scatter(
-                2, forced, scores.gather(2, forced)
-            )
+            columns = self._columns_of(forced)
+            chance = scores.gather(2, columns)
+            if self.columns is not None:  # a piece that the model would not write itself is free
+                chance = chance.masked_fill(columns == PAD, 0.0)
+            kept = torch.full_like(scores, float("-inf")).scatter(2, columns, chance)
         if config.no_repeat_ngram:
-            scores.scatter_(2, repeated(self.tokens, config.no_repeat_ngram), float("-inf"))
+            again = self._columns_of(repeated(self.tokens, config.no_repeat_ngram))
+            scores.scatter_(2, again, float("-inf"))
         if length < config.min_length:
             scores[:, :, EOS] = float("-inf")
             stuck = scores.amax(dim=2) == float("-inf")  # every piece is blocked
@@ -238,6 +251,18 @@ class SearchState:
             scores.masked_fill_(at_limit[:, :, None], float("-inf"))
             scores[:, :, EOS] = torch.where(at_limit, end, scores[:, :, EOS])
         return scores if forced is None else torch.where(forced == PAD, scores, kept)
+
+    def _columns_of(self, ids: Tensor) -> Tensor:
+        """Where the pieces `ids` stand in scores; PAD, for those that stand nowhere."""
+        return ids if self.columns is None else self.columns[ids]
+
+    def pieces_of(self, columns: Tensor) -> Tensor:
+        """The pieces of columns `(B, N)` of scores; of a prefix, whatever it holds."""
+        if self.decoder.pieces is None:
+            return columns
+        ids = self.decoder.pieces[columns.clamp(max=len(self.decoder.pieces) - 1)]
+        forced = self.prefixes[:, self.length : self.length + 1]
+        return torch.where(forced == PAD, ids, forced) if forced.shape[1] else ids
 
     def final_scores(self, log_probs: Tensor, parents: Tensor) -> Tensor:
         """By which hypotheses that end now, after `parents` `(B, N)`, are ranked."""
@@ -318,7 +343,8 @@ def beam_search(
             )
         else:
             log_probs, places = best_continuations(scores, state.log_probs, 2 * beam_size)
-        parents, pieces = places // scores.shape[2], places % scores.shape[2]  # (B, 2K), best first
+        parents = places // scores.shape[2]  # (B, 2K), best first
+        pieces = state.pieces_of(places % scores.shape[2])
 
         ends = (pieces == EOS) & (log_probs > float("-inf"))
         if ends[:, :beam_size].any():
@@ -353,11 +379,12 @@ def _is_done(state: SearchState) -> Tensor:
 
 
 def follow(state: SearchState, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
-    """Lets each hypothesis go on with the one piece `(B, K)` that `choose` takes of its scores."""
+    """Lets each hypothesis go on in the one column `(B, K)` that `choose` takes of its scores."""
     while True:
         scores = state.scores()  # (B, K, V)
-        pieces = choose(scores)
-        log_probs = state.log_probs + scores.gather(2, pieces[:, :, None])[:, :, 0]
+        columns = choose(scores)
+        log_probs = state.log_probs + scores.gather(2, columns[:, :, None])[:, :, 0]
+        pieces = state.pieces_of(columns)
         ended = pieces == EOS
         if ended.any():
             new = ended & (log_probs > float("-inf"))

@@ -34,6 +34,7 @@ class UnitDecoder:
         device: where they run.
         precision: as for `IncrementalDecoder`.
         tag: what leads each source, for models that know both directions.
+        pieces: as for `IncrementalDecoder`.
     """
 
     def __init__(
@@ -43,12 +44,13 @@ class UnitDecoder:
         device: torch.device,
         precision: str = "fp32",
         tag: Sequence[int] = (),
+        pieces: Sequence[int] | None = None,
     ):
         self.transformers = transformers
         self.codec = codec
         self.device = device
         self.tag = tag
-        self.decoders = [IncrementalDecoder(t, precision) for t in transformers]
+        self.decoders = [IncrementalDecoder(t, precision, pieces) for t in transformers]
         self.beam_search = beam_search  # another engine's may take its place
         self.show_bar = False  # over the batches of a call that has several
 

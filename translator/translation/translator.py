@@ -26,6 +26,7 @@ from translator.text.terms import Glossary, Terms, used_terms
 from translator.text.tokenizer import BOS, EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
+from translator.translation.pieces import common_pieces
 from translator.translation.prescribed import Prescriber, find_terms
 from translator.translation.result import AttentionMap, Segment, Translation, join_line, with_markup
 from translator.translation.retry import Retrier
@@ -49,8 +50,8 @@ class Translator:
     Args:
         models: loaded models, of which the first one's settings count; `load` takes folders.
         device: where the models run.
-        precision: `fp32`, or `bf16`: matrix products in bfloat16, faster where the processor has
-            it and not quite the same.
+        precision: `fp32`, or `bf16`: matrix products in bfloat16, and only pieces that the target
+            language has, where the model knows them; faster, and not quite the same.
         direction: (source, target) language, for models that know both; default: the first one's.
 
     Raises:
@@ -103,7 +104,10 @@ class Translator:
         both = self.model.config.data.bidirectional
         self._tag = [self.model.tokenizer.tag(self.tgt)] if both else []
         transformers = [m.transformer.to(self.device).eval() for m in self.models]
-        self.decoder = UnitDecoder(transformers, self.codec, self.device, precision, self._tag)
+        pieces = common_pieces(self.models, self.tgt) if precision == "bf16" else None
+        self.decoder = UnitDecoder(
+            transformers, self.codec, self.device, precision, self._tag, pieces
+        )
 
     @property
     def show_bar(self) -> bool:

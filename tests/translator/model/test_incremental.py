@@ -180,14 +180,14 @@ def test_a_single_hypothesis_beyond_the_first_table_of_positions(make_model) -> 
     [
         ((3,), True),
         ((80,), False),
-        ((3, 3, 3), True),  # nothing is padded
-        ((3, 2, 1), True),
+        ((3, 3, 3), False),  # nothing is padded
+        ((3, 2, 1), False),
         ((80, 80), False),
         ((80, 40, 1), False),
     ],
 )
 def test_short_and_long_sources(make_model, norm: str, lengths, joined: bool) -> None:
-    """Keys and values of short sources are multiplied with the projections beforehand."""
+    """Keys and values of one short source are multiplied with the projections beforehand."""
     walk = Walk(make_model(norm=norm), sources(*lengths))
     assert {cache.joined for cache in walk.state.cross_caches} == {joined}
     for _ in range(4):
