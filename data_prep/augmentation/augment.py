@@ -1,14 +1,13 @@
-"""What is done to training pairs, newly in every epoch.
+"""Changes training pairs, differently in every epoch.
 
-**Copy placeholders** are how the model learns to carry over what it has never seen. At translation,
-spans that the vocabulary cannot spell (emoji, Greek, URLs) stand as `<copy_i>` in the source, and
-the model puts `<copy_i>` where it belongs in the target. For that, a share of the training pairs
-gets placeholders: beside or in place of words that translate each other, at the very start, or at
-the very end. Which words translate each other is learnt from the corpus by IBM Model 1 (Brown et
-al. 1993).
+**Copy placeholders** teach the model to copy what it has never seen. In translation, `<copy_i>`
+replaces spans of the source that the vocabulary cannot spell (emoji, Greek, URLs), and the model
+puts `<copy_i>` where it belongs in the target. So a share of the training pairs gets placeholders:
+beside or in place of words that translate each other, at the very start, or at the very end. Which
+words translate each other is learnt from the corpus by IBM Model 1 (Brown et al. 1993).
 
-**Noise in the text** (noise.py, beside this file) is made of the text of those pairs that it is
-drawn for; what cannot be spelt then becomes placeholders as it does at translation.
+**Noise in the text** (noise.py, beside this file) changes the text of randomly drawn pairs; what
+cannot be spelt then becomes placeholders, as in translation.
 """
 
 import random
@@ -39,10 +38,10 @@ def _key(seed: int, what: str, epoch: int) -> int:
 
 @dataclass(frozen=True)
 class TextNoise:
-    """Changes the text of the pairs that `noise` chooses, newly in every epoch.
+    """Changes the text of the pairs that `noise` chooses, differently in every epoch.
 
     A pair stays as it is if noise would make it longer than `max_length`, or give its source a
-    placeholder that its target has not. `n_forward` parts the two directions.
+    placeholder that its target lacks. The first `n_forward` pairs are of the first direction.
     """
 
     noise: Noise
@@ -52,7 +51,7 @@ class TextNoise:
     max_length: int
 
     def __call__(self, pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
-        """The pair, whose source is without tags, with or without noise; a pure function."""
+        """The pair with or without noise: a pure function. Its source must not have tags."""
         kinds = self.noise.choose(self._draws(index, epoch, seed))
         if not kinds:
             return pair
@@ -67,12 +66,12 @@ class TextNoise:
         return (draw(_key(seed, row[0][0], epoch), index) for row in self.noise.rows)
 
     def _text(self, index: int) -> TextPair:
-        """The normalised text of a pair; tags are no part of it."""
+        """The normalised text of a pair, without tags."""
         src, tgt = self.pairs[index]
         return self.codec.tokenizer.decode(src), self.codec.tokenizer.decode(tgt)
 
     def _encode(self, src_text: str, tgt_text: str) -> IdPair | None:
-        """The text as ids, with placeholders on both sides; None where that cannot be."""
+        """The text as ids, with placeholders on both sides; None if they do not match or fit."""
         source = self.codec.encode(src_text)
         src, tgt = source.ids, target_ids(self.codec, tgt_text, source)
         copies = [i for i in src if i in self.codec.tokenizer.copy_ids]
@@ -80,13 +79,13 @@ class TextNoise:
         return (src, tgt) if whole and max(len(src), len(tgt)) <= self.max_length else None
 
     def _partners(self, index: Whole, start: Whole, n: Whole, key: int) -> tuple[Whole, Whole]:
-        """What is joined to a pair: one of the `n` from `start` on, and perhaps, where that is not
-        -1, a second one."""
+        """The partners to join to a pair, from the `n` pairs after `start`; the second may be -1,
+        which means none."""
         first, second, both = (draw(key + k, index) for k in range(3))
         return start + (first * n >> 32), (start + (second * n >> 32) + 1) * (both & 1) - 1
 
     def _others(self, index: int, epoch: int, seed: int) -> list[TextPair]:
-        """One or two other pairs of the same direction; as many as fit, of the same kind."""
+        """One or two other pairs of the same direction and kind, if they fit."""
         n = self.n_forward
         start, n = (0, n) if index < n else (n, len(self.pairs) - n)
         src, tgt = self.pairs[index]
@@ -98,7 +97,8 @@ class TextNoise:
                 continue
             other_src, other_tgt = self.pairs[other]
             longer = lengths[0] + len(other_src), lengths[1] + len(other_tgt)
-            # A synthetic text is joined to its like, and is nothing that one should learn to write.
+            # Join synthetic text only to synthetic text, and never as a target: the model should
+            # not learn to write it.
             alike = (other_src[:1] == tag) == (src[:1] == tag) and other_tgt[:1] != tag
             if alike and max(longer) <= self.max_length:
                 found.append(self._text(other))
@@ -106,11 +106,11 @@ class TextNoise:
         return found
 
     def lengths(self, plain: Tensor, epoch: int, seed: int) -> Tensor:
-        """About how long all pairs are in an epoch, so that like lengths can be put together.
+        """Estimates the lengths of all pairs in an epoch, so that similar ones share a batch.
 
-        Joined pairs are as long as they will be, and others as their kind of noise makes pairs on
-        average. Without this a batch would be as wide as the one pair in it that stands in
-        capitals, which are three times as many pieces in a vocabulary that has seen few.
+        Joined pairs get their exact length, others the average growth of their kind of noise.
+        Otherwise a single pair in capitals, which take three times as many pieces in a vocabulary
+        that has seen few, would determine the width of its batch.
 
         Args:
             plain: `(2, N)`, the lengths without noise.
@@ -133,7 +133,7 @@ class TextNoise:
         return sizes
 
     def _joined(self, at: Tensor, plain: Tensor, epoch: int, seed: int) -> Iterator[Tensor]:
-        """How much longer `(2, M)` the pairs at `at` become by a first and by a second partner."""
+        """By how much `(2, M)` the first and the second partner lengthen the pairs at `at`."""
         back = at >= self.n_forward
         n = torch.where(back, plain.shape[1] - self.n_forward, self.n_forward)
         key = _key(seed, "partners", epoch)
@@ -141,7 +141,7 @@ class TextNoise:
             yield plain[:, partner] * (partner >= 0)
 
     def _growth(self, kind: str, sample: int = 200) -> Tensor:
-        """By what factor `(2, 1)` a kind of noise makes source and target longer on average."""
+        """The factor `(2, 1)` by which a kind of noise lengthens source and target on average."""
         rng = random.Random(0)
         sums = torch.ones(2, 2)  # (before and after, side)
         for index in range(0, len(self.pairs), max(1, len(self.pairs) // sample)):
@@ -153,11 +153,11 @@ class TextNoise:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What is done to a training pair, newly in every epoch, a pure function.
+    """Changes a training pair, differently in every epoch: a pure function.
 
-    It gets noise, or else perhaps placeholders; without placeholders it is cut into other pieces;
-    then the direction's tag leads its source. The second half of the pairs goes the other way where
-    there are two `tags`. The tag of a synthetic source stays before it, behind the direction's.
+    A pair gets noise, or else perhaps placeholders. Without placeholders it is segmented again.
+    Then the tag of its direction precedes its source; with two `tags`, the second half of the pairs
+    is of the other direction. The tag of a synthetic source follows the tag of the direction.
     """
 
     tokenizer: Tokenizer
@@ -169,7 +169,7 @@ class Augmentation:
 
     @property
     def stretch(self) -> Stretch | None:
-        """What is done to the lengths of pairs, if that is much."""
+        """Estimates the lengths of changed pairs; None if they hardly change."""
         return self.noise.lengths if self.noise else None
 
     def __call__(self, pair: IdPair, index: int, epoch: int, seed: int) -> IdPair:
@@ -192,7 +192,7 @@ def build_augmentation(
     tokenizer: Tokenizer,
     noise_config: NoiseConfig | None = None,
 ) -> Augmentation | None:
-    """What the settings ask for; None if nothing."""
+    """Builds the augmentation that the settings ask for; None if they ask for nothing."""
     copies = noise = segments = None
     n_forward = len(pairs) // 2 if config.bidirectional else len(pairs)
     if config.copy_rate > 0:

@@ -1,4 +1,4 @@
-"""Copy placeholders in training pairs, which teach a model to carry spans over unchanged."""
+"""Copy placeholders in training pairs, which teach a model to copy spans unchanged."""
 
 import itertools
 import random
@@ -15,10 +15,10 @@ from translator.text.tokenizer import N_COPY, IdPair, Tokenizer
 Span = tuple[int, int]  # start and end in a list of ids
 Anchor = tuple[Span, Span]  # a source word and the target word that translates it
 Word = tuple[int, ...]  # its pieces
-# Possible links of source with target words that a lexicon is learnt from: all of Multi30k. More
-# would take gigabytes.
+# Possible links of source and target words to learn a lexicon from: all of Multi30k. More would
+# take gigabytes.
 LINKS = 8_000_000
-RARE = 1e-3  # less likely translations are forgotten
+RARE = 1e-3  # less likely translations are not stored
 
 
 def word_spans(ids: Sequence[int], tokenizer: Tokenizer) -> list[Span]:
@@ -38,7 +38,7 @@ class WordLexicon:
 
     Args:
         pairs: the corpus, without tags.
-        tokenizer: says where words begin.
+        tokenizer: determines where words begin.
         rounds: of expectation-maximisation.
     """
 
@@ -74,7 +74,7 @@ class WordLexicon:
     def anchors(self, pair: IdPair, sure: float = 0.5) -> list[Anchor]:
         """The words of a pair that translate each other, in the order of the source.
 
-        Each is the other's best choice, and its posterior is above `sure`. Marks are left out.
+        Each is the other's best choice, with a posterior above `sure`. Marks are skipped.
         """
         src_spans, tgt_spans = (word_spans(ids, self._tokenizer) for ids in pair)
         sources, targets = (
@@ -100,7 +100,7 @@ class WordLexicon:
 
 
 def learn_lexicon(pairs: Sequence[IdPair], tokenizer: Tokenizer) -> WordLexicon:
-    """From as many pairs, spread over the corpus, as have `LINKS` links of pieces."""
+    """Learns a lexicon from evenly spread pairs with about `LINKS` links of pieces."""
     some = pairs[:: max(len(pairs) // 1000, 1)]
     links = sum(len(src) * len(tgt) for src, tgt in some) * len(pairs) // len(some)
     every = range(0, len(pairs), max(1, -(-links // LINKS)))
@@ -109,7 +109,7 @@ def learn_lexicon(pairs: Sequence[IdPair], tokenizer: Tokenizer) -> WordLexicon:
 
 @dataclass(frozen=True)
 class CopyNoise:
-    """Puts placeholders into a share `rate` of the pairs, newly in every epoch."""
+    """Puts placeholders into a share `rate` of the pairs, differently in every epoch."""
 
     lexicon: WordLexicon
     copy_ids: Sequence[int]

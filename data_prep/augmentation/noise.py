@@ -1,12 +1,12 @@
-"""Noise in the text of training pairs, so that a model bears what users write.
+"""Noise in the text of training pairs, so that a model copes with what users write.
 
-Each kind is a pure function `kind(src, tgt, rng) -> (src, tgt)` of normalised text, named as its
-rate in the section `noise` of the settings. What is a style (capitals, a missing full stop) or
-belongs to no language (an emoji, an address) goes to both sides, so that the translation keeps it.
-What is a slip (typos, neglected capitals) goes to the source alone: the target stays right.
+Each kind is a pure function `kind(src, tgt, rng) -> (src, tgt)` of normalised text, named like its
+rate in the settings' section `noise`. Styles (capitals, a missing full stop) and text without a
+language (an emoji, an address) go to both sides, so that a translation keeps them. Slips (typos,
+missing capitals) go only to the source: the target stays correct.
 
 The kinds, after OpusTrainer (Bogoychev et al. 2023, arXiv:2311.14838), in the order in which they
-are done; of those in one row at most one is:
+are applied, at most one of each row:
 
     join
     no_final_stop, final_stop         of the last sentence
@@ -32,7 +32,7 @@ from translator.text.sentences import split_sentences
 
 Whole = TypeVar("Whole", int, Tensor)
 
-_ADDRESS = re.compile(r"://|www\.|@")  # in a web or mail address, which is left as it is
+_ADDRESS = re.compile(r"://|www\.|@")  # in a web or mail address, which stays unchanged
 _INITIAL = re.compile(r"[^\w\s]*[^\W\d_]")  # a word's first letter, with the marks before it
 # A word of four letters or more within punctuation marks; neither a number nor a hashtag.
 _LETTERS = re.compile(r"([\"'“”„‘‚«»(\[]*)([^\W\d_]{4,})([.,;:!?…\"'“”’‘«»)\]]*)")
@@ -47,7 +47,7 @@ for _row in _KEY_ROWS:
         _NEIGHBOURS[_other] += _one
 
 
-# Of one code point and of several: with a skin colour, a selector, a joiner, a pair of letters.
+# One code point each, or several: with a skin tone, a selector, a joiner, a pair of letters.
 EMOJI = [*"😀😂😉😎😢😡🤔👍👏🙏💪💔🔥🎉✨⭐✅❌⚽🐶🍕🚀", "👍🏽", "❤️", "👩\u200d💻", "🇩🇪"]
 
 
@@ -56,7 +56,7 @@ def _change_words(change: Callable[[str], str], text: str) -> str:
 
 
 def no_final_stop(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """Both sides without the ".", "!" or "?" that both end in."""
+    """Removes the ".", "!" or "?" that both sides end with."""
     marks = ".!?"
     if src[-1:] == tgt[-1:] and src.endswith(tuple(marks)):
         shorter = src[:-1], tgt[:-1]
@@ -66,17 +66,17 @@ def no_final_stop(src: str, tgt: str, rng: random.Random) -> TextPair:
 
 
 def final_stop(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """Both sides with a full stop, where both end in a letter or digit."""
+    """Adds a full stop to both sides, if both end with a letter or digit."""
     if src[-1:].isalnum() and tgt[-1:].isalnum():
         return f"{src}.", f"{tgt}."
     return src, tgt
 
 
 def typos(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """The source with one to three slips of the finger, at most one in three words; the target not.
+    """Adds one to three typos to the source, at most in one of three words.
 
-    Never in a number, an address or a short word, nor in a word that the target has too, such as a
-    name: a model that learns to write other names than it reads would do so.
+    Never in a number, an address or a short word, nor in a word that is also in the target, such as
+    a name: the model would learn to change names.
     """
     in_target = set(re.findall(r"\w+", tgt))
     words = src.split(" ")
@@ -91,7 +91,7 @@ def typos(src: str, tgt: str, rng: random.Random) -> TextPair:
 
 
 def _slip(word: str, rng: random.Random) -> str:
-    """Two letters swapped, or one dropped, doubled, or that of the key beside it; not the first."""
+    """Swaps two letters, or drops, doubles or replaces one by a neighbouring key; not the first."""
     i = rng.randrange(1, len(word) - 1)
     letter = word[i]
     beside = rng.choice(_NEIGHBOURS.get(letter.lower(), letter))
@@ -105,12 +105,12 @@ def _slip(word: str, rng: random.Random) -> str:
 
 
 def capitals(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """Both sides in capitals: who shouts, or titles so, means the translation too. ß becomes SS."""
+    """Puts both sides in capitals, as a style that the translation keeps. ß becomes SS."""
     return _change_words(str.upper, src), _change_words(str.upper, tgt)
 
 
 def title_case(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """Both sides with a capital at each word, a style of headlines; "don't" becomes "Don't"."""
+    """Capitalises each word of both sides, a style of headlines; "don't" becomes "Don't"."""
 
     def change(word: str) -> str:
         if not (found := _INITIAL.match(word)):  # "3rd"
@@ -122,15 +122,15 @@ def title_case(src: str, tgt: str, rng: random.Random) -> TextPair:
 
 
 def lower_case(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """The source without capitals, as people type in haste; the target stays right."""
+    """Removes capitals from the source, as people type in haste; the target stays correct."""
     return _change_words(str.lower, src), tgt
 
 
 def inline(src: str, tgt: str, rng: random.Random) -> TextPair:
-    """An emoji, a number, a web or a mail address, the same at the same place of both sides.
+    """Inserts an emoji, a number, or a web or mail address at the same place of both sides.
 
-    That is before, behind or between the sentences; not between if the sides have not the same
-    number of them.
+    The place is before, after or between the sentences, but not between if the sides have different
+    numbers of sentences.
     """
     item = rng.choice((_emoji, _number, _web_address, _mail_address))(rng)
     sides = [[sentence for sentence, _ in split_sentences(side, "")] for side in (src, tgt)]
@@ -168,7 +168,7 @@ def _name(rng: random.Random) -> str:
 
 
 def join(pairs: Sequence[TextPair]) -> TextPair:
-    """Several pairs as one, with a space between them."""
+    """Joins several pairs into one, with a space between them."""
     return " ".join(src for src, _ in pairs), " ".join(tgt for _, tgt in pairs)
 
 
@@ -179,7 +179,7 @@ _CHANGES = {
         *(capitals, title_case, lower_case, inline),
     )
 }
-# In order; of those in one row at most one is done.
+# In order; at most one kind of each row is applied.
 _ROWS = (
     ("join",),
     ("no_final_stop", "final_stop"),
@@ -193,19 +193,20 @@ _LOW = (1 << 32) - 1
 
 
 def draw(key: int, index: Whole) -> Whole:
-    """A whole number below 2^32 for each index, as if at random: a pure function.
+    """A pseudo-random integer below 2^32 for each index: a pure function.
 
-    Unlike a generator it does for one index what it does for all of them at once, so that a sampler
-    can know what the loader will draw. It is lowbias32 of C. Wellons' hash-prospector, twice.
+    Unlike a generator it gives the same number for one index as for all of them at once, so a
+    sampler knows what the loader will draw. It applies lowbias32 of C. Wellons' hash-prospector
+    twice.
 
     Args:
-        key: any number below 2^64; for other numbers, other draws.
+        key: a number below 2^64; different keys give different draws.
         index: below 2^32; int64 if it is a tensor.
     """
     x = index ^ (key & _LOW)
     for half in (key >> 32, 0):
         x = x ^ (x >> 16)
-        x = x * 0x7FEB352D & _LOW  # what overflows is above these bits
+        x = x * 0x7FEB352D & _LOW  # bits above 32 are overflow
         x = x ^ (x >> 15)
         x = x * 0x846CA68B & _LOW
         x = x ^ (x >> 16) ^ half
@@ -213,10 +214,10 @@ def draw(key: int, index: Whole) -> Whole:
 
 
 class Noise:
-    """All kinds at the rates of a config: `noise(pair, others, rng)`.
+    """Applies all kinds of noise at the rates of a config: `noise(pair, others, rng)`.
 
-    A rate is the share of the pairs for which a kind is chosen; where it has nothing to do (no stop
-    to drop, no other pair that fits), it does nothing. Rows are independent of each other.
+    A rate is the share of pairs for which a kind is chosen. A chosen kind that does not apply (no
+    stop to drop, no other pair that fits) changes nothing. Rows are independent of each other.
 
     Attributes:
         rows: for each row its kinds, each with the draws (low <= draw < high) that choose it.
@@ -230,11 +231,11 @@ class Noise:
             self.rows.append([(kind, *ends) for kind, ends in zip(kinds, bounds, strict=True)])
 
     def __bool__(self) -> bool:
-        """Is there any noise?"""
+        """Whether there is any noise."""
         return any(low < high for row in self.rows for _, low, high in row)
 
     def choose(self, draws: Iterable[int]) -> list[str]:
-        """The kinds for one pair, most often none, by one draw a row."""
+        """Chooses the kinds for one pair, usually none, from one draw per row."""
         return [
             kind
             for row, x in zip(self.rows, draws, strict=True)
@@ -249,20 +250,20 @@ class Noise:
         others: Callable[[], Sequence[TextPair]],
         rng: random.Random,
     ) -> TextPair:
-        """The pair with noise of the kinds that were chosen.
+        """Applies the chosen kinds to a pair.
 
         Args:
             kinds: what `choose` returned.
             pair: normalised text.
-            others: gives what is to be joined to the pair, nothing if nothing fits.
-            rng: where all further choices come from.
+            others: returns the pairs to join to it, if any fit.
+            rng: the source of all further choices.
         """
         for kind in kinds:
             pair = join([pair, *others()]) if kind == "join" else _CHANGES[kind](*pair, rng)
-        return normalise(pair[0]), normalise(pair[1])  # capitals can come apart
+        return normalise(pair[0]), normalise(pair[1])  # some capitals decompose
 
     def __call__(
         self, pair: TextPair, others: Callable[[], Sequence[TextPair]], rng: random.Random
     ) -> TextPair:
-        """The pair, with noise or as it is: a pure function of the arguments and `rng`'s state."""
+        """The pair with or without noise: a pure function of the arguments and `rng`'s state."""
         return self.apply(self.choose(rng.getrandbits(32) for _ in self.rows), pair, others, rng)

@@ -1,11 +1,11 @@
-"""Subword regularisation: a sentence is cut into other pieces each time it is read.
+"""Subword regularisation: segments a sentence differently each time it is read.
 
 **Unigram sampling** (Kudo 2018, "Subword Regularization", section 3.2): a segmentation x of a text
 X is drawn with P(x | X) proportional to P(x)^alpha, from all that the vocabulary allows.
 
-SentencePiece has it too, but draws from a generator that cannot be seeded for one sentence, so no
-interrupted run could continue as it would have. Here the result depends only on the text and the
-state of `rng`. No piece crosses the end of a word, so words are drawn one by one.
+SentencePiece has this too, but its generator cannot be seeded for a single sentence, so a resumed
+run would differ from an uninterrupted one. Here the result depends only on the text and the state
+of `rng`. No piece crosses the end of a word, so words are drawn one by one.
 """
 
 import itertools

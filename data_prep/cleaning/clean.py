@@ -1,10 +1,9 @@
 """Which pairs are worth training on, and a report on those that are not.
 
-In memory `clean` does it all. For a corpus that is bigger than memory the same is done in chunks,
-on any number of processes:
+`clean` does everything in memory. A larger corpus is cleaned in chunks by any number of processes:
 
-1. `pair_keys` of each chunk; `find_repeats` says from all of them which pairs stand there again.
-2. `smallest` keeps a sample of the pairs, from which an `PairScorer` is learnt.
+1. `pair_keys` of each chunk, from which `find_repeats` finds the pairs that repeat earlier ones.
+2. `smallest` keeps a sample of the pairs, from which a `PairScorer` is learnt.
 3. A `Cleaner` judges chunk after chunk; the reports are merged.
 """
 
@@ -28,13 +27,13 @@ from translator.text.lines import TextPair
 DUPLICATE, CONTAMINATED, MISALIGNED = "duplicate", "contamination", "alignment"
 FAULTS = (*RULES, DUPLICATE, CONTAMINATED, MISALIGNED)
 REPAIRED = "repaired"
-SAMPLES = 3  # pairs that the report shows of each fault
-SHOWN = 300  # characters of them
+SAMPLES = 3  # pairs that the report shows for each fault
+SHOWN = 300  # characters of each side of a sample
 
 
 @dataclass
 class CleanReport:
-    """What cleaning did; plain data, and reports on parts of a corpus add up to one on all of it.
+    """The outcome of cleaning, as plain data; the reports on parts of a corpus can be merged.
 
     `before` and `after` count "pairs", and the words and characters of both sides ("src_words",
     ...). A sample is [rank, source, target]; those of the lowest ranks are kept, and ranks are
@@ -49,7 +48,7 @@ class CleanReport:
     notes: list[str] = field(default_factory=list)
 
     def merge(self, other: "CleanReport") -> "CleanReport":
-        """The report on both parts."""
+        """Merges the reports on two parts of a corpus."""
         return CleanReport(
             dict(Counter(self.before) + Counter(other.before)),
             dict(Counter(self.after) + Counter(other.after)),
@@ -63,9 +62,9 @@ class CleanReport:
         )
 
     def summary(self, src: str = "src", tgt: str = "tgt") -> dict[str, Any]:
-        """For people and `--json`: counts in the order of the rules, samples, mean lengths.
+        """The report as `--json` prints it: counts in the order of the rules, samples, mean lengths.
 
-        `src` and `tgt` are what the sides are called.
+        `src` and `tgt` are the names of the sides.
         """
         return {
             "before": _named(self.before, src, tgt),
@@ -95,7 +94,7 @@ def _measure(pairs: Sequence[TextPair]) -> dict[str, int]:
 
 
 def _named(counts: dict[str, int], src: str, tgt: str) -> dict[str, float]:
-    """With means, and the sides by their names."""
+    """Adds means, and names the sides."""
     n_pairs = counts.get("pairs", 0)
     named: dict[str, float] = {"pairs": n_pairs}
     for old, new in (("src", src), ("tgt", tgt)):
@@ -106,20 +105,20 @@ def _named(counts: dict[str, int], src: str, tgt: str) -> dict[str, float]:
 
 
 def repaired(pairs: Iterable[TextPair], config: CleanConfig) -> list[TextPair]:
-    """The pairs with what could be mended, see `repair`."""
+    """The pairs after repair, see `repair`."""
     if not config.repair:
         return list(pairs)
     return [(repair(src), repair(tgt)) for src, tgt in pairs]
 
 
 def pair_keys(pairs: Iterable[TextPair], config: CleanConfig) -> "array[int]":
-    """8 bytes for each pair, after repair: what duplicates share, and no others but by chance."""
+    """An 8-byte key for each repaired pair, which only duplicates share (or others by chance)."""
     near = config.duplicates == "near"
     return array("q", (pair_key(src, tgt, near) for src, tgt in repaired(pairs, config)))
 
 
 def find_repeats(keys: "array[int]") -> list[bool]:
-    """Which of the keys stood there before, whatever may become of that pair."""
+    """Which keys have occurred before, even if that earlier pair is dropped."""
     if not keys:
         return []
     values, order = torch.frombuffer(keys, dtype=torch.int64).sort(stable=True)
@@ -131,9 +130,9 @@ def find_repeats(keys: "array[int]") -> list[bool]:
 def smallest(
     keyed: Iterable[tuple[int, TextPair]], size: int = SAMPLE
 ) -> list[tuple[int, TextPair]]:
-    """The pairs of the smallest keys: a random sample, the same however the corpus is divided.
+    """The pairs with the smallest keys: a random sample, however the corpus is divided.
 
-    Samples of parts can be chained and put in again. No key comes twice.
+    Samples of parts can be chained and sampled again. Each key occurs once.
     """
     return heapq.nsmallest(size, dict(keyed).items())
 
@@ -165,8 +164,8 @@ class Cleaner:
         """The fault of each pair of a chunk, or None.
 
         Args:
-            pairs: after repair, in the order of the corpus, for a shift shows at the neighbours.
-            again: which of them stood in the corpus before, see `find_repeats`.
+            pairs: after repair, in the order of the corpus, because neighbours reveal a shift.
+            again: which of them repeat an earlier pair, see `find_repeats`.
         """
         faults = [find_fault(pair, self.config, self.languages) for pair in pairs]
         for row, is_again in enumerate(again):
@@ -203,7 +202,7 @@ class Cleaner:
         return kept, report
 
     def _show(self, report: CleanReport, name: str, pair: TextPair) -> None:
-        """Puts a pair among the samples, if its rank is low enough."""
+        """Adds a pair to the samples if its rank is low enough."""
         text = f"{self.seed}\n{pair[0]}\n{pair[1]}".encode("utf-8", "replace")
         rank = hashlib.blake2b(text, digest_size=6).hexdigest()
         samples = report.samples.setdefault(name, [])

@@ -1,10 +1,10 @@
-"""Whether training data hold what scores are measured on.
+"""Finds lines of validation and test sets in the training data.
 
-A line stands in another text if that text has, n-gram by n-gram, most of its words. Very short
-lines ("Thank you.") are everybody's, and captions are alike without being each other; the limits
-in `CleanConfig` were chosen on training and validation data: of the 29,000 pairs of Multi30k 58
-hold, nearly, a side of its validation split, of the 10,570 of the WMT news none; of lines with one
-word replaced, 80 % (captions) and 94 % (news) are found.
+A text contains a line if its n-grams cover most words of the line. Very short lines ("Thank you.")
+occur everywhere, and different captions can be similar, so the limits in `CleanConfig` were chosen
+on training and validation data. They find a side of the validation split, or nearly, in 58 of the
+29,000 training pairs of Multi30k and in none of the 10,570 of the WMT news; and of lines with one
+word replaced they find 80 % (captions) and 94 % (news).
 """
 
 import math
@@ -28,7 +28,7 @@ def _grams(words: list[str], n: int) -> Iterator[Gram]:
 
 
 class _Side:
-    """The lines of one side of all splits, by what they hold."""
+    """The lines of one side of all splits, indexed by their n-grams."""
 
     def __init__(self, lines: Iterable[str], config: CleanConfig):
         self.n, self.share = config.overlap_ngram, config.overlap_share
@@ -45,9 +45,9 @@ class _Side:
                 self.equal[" ".join(words)].append(row)
 
     def _telling(self, words: list[str], frequency: Counter[Gram]) -> list[Gram]:
-        """N-grams of which one at least is in any text that holds this line, the rarest ones.
+        """The rarest n-grams such that any text that contains this line has at least one of them.
 
-        So many n-grams can be missing there that one more makes the share too small.
+        All others may be missing; one more missing n-gram makes the share too small.
         """
         grams = sorted(set(_grams(words, self.n)), key=frequency.__getitem__)
         needed = math.ceil(self.share * len(words) / self.n)
@@ -55,7 +55,7 @@ class _Side:
         return grams[: max(len(grams) - needed, 0) + 1] if all_differ else grams
 
     def find(self, line: str) -> set[int]:
-        """The rows that stand in a line, or nearly do."""
+        """The rows that a line contains, or nearly contains."""
         words = _words(line)
         found: set[int] = set()
         if len(words) < self.near_from:
@@ -65,7 +65,7 @@ class _Side:
         return found | {row for row in candidates if self._covered(row, grams) >= self.share}
 
     def _covered(self, row: int, grams: set[Gram]) -> float:
-        """The share of the words of a row that stand in n-grams among `grams`."""
+        """The share of the words of a row that are covered by its n-grams in `grams`."""
         words = self.lines[row]
         covered = count = 0
         for start, gram in enumerate(_grams(words, self.n)):
@@ -77,11 +77,11 @@ class _Side:
 
 
 class HeldOut:
-    """Validation and test splits, to be looked up in.
+    """An index of validation and test splits.
 
     Args:
-        splits: by name; "train" is left out.
-        config: says what is near.
+        splits: by name; "train" is ignored.
+        config: the limits of what is near.
     """
 
     def __init__(self, splits: Mapping[str, Sequence[TextPair]], config: CleanConfig):
@@ -91,18 +91,18 @@ class HeldOut:
         self.sides = tuple(_Side((pair[side] for pair in pairs), config) for side in (0, 1))
 
     def find(self, pair: TextPair) -> tuple[set[int], set[int]]:
-        """Places in `rows` whose source, and whose target, that of a training pair holds."""
+        """The places in `rows` whose source, and whose target, occurs in a training pair."""
         return self.sides[0].find(pair[0]), self.sides[1].find(pair[1])
 
     def holds(self, pair: TextPair) -> bool:
-        """Whether a training pair is, or nearly is, or contains, something held out."""
+        """Whether a training pair contains a held-out line, or nearly does."""
         return any(self.find(pair))
 
 
 def contaminated_lines(
     splits: Mapping[str, Sequence[TextPair]], train: Iterable[TextPair], config: CleanConfig
 ) -> dict[str, tuple[set[int], set[int]]]:
-    """Of each split the pairs whose source, and whose target, training data hold, by number."""
+    """For each split, the numbers of the pairs whose source, and whose target, was trained on."""
     held_out = HeldOut(splits, config)
     lines: dict[str, tuple[set[int], set[int]]] = {
         name: (set(), set()) for name in splits if name != "train"

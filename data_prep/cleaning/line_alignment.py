@@ -1,9 +1,9 @@
 """Whether line n of one side translates line n of the other, judged by the corpus itself.
 
 IBM Model 1 (Brown et al. 1993) learns from the pairs which words translate each other. A pair's
-score is how much better its target words are explained by its source words than by chance, in nats,
-without the pair's own vote, for it would always speak for itself. Pairs that belong together score
-11 (500 captions) to 27 (10,000 sentences of news) on average, shuffled ones less than 3.
+score is how much better its source words explain its target words than chance does, in nats. The
+pair's own vote is excluded, as it would always support itself. Pairs that belong together score 11
+(500 captions) to 27 (10,000 sentences of news) on average, shuffled ones less than 3.
 """
 
 import itertools
@@ -17,25 +17,25 @@ from torch import Tensor
 from data_prep.cleaning.ibm_model1 import Lexicon, Words, number_words
 from translator.text.lines import TextPair
 
-LIMIT = 30_000  # lines that are looked at; of a larger corpus, blocks spread over all of it
+LIMIT = 30_000  # lines to check; in a larger corpus, blocks spread over all of it
 BLOCK = 1000
 TRIAL = 1000  # pairs from which the shift is guessed
 LEARN = 10_000  # pairs that the lexicon is learnt from
-OFFSETS = (0, 1, -1, 2, -2, 3, -3)  # by how many lines a side may be shifted; and what FFT finds
+OFFSETS = (0, 1, -1, 2, -2, 3, -3)  # shifts to try, in lines, besides the one that FFT finds
 
-CAP = 10.0  # what one line can say about the shift: no single line may decide
-SWITCH = 40.0  # nats that a change of the shift must gain: some three lines or more
-WORST = 0.1  # share of the pairs that the second lexicon is learnt without
+CAP = 10.0  # the most that one line counts for a shift: no single line may decide
+SWITCH = 40.0  # nats that a change of the shift must gain: three lines or more
+WORST = 0.1  # share of pairs excluded from learning the second lexicon
 
 # Exchanged lines are looked for among the worst ones. Clean parts of 500 to 10,500 pairs hold at
 # most 0.1 % that fit another line better by GAIN; nine in ten of the truly exchanged ones do.
 SUSPECTS = 2000
-FITS = 5.0  # what a line scores where it belongs; 1 % to 6 % of clean lines score less
+FITS = 5.0  # the least score of a line where it belongs; 1 % to 6 % of clean lines score less
 GAIN = 8.0  # nats by which a line must fit another line better than its own
 # The same for two neighbours at once: no clean part has any, of exchanged ones nine in ten do.
 NEIGHBOUR_GAIN = 14.0
-MOST_UNSEEN = 30.0  # times that a found one may stand for others: chance finds would grow as much
-# A pair that scores less has nothing in common: 0 to 4 % of clean pairs, 39 % to 92 % of shuffled.
+MOST_UNSEEN = 30.0  # how many unseen ones a find may represent: chance finds grow as much
+# Pairs that score less are unrelated: 0 to 4 % of clean pairs, 39 % to 92 % of shuffled ones.
 RELATED = 2.0
 
 
@@ -54,7 +54,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class Alignment:
-    """What the lines of a corpus say; all line numbers count from 0."""
+    """How the lines of a corpus belong together; all line numbers count from 0."""
 
     checked: int  # lines looked at
     stretches: list[Stretch]  # all of the corpus, in order
@@ -64,7 +64,7 @@ class Alignment:
 
 
 def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
-    """Which lines belong together, for a corpus of some hundred pairs or more."""
+    """Finds which lines belong together, for a corpus of several hundred pairs or more."""
     lines = sampled_lines(len(pairs))
     src, tgt, numbers = number_words([pairs[n] for n in lines])
     n, every = len(lines), torch.arange(len(lines))
@@ -112,7 +112,7 @@ def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
     others = _exchanged_anywhere(
         lambda i, j: lexicon.score_all(src.select(i), tgt.select(j)), score, i, j, neighbours
     )
-    # Whose partner is in no block cannot be found, those with one stand for them.
+    # Lines whose partner is in no block cannot be found; those that are found represent them.
     unseen = min(len(pairs) / n, MOST_UNSEEN)
     exchanged = neighbours | others
     unrelated = [int(a) for a in i[score[i] < RELATED] if int(a) not in exchanged]

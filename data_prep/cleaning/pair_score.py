@@ -12,12 +12,12 @@ from torch import Tensor
 from data_prep.cleaning.ibm_model1 import NEW_WORDS, PER_LINE, WORD, Lexicon, Words, number_words
 from translator.text.lines import TextPair
 
-SAMPLE = 100_000  # pairs that are learnt from
-ENOUGH = 500  # fewer say too little
-# What so few words of a pair say is chance; see `CleanConfig.alignment`.
+SAMPLE = 100_000  # pairs to learn from
+ENOUGH = 500  # fewer pairs are not enough to learn from
+# So few words of a pair prove nothing; see `CleanConfig.alignment`.
 FREE_WORDS = 5
-# A side that is late by some lines: the source fits a neighbour's target by so many nats better
-# than its own, which it fits badly: less than so many times what is required of a pair.
+# A side is shifted if a source fits a neighbour's target by BETTER nats more than its own, and its
+# own badly: its score is below BADLY times the required one.
 OFFSETS = (-1, 1, -2, 2, -3, 3)
 BETTER, BADLY = 10.0, 3.0
 LONGEST = 2000  # characters of a line that are used
@@ -46,8 +46,8 @@ class PairScorer:
     """Finds pairs that do not translate each other.
 
     Args:
-        pairs: what is learnt from, a sample of the corpus.
-        keys: one for each of these pairs. Their scores are stored: no pair may vote for itself.
+        pairs: a sample of the corpus to learn from.
+        keys: one for each pair. Their scores are stored, because no pair may vote for itself.
     """
 
     def __init__(self, pairs: Sequence[TextPair], keys: Sequence[int]):
@@ -68,7 +68,7 @@ class PairScorer:
         Args:
             pairs: a chunk of the corpus; a shift is not seen in the three lines at its ends.
             keys: as for the sample.
-            least: nats that each word of a sound pair is worth, but for `FREE_WORDS`.
+            least: the nats required of a pair for each word beyond `FREE_WORDS`.
         """
         if not pairs:
             return []

@@ -1,7 +1,7 @@
 """What can be wrong with one pair of lines: a table of rules, each a pure function.
 
-`repair` comes first: it mends what can be mended for certain. Thresholds are in `CleanConfig`;
-they were chosen on the training parts of Multi30k and the WMT news.
+`repair` comes first: it fixes what can be fixed for certain. The thresholds in `CleanConfig` were
+chosen on the training parts of Multi30k and the WMT news.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ from translator.text.numbers import lost_numbers
 Languages = tuple[str, str]  # of source and target
 Rule = Callable[[str, str, CleanConfig, Languages], bool]
 
-# --- mending ----------------------------------------------------------------------------------
+# --- repair -----------------------------------------------------------------------------------
 
-# Not seen and not needed: byte order mark, zero-width space, soft hyphen, marks of direction.
+# Invisible and not needed: byte order mark, zero-width space, soft hyphen, marks of direction.
 _INVISIBLE = "\ufeff\u200b\u00ad\u2060\u200e\u200f" + "".join(
     map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 )
 _MENDED: dict[int, str | None] = dict.fromkeys(map(ord, _INVISIBLE))
 _MENDED |= dict.fromkeys(map(ord, "\r\n\v\f\u2028\u2029"), " ")  # a pair is one line
-# Windows-1252 that was read as Latin-1: HTML prescribes to read it so.
+# Windows-1252 that was read as Latin-1, which HTML prescribes to read as Windows-1252.
 _MENDED |= {
     byte: bytes([byte]).decode("cp1252")
     for byte in range(0x80, 0xA0)
@@ -36,8 +36,8 @@ _MENDED |= {
 }
 MENDABLE = 20_000  # characters; what is longer is no sentence, and may be megabytes
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
-# What sound text of Western Europe is made of. Other lines are looked at, and shown to ftfy, which
-# is slow.
+# The characters of normal Western European text. Only other lines are checked by ftfy, which is
+# slow.
 _USUAL = re.compile(r"[\t\x20-\x7eäöüÄÖÜßéèêëáàóòíúçñïôž\xa0„“”‚‘’–—…«»‹›´°§£€½²]*")
 # UTF-8 that was read as Latin-1 or Windows-1252 and written as UTF-8 again: "Ã¼", "â€œ".
 _GARBLED = re.compile(
@@ -55,10 +55,10 @@ def _fix_encoding() -> Callable[[str], str]:
 
 
 def repair(line: str) -> str:
-    """A line without what can be mended for certain; most come back as they are.
+    """Fixes what can be fixed for certain in a line; most lines do not change.
 
-    Entities of HTML, invisible characters, line ends other than "\\n", Windows-1252 in Latin-1 and,
-    if ftfy is installed, text that was decoded wrongly. Lines over `MENDABLE` are left alone.
+    That is HTML entities, invisible characters, line ends other than "\\n", Windows-1252 in Latin-1
+    and, if ftfy is installed, wrongly decoded text. Lines longer than `MENDABLE` stay unchanged.
     """
     if len(line) > MENDABLE:
         return line
@@ -87,7 +87,7 @@ def too_long(src: str, tgt: str, config: CleanConfig, languages: Languages) -> b
     return max(len(src.split()), len(tgt.split())) > config.max_words
 
 
-# Control characters, private use, and what is no character at all.
+# Control characters, private use, and non-characters.
 _CONTROL = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ue000-\uf8ff\ufdd0-\ufdef\ufffe\uffff"
     r"\U000f0000-\U0010ffff]"
@@ -95,7 +95,7 @@ _CONTROL = re.compile(
 
 
 def control_characters(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """`control` of them or more: what should be text is not."""
+    """`control` or more control characters: this is not text."""
     if not config.control or (src.isprintable() and tgt.isprintable()):
         return False
     return len(_CONTROL.findall(src)) + len(_CONTROL.findall(tgt)) >= config.control
@@ -107,7 +107,7 @@ def is_garbled(line: str) -> bool:
 
 
 def garbled(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """Text in a broken encoding that `repair` could not mend."""
+    """Text in a broken encoding that `repair` could not fix."""
     return config.garbled and (is_garbled(src) or is_garbled(tgt))
 
 
@@ -122,7 +122,7 @@ def _few_letters(line: str, least: float) -> bool:
 
 
 def too_few_letters(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """Less than `min_letters` of what is printed on a side are letters."""
+    """Letters are less than `min_letters` of the visible characters of a side."""
     return _few_letters(src, config.min_letters) or _few_letters(tgt, config.min_letters)
 
 
@@ -144,17 +144,17 @@ def _addresses(line: str) -> set[str]:
 
 
 def url_mismatch(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """`urls` or more web or mail addresses stand on one side only."""
+    """`urls` or more web or mail addresses occur on one side only."""
     return config.urls > 0 and len(_addresses(src) ^ _addresses(tgt)) >= config.urls
 
 
 _NUMBER = re.compile(r"[0-9]+(?:[.,:/' \xa0-][0-9]+)*")
-# What translators convert.
+# Units that translators convert.
 _MEASURES = re.compile(r"\b(?:foot|feet|miles?|mph|acres?|inch|yards?|degrees?)\b|[0-9]mph")
 
 
 def number_mismatch(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """`numbers` or more on each side are not on the other one, in no way of writing them."""
+    """`numbers` or more numbers on each side are missing on the other, however written."""
     if not config.numbers or not (numbers := _NUMBER.findall(src)):
         return False
     others = _NUMBER.findall(tgt)
@@ -172,7 +172,7 @@ _NEVER_CLOSED = {"br", "hr", "img", "input", "link", "meta", "wbr", "bpt", "ept"
 
 
 def _tags(line: str) -> tuple[Counter[str], int]:
-    """The names of the tags of a line, and how many of them miss their other half."""
+    """The names of the tags of a line, and how many of them are unpaired."""
     names: Counter[str] = Counter()
     open_now: Counter[str] = Counter()
     for slash, name, rest in _TAG.findall(line) if "<" in line else ():
@@ -183,8 +183,8 @@ def _tags(line: str) -> tuple[Counter[str], int]:
 
 
 def unbalanced_markup(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """`markup` or more tags are on one side only, without their other half or cut off; or brackets
-    that one side does not close."""
+    """`markup` or more tags are on one side only, unpaired or cut off, or brackets are unbalanced on
+    one side."""
     if not config.markup:
         return False
     faults = sum(
@@ -199,7 +199,7 @@ def unbalanced_markup(src: str, tgt: str, config: CleanConfig, languages: Langua
 
 
 def repeated(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """One side says the same twice, the other one does not: `repeated_words` or more each time."""
+    """One side repeats its `repeated_words` or more words, the other does not."""
     return config.repeated_words > 0 and (
         _words_twice(src) >= config.repeated_words > _words_twice(tgt)
         or _words_twice(tgt) >= config.repeated_words > _words_twice(src)
@@ -215,15 +215,15 @@ def _words_twice(line: str) -> int:
 
 # How long text is in a language, compared with English, in characters: WMT news 1.11, Multi30k 1.14
 _LENGTHS = {"de": 1.12}
-# Short lines differ more: as much as this many characters weigh.
+# Short lines vary more, as if by this many characters.
 _SPREAD = 50
 
 
 def badly_proportioned(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
     """One side is much longer than the other one.
 
-    Differences of the logarithms of the lengths spread by `v * sqrt(1 + _SPREAD / length)`
-    (compare Gale and Church 1993); `max_ratio` is what very long lines may differ by.
+    The log ratio of the lengths has a spread of `v * sqrt(1 + _SPREAD / length)` (compare Gale and
+    Church 1993); `max_ratio` is the limit for very long lines.
     """
     if not config.max_ratio or not src or not tgt:
         return False
@@ -237,7 +237,7 @@ _IDENTIFIED = ("en", "de")
 
 
 def wrong_language(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """A side of `language_words` or more in a language that is not its own, or both sides."""
+    """A side of `language_words` or more words is in a wrong language, or both sides are."""
     if not config.language_words:
         return False
     wrong = [
@@ -250,7 +250,7 @@ def wrong_language(src: str, tgt: str, config: CleanConfig, languages: Languages
     )
 
 
-# In the order in which they are asked: cheap ones first, and those that say most of what is wrong.
+# In the order of application: cheap and most specific ones first.
 RULES: dict[str, Rule] = {
     "empty": empty,
     "too long": too_long,
@@ -270,7 +270,7 @@ RULES: dict[str, Rule] = {
 def find_fault(
     pair: tuple[str, str], config: CleanConfig, languages: Languages = ("en", "de")
 ) -> str | None:
-    """The name of the first rule that a pair breaks; it should be repaired before."""
+    """The name of the first rule that a pair breaks, or None; the pair should be repaired first."""
     src, tgt = pair
     for name, rule in RULES.items():
         if rule(src, tgt, config, languages):
@@ -286,14 +286,14 @@ _MORE_MARKS = re.compile(rb"\xc2[\x80-\xbf]|\xe2[\x80\x81][\x80-\xbf]")
 
 
 def fold(line: str) -> bytes:
-    """The letters of a line without their case, and each digit as 0: what near duplicates share."""
+    """The letters of a line without case, and each digit as 0, which near duplicates share."""
     folded = line.casefold().encode("utf-8", "replace").translate(_PLAIN, _MARKS)
     return folded if folded.isascii() else _MORE_MARKS.sub(b"", folded)
 
 
 def pair_key(src: str, tgt: str, near: bool = True) -> int:
-    """64 bits, signed, that equal pairs share; with `near` also those that differ in case,
-    punctuation or digits only."""
+    """A signed 64-bit key that equal pairs share; with `near` also pairs that differ only in case,
+    punctuation or digits."""
     sides = (fold(src), fold(tgt)) if near else (normalise(src).encode(), normalise(tgt).encode())
     digest = hashlib.blake2b(b"\n".join(sides), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
