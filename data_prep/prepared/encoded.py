@@ -49,13 +49,13 @@ class Ids(Pairs[list[int]]):
 
     @property
     def places(self) -> "array[int]":
-        """`(N,)`, of which row of the text each pair is made."""
+        """`(N,)`, the row of the text that each pair comes from."""
         return array("q", (self.folder / "places").read_bytes())
 
 
 @dataclass(frozen=True)
 class _Encode:
-    """Third: the ids, and which row of the text each pair is."""
+    """The last pass: the ids, and the row of the text that each pair comes from."""
 
     text: Path
     languages: Languages
@@ -88,7 +88,7 @@ def encode_corpus(
     workers: int = 1,
     progress: Progress = no_progress,
 ) -> Ids:
-    """The training pairs as ids, made once for each tokenizer; see `prepare_corpus`."""
+    """Encodes the training pairs, once for each tokenizer; see `prepare_corpus`."""
     if tokenizer.vocab_size > MAX_VOCAB:
         raise TranslatorError(
             f"A vocabulary has at most {MAX_VOCAB:,} pieces here: data.vocab_size."

@@ -1,4 +1,4 @@
-"""What was done to a corpus, and what came of it: as plain data, as text, as a page."""
+"""The report on preparing a corpus: as plain data, as text, as a page."""
 
 import itertools
 import re
@@ -13,8 +13,8 @@ from data_prep.sources.corpus import split_mixture
 from translator.config.records import Record
 from translator.report.pages import render
 
-LOOKED_AT = 100_000  # pairs from which the figures of a vocabulary are; others say the same
-FEW = 0.8  # a corpus of which a smaller share is worth training on may be broken
+LOOKED_AT = 100_000  # pairs to measure a vocabulary on; more give the same figures
+FEW = 0.8  # a corpus may be broken if a smaller share is worth training on
 _FOLLOWS = ("<0x8", "<0x9", "<0xA", "<0xB")  # bytes of a character that are not its first one
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 
@@ -58,8 +58,9 @@ class CorpusReport(Record):
         repaired: pairs that were repaired.
         dropped: pairs by fault.
         samples: for each fault some pairs, by language.
-        notes: what else there is to say.
-        encoded, dropped_encoding: pairs as the model reads them; others by fault.
+        notes: further remarks.
+        encoded: pairs as the model reads them.
+        dropped_encoding: pairs dropped then, by fault.
     """
 
     corpus: str
@@ -79,7 +80,7 @@ class CorpusReport(Record):
 
 @dataclass(frozen=True)
 class PrepareReport(Record):
-    """What `prepare` says.
+    """What `prepare` prints.
 
     Attributes:
         corpus, languages: the name, which may be a mixture's; source and target.
@@ -125,7 +126,7 @@ def describe_pieces(data: TrainingData) -> Spelling:
 
 
 def prepare_report(data: TrainingData, train: str) -> PrepareReport:
-    """What `prepare` says; `train` is the command to train with it."""
+    """Builds what `prepare` prints; `train` is the command to train with the corpus."""
     parts = []
     weights = [1.0]
     if len(data.corpora) > 1:
@@ -211,7 +212,7 @@ def _vocabulary_rows(report: PrepareReport) -> Iterator[tuple[str, str]]:
 
 
 def _visible(text: str) -> str:
-    """With what cannot be seen, or would steer a terminal, written as its code."""
+    """Escapes characters that are invisible or control a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -219,7 +220,7 @@ def _visible(text: str) -> str:
 
 
 def report_lines(report: PrepareReport, width: int = 100) -> list[str]:
-    """The report for people, on a screen of so many columns."""
+    """The report for people, in lines of at most `width` characters."""
     lines = []
     for part in report.corpora:
         lines += [_headline(part), f"  {'':<24}{'before':>12}{'after':>14}"]
@@ -250,7 +251,7 @@ def _cut(text: str, width: int) -> str:
 
 
 def report_html(report: PrepareReport) -> str:
-    """The report as a page that needs nothing else."""
+    """The report as a self-contained page."""
     parts = [
         {
             "headline": _headline(part),

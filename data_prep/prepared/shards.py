@@ -1,7 +1,7 @@
 """Long work on a corpus, cut into numbered shards: in parallel, and resumable.
 
-A shard is a folder that appears whole or not at all, so what is there need not be done again, by
-whichever process or machine it was made.
+A shard is a folder that appears complete or not at all, so whatever exists need not be made again,
+whichever process or machine made it.
 """
 
 import hashlib
@@ -33,25 +33,25 @@ except ImportError:  # Windows
 
 
 Part = TypeVar("Part")
-# Gets a chunk of the corpus and a folder to write into; returns what is to be said about it.
+# Takes a chunk of the corpus and a folder to write into; returns a report on it.
 Work = Callable[[Any, Path], dict[str, Any]]
 SHARD = 20_000  # rows: a second or two of work
 REPORT = "report.json"
 
 
-Progress = Callable[[str, int], None]  # gets a stage, and how many pairs went through it just now
+Progress = Callable[[str, int], None]  # takes a stage, and the pairs it has just processed
 
 
 def no_progress(_stage: str, _n_pairs: int) -> None:
-    """For those who do not want to know."""
+    """Reports nothing."""
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Waits until no other process works in the folder; uses one thread meanwhile.
+    """Locks a folder against other processes; inside, torch uses one thread.
 
-    Tensors are small here: their threads would wait for each other, which takes longer than the
-    work where other processes are busy too.
+    Tensors are small here, and if other processes are busy, threads wait for each other longer than
+    they work.
     """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -91,7 +91,7 @@ def make_shards(
         The folders of all shards, made now or before.
 
     Raises:
-        TranslatorError: the disk cannot be written, or a worker was killed. What is whole stays.
+        TranslatorError: the disk cannot be written, or a worker was killed. Complete shards stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     chunks = iter(chunks)
@@ -111,7 +111,7 @@ def make_shards(
             if shards[-1].is_dir():
                 progress(len(chunk))
                 continue
-            if len(waiting) >= 2 * workers:  # no more than that is read ahead
+            if len(waiting) >= 2 * workers:  # limits how much is read ahead
                 finish_one()
             waiting.append((len(chunk), submit(_make, chunk, shards[-1])))
         while waiting:
@@ -126,9 +126,9 @@ def read_report(shard: Path) -> dict[str, Any]:
 
 
 def merge(shards: Sequence[Path], name: str, path: Path) -> str:
-    """Puts the rows called `name` of all shards one behind the other; returns a hash of them.
+    """Concatenates the rows called `name` of all shards; returns a hash of them.
 
-    It is the same however the rows were divided into shards.
+    The hash does not depend on how the rows were divided into shards.
     """
     text, shape = hashlib.sha256(), hashlib.sha256()
     base = 0
@@ -166,7 +166,7 @@ def _make(chunk: Any, shard: Path) -> None:
 
 @contextmanager
 def _pool(work: Work, workers: int) -> Iterator[Callable[..., Future[None]]]:
-    """Something to submit calls to: processes, or this one."""
+    """Yields a function that submits calls to worker processes, or runs them in this one."""
     global _work
     try:
         if workers <= 1:
@@ -174,7 +174,7 @@ def _pool(work: Work, workers: int) -> Iterator[Callable[..., Future[None]]]:
             yield _call_now
             return
         return_memory()
-        # Forked where that can be: what `work` knows is then shared, not sent.
+        # Forked if possible: the data of `work` are then shared, not sent.
         methods = multiprocessing.get_all_start_methods()
         context = multiprocessing.get_context("fork" if "fork" in methods else None)
         pool = ProcessPoolExecutor(workers, context, _begin, (work,))

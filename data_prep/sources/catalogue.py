@@ -10,7 +10,7 @@ VALID_NAMES = ("valid", "val", "dev", "validation")  # four spellings of one spl
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a corpus: what the hub calls it, its name here, its pairs, what is in it."""
+    """A part of a corpus: its name on the hub, its name here, its number of pairs, its content."""
 
     hub_name: str
     name: str
@@ -22,13 +22,13 @@ class Split:
 class HubCorpus:
     """A data set of the hub, in plain files (JSON lines, Parquet), read by `datasets`.
 
-    What no source confirmed is None, or named in `unconfirmed`.
+    Facts that no source confirms are None, or are named in `unconfirmed`.
     """
 
     path: str
     config: str | None = None
-    folder: str | None = None  # where in the repository, if no configuration says it
-    revision: str | None = None  # a commit, in full; None: the newest
+    folder: str | None = None  # in the repository, if there is no configuration
+    revision: str | None = None  # a full commit hash; None = the newest
     columns: str | None = None
     splits: tuple[Split, ...] = ()
     download: int | None = None  # bytes
@@ -41,7 +41,7 @@ class HubCorpus:
         return not self.unconfirmed
 
     def split_name(self, hub_name: str) -> str:
-        """What a split is called here."""
+        """The name of a split here."""
         for split in self.splits:
             if split.hub_name == hub_name:
                 return split.name
@@ -140,14 +140,14 @@ CORPORA = {
 
 
 def corpus_table() -> list[dict[str, Any]]:
-    """`CORPORA` as plain data, a row each."""
+    """`CORPORA` as plain data, one row per corpus."""
     return [
         {"name": name, **asdict(hub), "confirmed": hub.confirmed} for name, hub in CORPORA.items()
     ]
 
 
 def corpus_lines() -> list[str]:
-    """`CORPORA` to be read by people, and what else is a CORPUS."""
+    """`CORPORA` as text for people, and the other kinds of CORPUS."""
     lines = []
     for name, hub in CORPORA.items():
         address = ":".join(filter(None, (hub.path, hub.config or hub.folder)))

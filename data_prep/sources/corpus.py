@@ -39,7 +39,7 @@ class Corpus:
     splits: dict[str, list[TextPair]] = field(default_factory=dict)
 
     def select(self, split: str) -> dict[str, list[TextPair]]:
-        """The split of that name, else all splits whose names begin with it.
+        """The split of that name, or else all splits whose names begin with it.
 
         Raises:
             TranslatorError: there is none.
@@ -53,7 +53,7 @@ class Corpus:
 
 
 def read_tag(folder: Path) -> str | None:
-    """The tag that a folder of synthetic pairs has in its `corpus.json`, or a prepared one.
+    """The tag in the `corpus.json` of a folder of synthetic pairs, or in a prepared corpus.
 
     Raises:
         TranslatorError: the file is damaged, or there is no such tag.
@@ -104,11 +104,11 @@ def _open_files(files: Sequence[Path], src: str, tgt: str) -> Iterator[TextPair]
 
 
 def open_folder(folder: Path, src: str, tgt: str) -> dict[str, Source]:
-    """A folder with `train`, `valid` and `test*`, each in a file for each language, or in one.
+    """Opens a folder with `train`, `valid` and `test*`, each as one file or one per language.
 
     Raises:
-        TranslatorError: there is none of these, or one is incomplete or there twice. While a
-            split is read: as data_prep/sources/formats.py says.
+        TranslatorError: none of these exists, or one is incomplete or exists twice; while a
+            split is read, as in data_prep/sources/formats.py.
     """
     if is_prepared(folder):
         names = sorted(
@@ -129,12 +129,12 @@ def open_folder(folder: Path, src: str, tgt: str) -> dict[str, Source]:
 
 
 def corpus_identity(name: str, src: str, tgt: str) -> list[Any]:
-    """What tells one corpus from another, and from itself before it was changed; in no time.
+    """Identifies a corpus and its state without reading it.
 
-    Of files it is their names, sizes and times, of the hub's data sets what was asked for.
+    Files are identified by their names, sizes and times, data sets of the hub by the request.
     """
     if name == "sample":
-        # By content: each installation gives the files new times.
+        # By content, because each installation gives the files new times.
         files = sorted(sample.FOLDER.glob("*.xz"))
         return [name, *(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)]
     path = local_path(name)
@@ -148,20 +148,20 @@ def corpus_identity(name: str, src: str, tgt: str) -> list[Any]:
     identity: list[Any] = [
         [str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in sorted(files)
     ]
-    # Tables without a header are source and target, so each direction is another corpus.
+    # Columns of tables without a header are source and target, so each direction differs.
     tables = any(split_name(file.name)[1] in ("tsv", "csv") for file in files)
     return [*identity, [src, tgt]] if tables else identity
 
 
 def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
-    """The splits of a corpus by its name, each to be read as often as needed, pair by pair.
+    """Opens the splits of a corpus by its name; each can be read repeatedly, pair by pair.
 
     Args:
         name: `sample`, a folder, a file, a name of `CORPORA`, `hf:OWNER/NAME[:CONFIG]`, or
             `sacrebleu:TESTSET`.
 
     Raises:
-        TranslatorError: it is not there, or it is broken; the message says what to do.
+        TranslatorError: it does not exist or is broken; the message says what to do.
     """
     if name == "sample":
         return _open_sample(src, tgt)
@@ -191,17 +191,17 @@ def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
 
 
 def local_path(name: str) -> Path | None:
-    """The folder or file that a name means, if it means one."""
+    """The folder or file that a name refers to, if any."""
     if name == "sample" or name in CORPORA or name.startswith(("hf:", "sacrebleu:")):
         return None
     return Path(name).resolve() if Path(name).exists() else None
 
 
 def load_corpus(name: str, src: str, tgt: str, seed: int = 1) -> Corpus:
-    """All of a corpus, see `open_corpus`. Without validation data a part of train is held out.
+    """Loads a whole corpus, see `open_corpus`; without validation data, holds out a part of train.
 
     Raises:
-        TranslatorError: it is not there, or it is broken; the message says what to do.
+        TranslatorError: it does not exist or is broken; the message says what to do.
     """
     path = local_path(name)
     sources = open_corpus(name, src, tgt)
@@ -216,12 +216,12 @@ def load_corpus(name: str, src: str, tgt: str, seed: int = 1) -> Corpus:
 
 
 def held_out_places(n_pairs: int, seed: int) -> list[int]:
-    """Which pairs of train are for validation where there is nothing else: 1 %, at most 2,000."""
+    """Chooses the training pairs to hold out for validation: 1 %, at most 2,000."""
     return sorted(random.Random(seed).sample(range(n_pairs), min(max(n_pairs // 100, 1), 2000)))
 
 
 def split_mixture(text: str) -> list[tuple[str, float]]:
-    """Corpora and their weights: "A:1.0,B:3.0" are two, a text without a comma is one."""
+    """Splits "A:1.0,B:3.0" into corpora and weights; a name without a comma has weight 1."""
     if "," not in text or Path(text).exists():
         return [(text, 1.0)]
     parts = []

@@ -1,7 +1,7 @@
 """Parallel text in files, pair by pair: two plain files, TSV, CSV, JSON, Parquet, TMX.
 
-All but Parquet may be packed: `.gz`, `.bz2`, `.xz`, `.zst`. Only a JSON array is held in memory.
-What is wrong with a file is one line that names it, and the line in it where there is one.
+All but Parquet may be compressed: `.gz`, `.bz2`, `.xz`, `.zst`. Only JSON arrays are held in memory.
+Every error is one line that names the file and, where possible, the line in it.
 """
 
 import csv
@@ -27,13 +27,13 @@ from translator.text.lines import (
     text_lines,
 )
 
-CHECKED = 100  # pairs of a table without a header whose languages are looked at
+CHECKED = 100  # pairs of a table without a header whose languages are checked
 
 Source = Callable[[], Iterator[TextPair]]  # opens a split: each call reads it from its start
 
 
 def iterate_pairs(src_file: Path, tgt_file: Path) -> Iterator[TextPair]:
-    """Two files of equally many lines, pair by pair.
+    """Reads two files of equally many lines, pair by pair.
 
     Raises:
         TranslatorError: as `text_lines`, or the line counts differ.
@@ -61,7 +61,7 @@ def language_code(text: str) -> str:
 
 
 def iterate_tsv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """Source TAB target. A first line with the languages in it names the columns instead.
+    """Reads source TAB target; a first line with the language codes names the columns instead.
 
     Quotes have no meaning. Blank lines are skipped.
 
@@ -72,7 +72,7 @@ def iterate_tsv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
 
 
 def iterate_csv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """As `iterate_tsv`, with commas between the columns; quotes as spreadsheets write them.
+    """Like `iterate_tsv`, with commas between columns, and quotes as spreadsheets write them.
 
     Raises:
         TranslatorError: as `iterate_tsv`, or a field is too long.
@@ -87,7 +87,7 @@ def iterate_csv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
 def _iterate_table(rows: Iterable[list[str]], path: Path, src: str, tgt: str) -> Iterator[TextPair]:
     columns: list[int] | None = None  # of source and target
     n_columns = 2
-    first: list[TextPair] = []  # without a header: those by which the languages are checked
+    first: list[TextPair] = []  # pairs to check the languages by, if there is no header
     n_blank = 0
     for number, fields in enumerate(rows, start=1):
         if not "".join(fields).strip() and len(fields) < 2:
@@ -130,7 +130,7 @@ def _tell_blank(n_blank: int, path: Path) -> None:
 
 
 def iterate_jsonl(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """One JSON object a line: `{"en": ..., "de": ...}` or `{"translation": {"en": ...}}`.
+    """Reads one JSON object per line: `{"en": ..., "de": ...}` or `{"translation": {"en": ...}}`.
 
     Blank lines are skipped.
 
@@ -148,7 +148,7 @@ def iterate_jsonl(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
 
 
 def iterate_json(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """A JSON array of objects as `iterate_jsonl` has them; it is held in memory.
+    """Reads a JSON array of objects like those of `iterate_jsonl`; it is held in memory.
 
     Raises:
         TranslatorError: as `iterate_jsonl`, or no array.
@@ -187,7 +187,7 @@ def _needed(src: str, tgt: str) -> str:
 
 
 def _cell(value: Any, place: str) -> str:
-    """A field of a table -> one line of text; nothing there is an empty line."""
+    """Turns a field of a table into one line of text; a missing value is an empty line."""
     if value is None:
         return ""
     if not isinstance(value, str):
@@ -204,10 +204,10 @@ def _cell(value: Any, place: str) -> str:
 
 
 def iterate_arrow(batches: Iterable[Any], src: str, tgt: str, name: str) -> Iterator[TextPair]:
-    """The pairs of Arrow batches or tables with columns as `iterate_jsonl` has keys.
+    """Reads Arrow batches or tables whose columns are like the keys of `iterate_jsonl`.
 
     Raises:
-        TranslatorError: a column is missing, or holds no text. `name` says of what.
+        TranslatorError: a column is missing or is not text; the message begins with `name`.
     """
     rows = itertools.count(1)
     for batch in batches:
@@ -236,18 +236,18 @@ def _arrow_sides(batch: Any, src: str, tgt: str, name: str) -> list[Any]:
 
 
 def iterate_parquet(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """A Parquet file with columns as `iterate_jsonl` has keys.
+    """Reads a Parquet file whose columns are like the keys of `iterate_jsonl`.
 
     Raises:
-        TranslatorError: no whole Parquet file, or as `iterate_arrow`.
+        TranslatorError: the file is cut short or not Parquet, or as `iterate_arrow`.
     """
     import pyarrow
     from pyarrow.parquet import ParquetFile
 
     try:
-        # Mapped and not read ahead: pyarrow would hold all of a file's columns, packed.
+        # Mapped and not read ahead: pyarrow would hold all columns of the file, compressed.
         with ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-            there = file.schema_arrow.names  # the others need not be unpacked
+            there = file.schema_arrow.names  # other columns need not be decompressed
             wanted = [src, tgt] if src in there and tgt in there else ["translation"]
             batches = file.iter_batches(1000, columns=wanted if wanted[-1] in there else None)
             yield from iterate_arrow(batches, src, tgt, str(path))
@@ -256,9 +256,9 @@ def iterate_parquet(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
 
 
 class _Units:
-    """What a parser tells of a TMX file, put together: `done` holds the units that are whole."""
+    """Collects translation units while a TMX file is parsed; `done` holds the complete ones."""
 
-    CODE = frozenset(("bpt", "ept", "it", "ph", "ut"))  # mark-up of another program, no text
+    CODE = frozenset(("bpt", "ept", "it", "ph", "ut"))  # markup of other programs, not text
 
     def __init__(self, name: str, src: str, tgt: str):
         self.name, self.src, self.tgt = name, src, tgt
@@ -276,7 +276,7 @@ class _Units:
         return f"{self.name}, line {self.parser.CurrentLineNumber}"
 
     def refuse(self, *_: Any) -> None:
-        """Entities can grow to gigabytes, and name files; no TMX needs its own."""
+        """Refuses entities, which can grow to gigabytes or read files; no TMX file needs any."""
         raise TranslatorError(f"{self.place()}: entities of its own are not read.")
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
@@ -294,7 +294,7 @@ class _Units:
     def end(self, tag: str) -> None:
         if tag == "seg":
             self.parser.CharacterDataHandler = None
-            # Of two variants of a language (en-GB, en-US) the first.
+            # The first one counts if there are two variants of a language (en-GB, en-US).
             self.languages.setdefault(self.language, "".join(self.text))
         elif tag in self.CODE:
             self.parser.CharacterDataHandler = self.text.append
@@ -308,10 +308,10 @@ class _Units:
 
 
 def iterate_tmx(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """A translation memory (TMX 1.4): units with a segment in each language; "en-GB" is "en".
+    """Reads a translation memory (TMX 1.4): units with a segment per language; "en-GB" is "en".
 
     Raises:
-        TranslatorError: broken or cut XML, entities of its own, or a unit lacks a language.
+        TranslatorError: the XML is broken, defines entities, or a unit lacks a language.
     """
     units = _Units(str(path), src, tgt)
     unfinished = 0  # bytes since the last whole unit
@@ -355,15 +355,15 @@ def split_name(name: str) -> tuple[str, str]:
 
 
 def iterate_file(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
-    """The pairs of a file, whose format is the ending of its name: a key of `READERS`."""
+    """Reads the pairs of a file whose format, a key of `READERS`, is the ending of its name."""
     return READERS[split_name(path.name)[1]](path, src, tgt)
 
 
 def check_sides(pairs: Iterable[TextPair], name: str, src: str, tgt: str) -> Iterator[TextPair]:
-    """Hands pairs on.
+    """Passes pairs on.
 
     Raises:
-        TranslatorError: at the end, if there were pairs, but no text on one side.
+        TranslatorError: at the end, if there were pairs but no text on one side.
     """
     pairs = iter(pairs)
     seen_src = seen_tgt = False

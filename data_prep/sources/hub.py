@@ -1,6 +1,6 @@
-"""Corpora from elsewhere: data sets of the Hugging Face hub, and the test sets of sacreBLEU.
+"""Corpora to download: data sets of the Hugging Face hub, and the test sets of sacreBLEU.
 
-Downloaded once, read from a cache afterwards. The revisions in catalogue.py say which text it is.
+They are downloaded once and then read from a cache. catalogue.py pins their revisions.
 """
 
 import os
@@ -18,7 +18,7 @@ from translator.text.lines import TextPair
 
 
 def reachable(url: str, timeout: float = 2.0) -> bool:
-    """Whether a host answers at all; asked first because clients try again for minutes."""
+    """Whether a host answers at all; checked first because clients retry for minutes."""
     answers: queue.Queue[bool] = queue.Queue()
 
     def ask() -> None:
@@ -26,7 +26,7 @@ def reachable(url: str, timeout: float = 2.0) -> bool:
         try:
             urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError:
-            pass  # an answer, if not a kind one
+            pass  # an answer, if not a good one
         except (OSError, ValueError):
             answers.put(False)
             return
@@ -41,13 +41,13 @@ def reachable(url: str, timeout: float = 2.0) -> bool:
 
 
 def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]:
-    """The splits of a data set, downloaded now unless the cache of `datasets` has it.
+    """Opens the splits of a data set, and downloads it unless the cache of `datasets` has it.
 
     `hub.path` may also be a folder laid out like a repository of the hub.
 
     Raises:
-        TranslatorError: no network and nothing cached, or a layout this cannot read. While a split
-            is read: it lacks a language.
+        TranslatorError: it is not cached and there is no network, or its layout is unknown; while a
+            split is read, it lacks a language.
     """
     local = Path(hub.path).is_dir()
     offline = not local and not reachable(os.environ.get("HF_ENDPOINT", "https://huggingface.co"))
@@ -60,7 +60,7 @@ def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]
         loaded: Any = datasets.load_dataset(
             hub.path, hub.config, data_dir=hub.folder, revision=hub.revision
         )
-    except Exception as error:  # the libraries below raise a dozen kinds
+    except Exception as error:  # the libraries raise a dozen kinds
         if offline:
             raise TranslatorError(
                 f"{name} is not cached and the hub cannot be reached. Go online once, or give a "
@@ -82,10 +82,10 @@ def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]
 
 
 def open_sacrebleu(test_set: str, src: str, tgt: str) -> dict[str, Source]:
-    """A test set of sacreBLEU, with its first reference, downloaded now unless it is cached.
+    """Opens a test set of sacreBLEU with its first reference, and downloads it unless it is cached.
 
     Raises:
-        TranslatorError: there is none of that name or for these languages, or no network.
+        TranslatorError: it does not exist for these languages, or there is no network.
     """
     from sacrebleu.utils import DATASETS, SACREBLEU_DIR, get_available_testsets_for_langpair
 
@@ -113,7 +113,7 @@ def open_sacrebleu(test_set: str, src: str, tgt: str) -> dict[str, Source]:
         try:
             known.get_files(direction)
         except (Exception, SystemExit) as error:
-            # It would trust the next time what is there, whole or not.
+            # sacreBLEU would use an incomplete file next time.
             for file in set(folder.rglob("*")) - before:
                 if file.is_file():
                     file.unlink()

@@ -1,8 +1,8 @@
-"""Prepared pairs on disk, mapped into memory: however many there are, reading takes no memory.
+"""Prepared pairs on disk, mapped into memory: reading any number of them takes no memory.
 
-Rows of different lengths are two files: `NAME.rows`, all of them one behind the other, and
-`NAME.ends`, 8 bytes each, where each one ends. Only mapped pages are read, and the system may drop
-them again, so a store counts as its file does, once for all processes.
+Rows of different lengths are stored in two files: `NAME.rows` has all rows one after the other, and
+`NAME.ends` the end of each one in 8 bytes. Only used pages are read, the system may drop them, and
+all processes share them.
 """
 
 import json
@@ -25,11 +25,11 @@ Item = Literal["B", "H"]  # bytes, or ids
 IdPair = tuple[list[int], list[int]]
 TextPair = tuple[str, str]
 MAX_VOCAB = 1 << 16  # ids are stored in two bytes
-MANIFEST = "manifest.json"  # is written last: where it is, all is
+MANIFEST = "manifest.json"  # written last: if it exists, everything does
 
 
 def _map(path: Path) -> memoryview:
-    """The bytes of a file, read as they are used."""
+    """Maps a file into memory; its bytes are read on use."""
     try:
         with open(path, "rb") as file:
             if not os.fstat(file.fileno()).st_size:
@@ -45,9 +45,9 @@ class Rows(Sequence[Row], Generic[Row]):
     """The rows of one side, read only.
 
     Args:
-        path: without the ending.
-        item: of which rows are made.
-        decode: what a row is given out as.
+        path: the path without its ending.
+        item: the type of the items of a row.
+        decode: converts a row to what is returned.
     """
 
     def __init__(self, path: Path, item: Item, decode: Callable[[memoryview], Row]):
@@ -62,7 +62,7 @@ class Rows(Sequence[Row], Generic[Row]):
             raise TranslatorError(f"{path} is cut short: remove its folder, then it is made again.")
 
     def __reduce__(self):  # type: ignore[no-untyped-def]
-        return Rows, self._made_from  # a process that does not share them maps them itself
+        return Rows, self._made_from  # another process maps the files itself
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -77,8 +77,8 @@ class Rows(Sequence[Row], Generic[Row]):
 
     @property
     def lengths(self) -> "Tensor":
-        """`(N,)`, items of each row."""
-        import torch  # here, so that `prepare --list` need not wait for it
+        """`(N,)`, the number of items of each row."""
+        import torch  # imported here to keep `prepare --list` fast
 
         if not len(self):
             return torch.zeros(0, dtype=torch.int32)
@@ -118,7 +118,7 @@ class Pairs(Sequence[tuple[Row, Row]], Generic[Row]):
 
     @property
     def lengths(self) -> "Tensor":
-        """`(2, N)`, items of each row of both sides."""
+        """`(2, N)`, the number of items of each row of both sides."""
         import torch
 
         return torch.stack([self.src.lengths, self.tgt.lengths])
@@ -130,12 +130,12 @@ def text_pairs(folder: Path, split: str, src: str, tgt: str) -> Pairs[str]:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether a folder is a prepared corpus, or a part of one, and whole."""
+    """Whether a folder is a complete prepared corpus, or a complete part of one."""
     return (folder / MANIFEST).is_file()
 
 
 def read_manifest(folder: Path, *keys: str) -> dict[str, Any]:
-    """What a manifest says, these keys at least."""
+    """Reads a manifest, which must have these keys."""
     try:
         manifest: dict[str, Any] = json.loads((folder / MANIFEST).read_bytes())
         if manifest.keys() >= set(keys):
@@ -148,10 +148,10 @@ def read_manifest(folder: Path, *keys: str) -> dict[str, Any]:
 
 
 class Writer:
-    """Writes rows, in pieces of any size.
+    """Writes rows, any number at a time.
 
     Args:
-        path: without the ending.
+        path: the path without its ending.
         item: as in `Rows`.
     """
 
@@ -171,7 +171,7 @@ class Writer:
         self.ends.write(ends.tobytes())
 
     def close(self) -> None:
-        """Nothing of what was written can be lost after this."""
+        """Closes the files, after everything is safe on disk."""
         for file in (self.rows, self.ends):
             sync(file)
             file.close()
