@@ -62,7 +62,7 @@ class CleanReport:
         )
 
     def summary(self, src: str = "src", tgt: str = "tgt") -> dict[str, Any]:
-        """The report as `--json` prints it: counts in the order of the rules, samples, mean sizes.
+        """The report as `--json` prints it: counts by rule in their order, samples, mean lengths.
 
         `src` and `tgt` are the names of the sides.
         """

@@ -1,7 +1,7 @@
 """Parallel text in files, pair by pair: two plain files, TSV, CSV, JSON, Parquet, TMX.
 
-All but Parquet may be compressed: `.gz`, `.bz2`, `.xz`, `.zst`. Only JSON arrays are held in memory.
-Every error is one line that names the file and, where possible, the line in it.
+All but Parquet may be compressed: `.gz`, `.bz2`, `.xz`, `.zst`. Only JSON arrays are held whole in
+memory. Every error is one line that names the file and, where possible, the line in it.
 """
 
 import csv
