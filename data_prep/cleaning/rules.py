@@ -183,8 +183,8 @@ def _tags(line: str) -> tuple[Counter[str], int]:
 
 
 def unbalanced_markup(src: str, tgt: str, config: CleanConfig, languages: Languages) -> bool:
-    """`markup` or more tags that are on one side only, unpaired or cut off, or brackets that one side
-    does not close."""
+    """`markup` or more tags that are on one side only, unpaired or cut off, or brackets that one
+    side does not close."""
     if not config.markup:
         return False
     faults = sum(

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 PICTURES = (".png", ".svg", ".pdf")
-# Tells eight runs apart on a projector and for the colour-blind (Okabe and Ito 2008); more runs
+# Distinguish eight runs on a projector and for colour-blind people (Okabe and Ito 2008); more runs
 # get other strokes.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31"]
 STROKES = ("-", "--", ":", "-.")
-FEW_POINTS = 12  # so few are marked: a line of one point could not be seen
-MANY_POINTS = 150  # more measurements of speed are averaged to so many: what is left is no noise
+FEW_POINTS = 12  # up to so many points are marked: a line of one point is invisible
+MANY_POINTS = 150  # more measurements of speed are averaged to so many, to remove noise
 
 
 def require_matplotlib() -> Any:
@@ -37,18 +37,18 @@ def plot_run(run: Path, output: Path) -> None:
 
 
 def plot_runs(runs: Sequence[Path], output: Path) -> None:
-    """Draws what `metrics.jsonl` says of one run or several: how well and how fast it learnt.
+    """Draws the learning curves of one or more runs from their `metrics.jsonl`.
 
-    Perplexity in training and on valid, BLEU on valid with the best step marked, the learning
-    rate, the speed, and how many updates were left out, where there were any.
+    These are perplexity in training and validation, validation BLEU with the best step marked, the
+    learning rate, the speed, and the number of skipped updates if there are any.
 
     Args:
         runs: run folders, finished or not.
         output: a .png, .svg or .pdf file.
 
     Raises:
-        TranslatorError: nothing has been logged, the file cannot be written or is of another
-            kind, or matplotlib is not installed.
+        TranslatorError: nothing has been logged, the file cannot be written or has another
+            ending, or matplotlib is not installed.
     """
     if output.suffix.lower() not in PICTURES:
         raise TranslatorError(f"{output}: the name must end in .png, .svg or .pdf.")
@@ -77,7 +77,7 @@ def plot_runs(runs: Sequence[Path], output: Path) -> None:
 
 
 def _panel_rows(curves: Sequence[Sequence[dict[str, Any]]]) -> list[list[str]]:
-    """The panels of what was logged, two in a row and no empty halves."""
+    """The panels for what was logged, two in a row and without empty halves."""
 
     def length(name: str) -> int:
         return max(len(series(lines, name)) for lines in curves)
@@ -93,7 +93,7 @@ def _panel_rows(curves: Sequence[Sequence[dict[str, Any]]]) -> list[list[str]]:
 
 
 def _run_names(runs: Sequence[Path]) -> list[str]:
-    """The folders' names, with as much before them as tells them apart."""
+    """The folders' names, with as much of their paths as makes them unique."""
     paths = [run.resolve() for run in runs]
     for length in range(1, max((len(path.parts) for path in paths), default=1)):
         names = ["/".join(path.parts[-length:]) for path in paths]
@@ -110,7 +110,7 @@ def _style(number: int) -> tuple[str, Any]:
 
 
 def _perplexity(lines: Sequence[dict[str, Any]], prefix: str = "") -> list[tuple[int, float]]:
-    """Of training, or of valid; what is beyond all measure is left out."""
+    """The perplexity in training or validation, without absurdly high values."""
     return [(x, y) for x, y in series(lines, f"{prefix}perplexity") if 0 < y < 1e15]
 
 
@@ -150,12 +150,12 @@ def _thinned(points: Sequence[tuple[int, float]]) -> list[tuple[float, float]]:
 
 
 def _best(bleu: Sequence[tuple[int, float]]) -> tuple[int, float]:
-    """The step with the highest BLEU, the first of equals, as training counts it."""
+    """The step with the highest BLEU; of equals the first, as in training."""
     return max(bleu, key=lambda point: point[1])
 
 
 def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str, Any]]]) -> None:
-    """Titles, units and scales."""
+    """Sets titles, units and scales."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
     titles = {
@@ -204,7 +204,7 @@ def _plain(value: float, _: Any) -> str:
 
 
 def _scale_perplexity(axes: Any, curves: Sequence[Sequence[dict[str, Any]]]) -> None:
-    """A logarithmic scale, and the loss at the right."""
+    """Sets a logarithmic scale, with the loss on the right."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     plain = FuncFormatter(_plain)
@@ -225,7 +225,7 @@ def _scale_perplexity(axes: Any, curves: Sequence[Sequence[dict[str, Any]]]) -> 
 
 
 def _limits(lines: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]:
-    """Of the axis. The steep first tenth of a run may leave at the top, nothing else."""
+    """The limits of the axis, which may cut off only the steep first tenth of a run."""
     later = [y for points in lines for x, y in points if x >= points[-1][0] / 10]
     return min(later) / 1.15, max(later) * 1.3
 

@@ -1,6 +1,6 @@
-"""What an evaluation finds: scores, comparisons and analyses, each of which prints itself.
+"""The results of an evaluation: scores, comparisons and analyses, each of which prints itself.
 
-`to_dict` gives what `translator evaluate --json` prints. Nothing here knows a model.
+`to_dict` returns what `translator evaluate --json` prints. Nothing here knows about models.
 """
 
 from collections.abc import Iterator
@@ -17,12 +17,13 @@ class Line(Record):
 
     Attributes:
         n: its number, from 0.
-        source: empty if there are no sources.
-        references, hypothesis: its texts.
+        source: the source, empty if there are no sources.
+        references: one or more correct translations.
+        hypothesis: the translation to judge.
         bleu, chrf: sentence scores, from 0 to 100.
-        faults: the guards that find fault with the hypothesis.
-        seen: what the training data hold of it: "no", "source", "target", or "both sides".
-        log_prob: the mean of its pieces, in nats.
+        faults: the guards that find a fault in the hypothesis.
+        seen: the sides in the training data: "no", "source", "target", or "both sides".
+        log_prob: mean log-probability per piece of the hypothesis, in nats.
         confidence: the probability that the hypothesis is good.
     """
 
@@ -62,9 +63,9 @@ class SliceScores(Record):
     Attributes:
         slice: the name of the change.
         what: the change in words.
-        sentences: how many it changed.
-        clean, changed: the scores.
-        kept: the share of the emoji that came through.
+        sentences: how many sentences it changed.
+        clean, changed: the scores before and after.
+        kept: the share of emoji that were kept.
     """
 
     slice: str
@@ -76,13 +77,13 @@ class SliceScores(Record):
 
     @property
     def change(self) -> dict[str, float]:
-        """What the scores gain; below zero is a loss."""
+        """The changed scores minus the clean ones; below zero is a loss."""
         return {metric: self.changed[metric] - self.clean[metric] for metric in self.clean}
 
 
 @dataclass(frozen=True)
 class FaultRate(Record):
-    """In how many sentences, and in which share of them, a guard finds fault."""
+    """The number and the share of sentences in which a guard finds a fault."""
 
     sentences: int
     share: float
@@ -108,11 +109,11 @@ class Bin(Record):
 
 @dataclass(frozen=True)
 class RiskPoint(Record):
-    """If only the most confident translations are kept.
+    """One point of a risk-coverage curve: keeping only the most confident translations.
 
     Attributes:
         coverage: the share kept.
-        risk: the share of bad ones among those.
+        risk: the share of bad ones among the kept ones.
         threshold: the lowest confidence kept.
     """
 
@@ -123,14 +124,14 @@ class RiskPoint(Record):
 
 @dataclass(frozen=True)
 class Reliability(Record):
-    """Whether a confidence is right as often as it says.
+    """How reliable confidences are.
 
     Attributes:
-        event: what it is the probability of.
-        base_rate: the share of the sentences where that happened.
+        event: what confidence is the probability of.
+        base_rate: the share of sentences with the event.
         auc, auc_log_prob, calibration_error: as in `ConfidenceQuality`.
-        bins: by confidence, those that have any sentences.
-        risk_coverage: from few translations kept to all.
+        bins: by confidence, without empty ones.
+        risk_coverage: from few translations kept to all of them.
     """
 
     event: str
@@ -142,7 +143,7 @@ class Reliability(Record):
     risk_coverage: list[RiskPoint]
 
     def quality(self, sentences: int) -> ConfidenceQuality:
-        """The figures alone, of so many sentences."""
+        """The figures without curves, for a number of sentences."""
         figures = (self.auc, self.auc_log_prob, self.calibration_error, self.base_rate)
         return ConfidenceQuality(sentences, *figures)
 
@@ -158,16 +159,16 @@ class AttentionMap(Record):
 
 @dataclass(frozen=True)
 class Analysis(Record):
-    """Where a system is good and where it is not.
+    """Where a system does well and where it does not.
 
     Attributes:
         breakdown: scores by kind of sentence.
         guards: by fault, how often it occurs.
         lines: every sentence.
-        confidence: of a model that has a calibration.
-        robustness: of a model, scores on changed sources.
-        shown: numbers of the lines to show, by why they were chosen.
-        attention: of a model, by the number of the line, of those that are shown.
+        confidence: reliability of the confidences, if the model has a calibration.
+        robustness: scores on changed sources, if there is a model.
+        shown: numbers of the lines to show, by the reason for choosing them.
+        attention: maps of the shown lines by number, if there is a model.
     """
 
     breakdown: list[Breakdown]
@@ -179,7 +180,7 @@ class Analysis(Record):
     attention: dict[str, AttentionMap] | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The analysis as plain data; that of a model without confidence says so."""
+        """The analysis as plain data; for a model without confidence, "confidence" is None."""
         values = super().to_dict()
         return values if self.robustness is None else {"confidence": None, **values}
 
@@ -224,13 +225,13 @@ class TrainingSummary(Record):
 
 @dataclass(frozen=True)
 class SystemDescription(Record):
-    """What was evaluated; of a file of translations only its name is known.
+    """The evaluated system; for a file of translations only the name is known.
 
     Attributes:
         name: the model's folder, or the file.
-        parameters: of all models of an ensemble.
+        parameters: total over all models of an ensemble.
         direction: source and target language.
-        training: of a single model.
+        training: for a single model.
     """
 
     name: str
@@ -244,8 +245,8 @@ class SystemResult(SplitScores):
     """How a system scores on one split, and why.
 
     Attributes:
-        model: the system, if it was analysed.
-        analysis: what was found then.
+        model: a description of the system, if it was analysed.
+        analysis: the analysis, if there is one.
     """
 
     model: SystemDescription | None = None
@@ -258,7 +259,7 @@ class Delta(Record):
 
     Attributes:
         delta: the first one's score minus the second one's.
-        p: how probable so large a difference of either sign would be by chance, if it was tested.
+        p: the probability of so large a difference, of either sign, by chance; None = not tested.
     """
 
     delta: float
@@ -267,11 +268,11 @@ class Delta(Record):
 
 @dataclass(frozen=True)
 class Comparison(SystemResult):
-    """The system that another one is compared with.
+    """The system to compare with.
 
     Attributes:
         name: its folder or file.
-        delta: by metric.
+        delta: the difference by metric.
     """
 
     name: str = ""
@@ -290,7 +291,7 @@ class Comparison(SystemResult):
 
 @dataclass(frozen=True)
 class SplitResult(SystemResult):
-    """All that `translator evaluate` says of one split.
+    """Everything that `translator evaluate` prints for one split.
 
     Attributes:
         split: its name.
@@ -304,7 +305,7 @@ class SplitResult(SystemResult):
 
     @property
     def systems(self) -> list[SystemResult]:
-        """The system, and the one that it is compared with."""
+        """The system, and the one to compare with if there is one."""
         return [self, *([self.compare] if self.compare else [])]
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Which MODEL is meant: by folder, by short name, by environment, or the default."""
+"""Finds a MODEL: by folder, by short name, by environment, or by default."""
 
 import math
 import os
@@ -18,14 +18,14 @@ from translator.storage.model_folder import (
     step_folders,
 )
 
-KINDS = ("general", "multi30k")  # what is shipped, the kind that is the default first
+KINDS = ("general", "multi30k")  # of shipped models, the default first
 
 
 def shipped_models() -> dict[str, Path]:
     """The models that come with the program, by their short names `KIND-SRC-TGT`."""
     package = Path(__file__).parents[1]
     folders: dict[str, Path] = {}
-    # In a wheel they lie inside the package, in a clone beside it.
+    # In a wheel they are inside the package, in a clone beside it.
     for root in (package / "checkpoints", package.parent / "checkpoints"):
         for kind in KINDS:
             for folder in sorted(root.glob(f"{kind}-??-??")):
@@ -35,7 +35,7 @@ def shipped_models() -> dict[str, Path]:
 
 
 def complete_direction(src: str | None, tgt: str | None) -> tuple[str, str]:
-    """(source, target) languages: one alone gets the other of the two, none is English-German."""
+    """Completes (source, target) with English or German; the default is English to German."""
     other = {"en": "de", "de": "en"}
     src = src or other.get(tgt or "de", "en")
     return src, tgt or other.get(src, "de")
@@ -44,7 +44,7 @@ def complete_direction(src: str | None, tgt: str | None) -> tuple[str, str]:
 def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Path:
     """The folder of a MODEL: as given, else `$TRANSLATOR_MODEL`, else the shipped one.
 
-    A name is that of a folder, or the short name of a shipped model.
+    `model` is a folder, or the short name of a shipped model.
 
     Raises:
         TranslatorError: there is no such model, or none is shipped for the direction.
@@ -73,7 +73,7 @@ def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Pa
 
 
 def describe_model(folder: Path) -> dict[str, Any]:
-    """What a MODEL's `config.json` says, with its size: `parameters` and `bytes` of weights."""
+    """The content of a MODEL's `config.json`, plus `parameters` and the `bytes` of its weights."""
     model = load_model(folder)
     assert model.folder is not None
     description = read_description(model.folder)
@@ -83,7 +83,7 @@ def describe_model(folder: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class ModelSummary:
-    """A model in one line: `scores` are BLEU by split, `steps` those of a run that goes on."""
+    """A model in one line: `scores` has BLEU by split, `steps` is for unfinished runs."""
 
     name: str
     folder: str
@@ -96,12 +96,12 @@ class ModelSummary:
     steps: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain data."""
+        """The summary as plain data."""
         return asdict(self)
 
 
 def summarise(name: str, folder: Path) -> ModelSummary | None:
-    """What there is to say of a MODEL or a run without loading it; None where there is none."""
+    """Summarises a MODEL or a run without loading it; None if there is none in the folder."""
     steps = None
     try:
         if not (folder / WEIGHTS).exists():
@@ -125,7 +125,7 @@ def summarise(name: str, folder: Path) -> ModelSummary | None:
 
 
 def runs_in(root: Path) -> list[ModelSummary]:
-    """The runs and other models directly in a folder, but for those that are shipped."""
+    """The runs and other models directly in a folder, except shipped ones."""
     shipped = {folder.resolve() for folder in shipped_models().values()}
     folders = [p for p in sorted(root.glob("*")) if p.is_dir() and p.resolve() not in shipped]
     found = (summarise(str(folder), folder) for folder in folders)
