@@ -1,20 +1,18 @@
-"""A corpus on disk, cleaned once: what `translator prepare` makes and training reads.
+"""A corpus on disk, cleaned once: `translator prepare` writes it and training reads it.
 
     FOLDER/
       train.de.*, train.en.*  the pairs worth training on, as text (data_prep/sources/mapped.py)
-      valid.*, test*.*        the other splits, as they were read
-      tokenizer-KEY.model     learnt from them
-      ids-KEY/                train as the ids of one tokenizer
-      manifest.json           what all was made from, and the report; it comes last
-      making.json, shards/    while it is being made
+      valid.*, test*.*        the other splits, unchanged
+      tokenizer-KEY.model     learnt from the training pairs
+      ids-KEY/                the training pairs as ids of one tokenizer
+      manifest.json           the origin of everything, and the report; written last
+      making.json, shards/    only while the corpus is being prepared
 
-The corpus is cleaned in shards (shard_passes.py), and with a tokenizer all pairs are encoded
-(encoded.py). Both directions of translation share the work: it is done with the languages in the
-order of the alphabet.
+The corpus is cleaned in shards (shard_passes.py), and then encoded with a tokenizer (encoded.py).
+Both directions of translation share the result: languages are in alphabetical order.
 
-A corpus that is given no folder is prepared in the cache: $TRANSLATOR_CACHE, else
-~/.cache/translator. A folder there is named after all that it depends on, and may be deleted at
-any time.
+Without a folder, a corpus is prepared in the cache: $TRANSLATOR_CACHE, or else ~/.cache/translator.
+A folder there is named after everything that it depends on, and may be deleted at any time.
 """
 
 import hashlib
@@ -50,7 +48,7 @@ from translator.config.schema import CleanConfig
 from translator.system.disk import write_json, writing
 from translator.text.lines import TextPair
 
-VERSION = 2  # of what is written, and of what the rules find
+VERSION = 2  # of the files, and of the rules' verdicts
 MAKING = "making.json"
 
 
@@ -75,13 +73,13 @@ class Prepared:
 
     @property
     def n_words(self) -> int:
-        """Words of both sides of the training pairs."""
+        """The number of words on both sides of the training pairs."""
         after = self.manifest["report"]["after"]
         return sum(int(after[f"{language}_words"]) for language in self.languages)
 
 
 def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
-    """The prepared corpus in a folder.
+    """Opens the prepared corpus in a folder.
 
     Raises:
         TranslatorError: it is damaged, of another version, or in other languages.
@@ -97,7 +95,7 @@ def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
 
 
 def cache_folder(name: str, made_from: Sequence[Any]) -> Path:
-    """Where a corpus is prepared that is given no folder."""
+    """The folder in the cache to prepare a corpus in."""
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     cache = Path(os.environ.get("TRANSLATOR_CACHE") or caches / "translator")
@@ -116,22 +114,23 @@ def prepare_corpus(
     workers: int = 1,
     progress: Progress = no_progress,
 ) -> Prepared:
-    """Cleans a corpus into a folder; goes on where an earlier call was interrupted.
+    """Cleans a corpus into a folder; continues where an earlier call was interrupted.
 
     Args:
-        name: see `open_corpus`; a folder that is prepared already is taken as it is, if it stands
-            alone.
+        name: see `open_corpus`; a prepared folder is used as it is, unless `folder` or `beside` is
+            given.
         src, tgt: languages.
         config: the rules.
         folder: new, or of the same corpus; default: in the cache.
-        beside: the first corpus of a mixture: what it holds out is kept out here too, and nothing
-            is held out of this one.
-        seed: of what is held out, and of the samples in the report.
-        workers: processes.
-        progress: is told how far it is.
+        beside: the first corpus of a mixture: its held-out lines are excluded here too, and nothing
+            is held out from this corpus.
+        seed: determines what is held out, and the samples in the report.
+        workers: number of processes.
+        progress: called with each stage and the pairs that it has processed.
 
     Raises:
-        TranslatorError: the corpus is broken, or the disk; or the folder holds something else.
+        TranslatorError: the corpus is broken, the disk cannot be written, or the folder holds
+            something else.
     """
     languages = min(src, tgt), max(src, tgt)
     config = config.resolve()
@@ -163,10 +162,10 @@ def prepare_corpus(
 def _describe(
     name: str, src: str, tgt: str, config: CleanConfig, beside: Prepared | None, seed: int
 ) -> dict[str, Any]:
-    """What the manifest says beside the counts; "made_from" decides what is the same corpus."""
+    """The manifest without counts; corpora with the same "made_from" are the same."""
     languages = min(src, tgt), max(src, tgt)
     made_from = [VERSION, corpus_identity(name, src, tgt), languages, asdict(config), seed]
-    made_from.append(config.repair and find_spec("ftfy") is not None)  # which mends more
+    made_from.append(config.repair and find_spec("ftfy") is not None)  # which repairs more
     made_from.append(beside and beside.manifest["made_from"])
     path = local_path(name)
     return {
@@ -181,7 +180,7 @@ def _describe(
 
 
 def _open_sources(name: str, src: str, tgt: str) -> dict[str, Source]:
-    """The splits of a corpus, each pair in the order of the alphabet."""
+    """Opens the splits of a corpus, with the languages in alphabetical order."""
     sources = open_corpus(name, src, tgt)
     if src < tgt:
         return sources

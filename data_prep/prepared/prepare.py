@@ -1,4 +1,4 @@
-"""A corpus, made ready for training: cleaned, its vocabulary learnt, encoded; each done once."""
+"""Prepares a corpus for training: cleans it, learns its vocabulary and encodes it, each once."""
 
 import hashlib
 import logging
@@ -37,13 +37,13 @@ VOCAB_BYTES = 40_000_000
 
 
 class Mixture(Sequence[IdPair]):
-    """The training pairs of several corpora, one behind the other; read from disk as they are used.
+    """The training pairs of several corpora, one after the other, read from disk on use.
 
-    With `both`, all of them follow the other way round.
+    With `both`, all pairs follow again in the other direction.
 
     Args:
         parts: the pairs of each corpus.
-        tags: what leads the sources of each corpus, if anything does.
+        tags: the tag that precedes the sources of each corpus, or None.
         both: whether both directions are learnt.
     """
 
@@ -70,7 +70,7 @@ class Mixture(Sequence[IdPair]):
 
     @property
     def lengths(self) -> Tensor:
-        """`(2, N)`, ids of both sides of each pair."""
+        """`(2, N)`, the number of ids on both sides of each pair."""
         parts = []
         for part, tag in zip(self.parts, self.tags, strict=True):
             lengths = part.lengths
@@ -82,7 +82,7 @@ class Mixture(Sequence[IdPair]):
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A corpus, ready for training. With two directions, all pairs of the first come first."""
+    """A corpus, ready for training. With two directions, all pairs of the first one come first."""
 
     name: str
     corpora: list[Prepared]
@@ -96,10 +96,10 @@ class TrainingData:
 
 
 def vocabulary_size(n_words: int) -> int:
-    """How many pieces a corpus of so many words, of both languages, is enough for.
+    """The vocabulary size for a corpus with this number of words in both languages.
 
-    Between two sizes that have proved good: 6,000 for the 0.67 million words of Multi30k, and
-    32,000 for the 200 million of WMT14.
+    Interpolates between two sizes that have proved good: 6,000 for the 0.67 million words of
+    Multi30k, and 32,000 for the 200 million of WMT14.
     """
     pieces = 6000 * (n_words / 670_000) ** 0.294
     return min(max(round(pieces / 500) * 500, 1000), 32_000)
@@ -121,10 +121,10 @@ def _sample(corpora: Sequence[Prepared], languages: Languages, config: Config) -
 
 
 def learn_tokenizer(corpora: Sequence[Prepared], config: Config) -> Tokenizer:
-    """The vocabulary of a corpus: a function of its text and the settings.
+    """Learns the vocabulary of a corpus: a pure function of its text and the settings.
 
-    It is learnt once, and kept beside the first of the corpora; where there is no noise, which
-    knows source and target, for both directions.
+    It is learnt once and stored with the first corpus. Both directions share it unless there is
+    noise, which treats source and target differently.
     """
     data = config.data
     src, tgt = corpora[0].languages
@@ -154,15 +154,15 @@ def prepare_data(
 ) -> TrainingData:
     """Cleans the corpus, learns a vocabulary unless one is given or named, and encodes it.
 
-    What was done before is found again, see cleaned.py. The sources of a synthetic part
-    are led by its tag. Where both directions are learnt, its pairs do not come the other way round,
-    which would teach the model to write what a model wrote: they are there, with the weight 0.
+    Earlier results are reused, see cleaned.py. The tag of a synthetic part precedes its sources. If
+    both directions are learnt, synthetic pairs have weight 0 in the other direction, where the
+    model would learn to write what a model wrote.
 
     Args:
         config: all settings.
-        tokenizer: of the model to go on with.
-        workers: processes; 0: as many as there are processors.
-        progress: is told how far it is.
+        tokenizer: of the model to continue with.
+        workers: number of processes; 0 = one per processor.
+        progress: called with each stage and the pairs that it has processed.
 
     Raises:
         TranslatorError: the corpus is missing, broken, or empty.
@@ -210,7 +210,7 @@ def _unusable(name: str, dropped: Mapping[str, int], n_valid: int) -> Translator
 
 
 def tell(data: TrainingData) -> None:
-    """Logs what became of the corpora."""
+    """Logs a summary of the prepared corpora."""
     for corpus in data.corpora:
         report = corpus.manifest["report"]
         before, after = report["before"]["pairs"], report["after"]["pairs"]
@@ -232,7 +232,7 @@ def _mix(
     parts: Sequence[Ids],
     tokenizer: Tokenizer,
 ) -> TrainingData:
-    """Validation and test splits are those of the first corpus."""
+    """Combines prepared corpora; validation and test splits come from the first one."""
     data = config.data
     tags = [corpus.manifest["tag"] for corpus in corpora]
     dropped: Counter[str] = Counter()

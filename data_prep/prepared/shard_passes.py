@@ -1,7 +1,7 @@
 """Cleaning a corpus in two passes over its shards.
 
-First all pairs are read, and get keys. When it is known which keys occur twice and what the words
-of the corpus mean, each pair is judged. Neither pass holds more than some shards in memory.
+The first pass reads all pairs and computes their keys. Once repeated keys and the meanings of words
+are known, the second pass judges each pair. Neither holds more than a few shards in memory.
 """
 
 import hashlib
@@ -42,13 +42,13 @@ def clean_into(
     """Writes the pairs worth training on, the other splits and the manifest to a folder.
 
     Args:
-        sources: the splits of the corpus, each pair in the order of the alphabet.
-        beside: what another corpus holds out; then nothing is held out of this one.
+        sources: the splits of the corpus, with the languages in alphabetical order.
+        beside: the held-out pairs of another corpus; then nothing is held out from this one.
         config: the rules.
         about: the beginning of the manifest.
-        folder: exists already.
+        folder: an existing folder.
         work: `make_shards` with its number of processes.
-        progress: is told how far it is.
+        progress: called with each stage and the pairs that it has processed.
 
     Raises:
         TranslatorError: there are no training pairs.
@@ -108,7 +108,7 @@ def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages:
 
 @dataclass(frozen=True)
 class _Read:
-    """The first pass: the text as it is, and the keys of the pairs."""
+    """The first pass: stores the unchanged text, and the keys of the pairs."""
 
     config: CleanConfig
     languages: Languages
@@ -132,7 +132,7 @@ class _Piece:
 
 @dataclass(frozen=True)
 class _Judge:
-    """The second pass: the pairs worth training on."""
+    """The second pass: stores the pairs worth training on."""
 
     cleaner: Cleaner
 
