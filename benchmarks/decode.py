@@ -21,8 +21,9 @@ Each setting runs in a process of its own, new for each preset and thread count,
 model once. Settings take turns, so that other work on the machine affects all alike; but on a busy
 machine several threads wait for each other, and their numbers mean nothing. Speeds are medians over
 the rounds, ratios are medians of ratios within rounds; the fastest setting of a peer counts, case
-by case. Peak memory is the maximum resident size (VmHWM), including Python and libraries. A case
-with batch 1 has a sixteenth of the sentences.
+by case. One thread's time is the processor's, to which other work adds little. Peak memory is the
+maximum resident size (VmHWM), including Python and libraries. A case with batch 1 has a sixteenth
+of the sentences.
 
 What was tried for ours, on the same machine (`tiny`, batch 32, beam 5, unless stated otherwise;
 profile_decode.py times the parts of a step):
@@ -31,13 +32,14 @@ profile_decode.py times the parts of a step):
   0.5 ms a layer for reordering and appending), and a compaction of those slots; oneDNN's own layout
   of big matrices (vocabulary product 4.2 -> 3.3 ms, at 32 rows 1.4 -> 0.8); the best continuations
   from the largest of every 128 columns (2.0 -> 0.4 ms); cross-attention joined with its projections
-  for single sentences and wide models (22 -> 13 us a layer, `small` 0.9 -> 0.4 ms); freed memory
+  for single sentences (22 -> 13 us a layer); freed memory
   kept by the process (page faults were up to a quarter of the time); a lean encoder without module
   calls (batch 1: 2.0 -> 1.5 ms a sentence).
 - no gain: PyTorch's fused attention instead of plain products (as fast); heads as one
   block-diagonal product (slower); all of `tiny` in bf16 (only the vocabulary's matrix is large
   enough); logsumexp instead of log_softmax (slower); smaller batches to fit the cache (slower).
-- not done: a vocabulary shortlist, which would make a translation depend on its batch; int8.
+- not done: a vocabulary shortlist, which would make a translation depend on its batch. int8 and
+  bf16 products of fp32 numbers gained nothing, see docs/speed.md.
 
 Which settings of the peers were tried (Zen 4 with AVX-512):
 
@@ -88,6 +90,7 @@ Seconds = dict[Case, list[list[float]]]  # of each worker, in each round
 
 VOCAB_SIZES = {"base": 32000, "general": 12000}  # of the presets; the others have 8000
 LENGTH = 16
+PRECISIONS = "of ours; bf16:0.7 computes with 70 percent of the vocabulary"
 PAUSE = 0.25  # seconds: several threads may spin for as long after their work
 ROOT = Path(__file__).parents[1]
 # Freed memory stays with the process, which helps all who use PyTorch.
@@ -420,7 +423,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--threads", nargs="+", type=int, help="default: 1, with --full 1 2")
     parser.add_argument("--batches", nargs="+", type=int, help="default: 1 32, with --full 128")
     parser.add_argument("--beams", nargs="+", type=int, default=[1, 5])
-    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help="of ours")
+    parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help=PRECISIONS)
     parser.add_argument("--sentences", type=int, default=200)
     parser.add_argument("--rounds", type=int, help="default: 3, with --full 5")
     parser.add_argument("--bleu", metavar="CORPUS", help="of ours, on its validation data")
