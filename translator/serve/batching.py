@@ -69,7 +69,7 @@ class Batcher:
         self._limit = limit
         self._size = size
         self._jobs: list[_Job] = []
-        self._running = 0  # jobs in the batch under way
+        self._running: list[_Job] = []  # those in the batch under way
         self._seconds = 0.05  # that a request takes, of late
         self._company = False  # whether the last batch held several requests
         self._closed = False
@@ -99,8 +99,7 @@ class Batcher:
     def waiting(self) -> int:
         """Requests that wait or are worked on."""
         with self._changed:
-            self._drop_cancelled()
-            return len(self._jobs) + self._running
+            return sum(not job.future.done() for job in {*self._jobs, *self._running})
 
     def close(self, timeout: float | None = None) -> None:
         """Ends the thread once all is done that waits."""
@@ -124,12 +123,12 @@ class Batcher:
                         return
                     continue
                 key, batch = self._take()
-                self._running = len(batch)
+                self._running = [job for job, _ in batch]
             start = time.monotonic()
             self._do(key, batch)
             self._company = len(batch) > 1
             with self._changed:
-                self._running = 0
+                self._running = []
             each = (time.monotonic() - start) / len(batch)
             self._seconds += (each - self._seconds) / 8
 
