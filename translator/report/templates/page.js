@@ -354,6 +354,9 @@ function startPage(engine) {
   setDirection(...store.read("direction", [features.detect ? "auto" : engine.directions[0][0], ""]));
   $("terms-box").hidden = !features.terms;
   $("key-box").hidden = !features.key;
+  if (!features.alternatives) {
+    $("help").textContent = "Choose a word of the translation to see what it came from.";
+  }
   if (features.documents) listenForFiles();
   if (features.key) {
     const apply = () => { engine.setKey($("key").value); store.write("key", $("key").value); };
