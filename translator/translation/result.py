@@ -152,3 +152,21 @@ class AttentionMap:
     src_pieces: list[str]  # S pieces that are looked at, the columns
     tgt_pieces: list[str]  # T pieces that look, the rows
     weights: Tensor  # (layers, H, T, S), rows sum to one
+
+
+def join_lines(
+    lines: Sequence[str],
+    parts: Sequence[tuple[Unit, Segment]],
+    confidence: bool,
+    alignments: bool,
+) -> list[Translation]:
+    """Joins the segments of each line, with their markup."""
+    by_line: dict[int, list[tuple[Unit, Segment]]] = {}
+    for unit, segment in parts:
+        marked = with_markup(unit, segment)
+        if not alignments:
+            marked = replace(marked, alignment=None)
+        by_line.setdefault(unit.line, []).append((unit, marked))
+    return [
+        join_line(line, by_line.get(i, []), confidence, alignments) for i, line in enumerate(lines)
+    ]

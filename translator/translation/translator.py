@@ -3,7 +3,6 @@
 import itertools
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cached_property, partial
@@ -21,20 +20,18 @@ from translator.storage.find import complete_direction, find_model
 from translator.storage.model_folder import Model, load_model
 from translator.system.machine import pick_device
 from translator.text.codec import TextCodec
-from translator.text.language import identify
 from translator.text.terms import Glossary, Terms, used_terms
 from translator.text.tokenizer import BOS, EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
+from translator.translation.inputs import InputWarnings, read_texts
 from translator.translation.pieces import common_pieces
 from translator.translation.prescribed import Prescriber, find_terms
-from translator.translation.result import AttentionMap, Segment, Translation, join_line, with_markup
+from translator.translation.result import AttentionMap, Segment, Translation, join_lines
 from translator.translation.retry import Retrier
 from translator.translation.units import Reader, Unit, cut_lines
 
 log = logging.getLogger("translator")
-
-_LANGUAGES = {"en": "English", "de": "German"}
 
 
 class Translator:
@@ -76,13 +73,12 @@ class Translator:
         self.device = device or torch.device("cpu")
         self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
-        self._warned_of_language = False
-        self._warned_of_parts = False
         self._process = os.getpid()
         if precision not in PRECISIONS:
             known = ", ".join(PRECISIONS)
             raise TranslatorError(f'Unknown precision "{precision}"; there are: {known}.')
         self.src, self.tgt = direction or self.model.directions[0]
+        self._warnings = InputWarnings(self.src, self.tgt)
         self.reader = Reader(self.codec, self.src, self.tgt)
         for other in self.models:
             if (self.src, self.tgt) not in other.directions:
@@ -262,14 +258,14 @@ class Translator:
             TranslatorError: an unknown way to split, or confidence is wanted of a model without
                 calibration.
         """
-        lines = _read_texts(lines)
+        lines = read_texts(lines)
         self._check_process()
         search = search or self.model.config.search
         confidence = confidence or min_confidence > 0
         calibration = self.calibration if confidence else None  # complains before the work
-        self._check_language(lines)
+        self._warnings.check_language(lines)
         units = cut_lines(self.reader, lines, search, split, prefix)
-        self._check_parts(lines, units, search)
+        self._warnings.check_parts(lines, units, search)
         if terms:
             units = find_terms(units, Terms.of(terms), self.src)
         write = partial(self._write, alignments=alignments)
@@ -288,19 +284,8 @@ class Translator:
             parts.append((unit, replace(segment, terms=uses)))
         if calibration:
             parts = self._with_confidence(parts, search)
-        by_line: dict[int, list[tuple[Unit, Segment]]] = {}
-        for unit, segment in parts:
-            marked = with_markup(unit, segment)
-            if not alignments:
-                marked = replace(marked, alignment=None)
-            by_line.setdefault(unit.line, []).append((unit, marked))
-        joined = [
-            join_line(line, by_line.get(i, []), confidence, alignments)
-            for i, line in enumerate(lines)
-        ]
-        if min_confidence > 0:
-            joined = [translation.withhold(min_confidence) for translation in joined]
-        return joined
+        joined = join_lines(lines, parts, confidence, alignments)
+        return [found.withhold(min_confidence) for found in joined] if min_confidence else joined
 
     def _write(self, unit: Unit, hypotheses: list[Hypothesis], alignments: bool) -> Segment:
         """The text of a unit; tags inside it go where their words do."""
@@ -322,32 +307,6 @@ class Translator:
             raise TranslatorError(
                 f"A Translator on {self.device} cannot be used after a fork: start the process "
                 'with multiprocessing.get_context("spawn"), or load the model in it.'
-            )
-
-    def _check_language(self, lines: Sequence[str]) -> None:
-        """Warns, once, of text that is in the target language already."""
-        if self._warned_of_language:
-            return
-        found: Counter[str | None] = Counter(map(identify, lines))
-        if found[self.tgt] > found[self.src]:
-            self._warned_of_language = True
-            log.warning(
-                "This text seems to be %s already, and the model translates %s-%s. "
-                "For the other direction: --src %s --tgt %s.",
-                *(_LANGUAGES[self.tgt], self.src, self.tgt, self.tgt, self.src),
-            )
-
-    def _check_parts(
-        self, lines: Sequence[str], units: Sequence[Unit], search: SearchConfig
-    ) -> None:
-        """Warns, once, of a sentence that is too long to be read as a whole."""
-        long = next((unit for unit in units if unit.n_parts > 1), None)
-        if long and not self._warned_of_parts:
-            self._warned_of_parts = True
-            log.warning(
-                "A text of %d characters has a sentence of more than the %d pieces that the model "
-                "reads at once: it is translated in %d parts; so is every other such sentence.",
-                *(len(lines[long.line]), search.max_pieces, long.n_parts),
             )
 
     def translate_blocks(
@@ -428,21 +387,6 @@ class Translator:
             columns = pieces([BOS, *ids]) if kind == "decoder" else src
             maps.append(AttentionMap(columns, src if kind == "encoder" else tgt, weights))
         return maps
-
-
-def _read_texts(texts: Iterable[str]) -> list[str]:
-    """All texts of an iterable.
-
-    Raises:
-        TypeError: it is something else.
-    """
-    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
-        raise TypeError(f"Expected a list of strings, not {type(texts).__name__}.")
-    found = list(texts)
-    for number, text in enumerate(found, start=1):
-        if not isinstance(text, str):
-            raise TypeError(f"Expected strings, but number {number} is {type(text).__name__}.")
-    return found
 
 
 if hasattr(os, "register_at_fork"):
