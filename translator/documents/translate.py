@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from translator.config.errors import TranslatorError
-from translator.documents.formats import FORMATS, format_of, read_document
+from translator.documents.formats import FORMATS, Readable, format_of, read_document
 from translator.system.disk import write_file
 from translator.translation.files import translate_to_file
 from translator.translation.result import Translation
@@ -64,17 +64,7 @@ def translate_document(
         TranslatorError: no known format, a broken file, or the disk cannot be written.
     """
     start = time.monotonic()
-    src, dst = Path(src), Path(dst)
-    chosen = format or format_of(src)
-    if chosen is None:
-        raise TranslatorError(
-            f"{src} has no ending of a known format: name one of {', '.join(FORMATS)}."
-        )
-    try:
-        data = src.read_bytes()
-    except OSError as error:
-        raise TranslatorError(f"{src} cannot be read: {error.strerror}.") from None
-    document = read_document(data, chosen, str(src), columns)
+    document, dst = _open(Path(src), format, columns), Path(dst)
     lines = [line for piece in document.pieces for line in piece.text.split("\n")]
     faults: dict[str, list[str]] = {}
     wrong: dict[str, list[str]] = {}
@@ -107,6 +97,19 @@ def translate_document(
     seconds = time.monotonic() - start
     n_pieces = len(document.pieces)
     return DocumentResult(n_pieces, n_words, seconds, warned(faults), tally, warned(wrong))
+
+
+def _open(src: Path, format: str | None, columns: Sequence[str]) -> Readable:
+    chosen = format or format_of(src)
+    if chosen is None:
+        raise TranslatorError(
+            f"{src} has no ending of a known format: name one of {', '.join(FORMATS)}."
+        )
+    try:
+        data = src.read_bytes()
+    except OSError as error:
+        raise TranslatorError(f"{src} cannot be read: {error.strerror}.") from None
+    return read_document(data, chosen, str(src), columns)
 
 
 def _text_line(found: Translation) -> str:
