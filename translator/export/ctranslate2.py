@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
-from translator.export.weights import Weights, positions
+from translator.export.weights import N_POSITIONS, Weights, positions
 from translator.model.transformer import Transformer
 from translator.search.beam import Hypothesis
 from translator.system.disk import write_file
+from translator.system.lock import exclusive
 from translator.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def export(transformer: Transformer, tokenizer: Tokenizer, folder: Path, quantiz
 
 
 class Engine:
-    """CTranslate2 with an exported model: ids in, ids out. It needs no PyTorch.
+    """CTranslate2 with an exported model: ids in, ids out.
 
     Args:
         folder: what `write_model` wrote.
@@ -176,7 +177,14 @@ class Engine:
         inputs = [[self.tokens[i] for i in row if i != PAD] for row in src.tolist()]
         begun = [[] for _ in inputs] if prefixes is None else prefixes.tolist()
         starts = [[self.tokens[i] for i in row if i != PAD] for row in begun]
-        longest = max(map(len, inputs)) * config.max_ratio + config.max_extra
+        if max(map(len, inputs)) > N_POSITIONS:
+            raise TranslatorError(
+                f"CTranslate2 reads at most {N_POSITIONS} pieces at once: leave the engine out."
+            )
+        limits = [
+            min(int(len(source) * config.max_ratio) + config.max_extra + len(start), N_POSITIONS)
+            for source, start in zip(inputs, starts, strict=True)
+        ]
         found = self.translator.translate_batch(
             inputs,
             target_prefix=starts if any(starts) else None,
@@ -187,22 +195,25 @@ class Engine:
             length_penalty=config.length_penalty,
             no_repeat_ngram_size=config.no_repeat_ngram,
             min_decoding_length=max(config.min_length, 0),
-            max_decoding_length=int(longest) + max(map(len, starts)) + 1,
+            max_decoding_length=min(max(limits) + 1, N_POSITIONS),
             return_end_token=True,
             return_scores=True,
         )
         return [
             [
-                self._hypothesis(tokens, score, config)
+                self._hypothesis(tokens, score, config, limit)
                 for tokens, score in zip(result.hypotheses, result.scores, strict=True)
             ]
-            for result in found
+            for result, limit in zip(found, limits, strict=True)
         ]
 
-    def _hypothesis(self, tokens: Sequence[str], score: float, config: SearchConfig) -> Hypothesis:
+    def _hypothesis(
+        self, tokens: Sequence[str], score: float, config: SearchConfig, limit: int
+    ) -> Hypothesis:
+        """A hypothesis, cut at its own limit: CTranslate2 has one for the whole batch."""
         ids = [self.ids[token] for token in tokens]
         log_prob = score * max(len(ids), 1) ** config.length_penalty
-        return Hypothesis([i for i in ids if i != EOS], log_prob, score)
+        return Hypothesis([i for i in ids if i != EOS][:limit], log_prob, score)
 
 
 # The settings that CTranslate2 has no like of, and the only value that they may have.
@@ -243,6 +254,8 @@ def use(translator: Translator, folder: Path | None = None, threads: int = 1) ->
     """
     if len(translator.models) > 1 or translator.device.type != "cpu":
         raise TranslatorError("--engine ctranslate2 takes one model, on the CPU.")
+    if translator.precision != "fp32":
+        raise TranslatorError("--engine ctranslate2 computes in fp32: leave --precision out.")
     model = translator.model
     tokens = model.tokenizer.pieces(range(model.tokenizer.vocab_size))
     copies = folder or cache_root() / "ctranslate2"
@@ -252,14 +265,17 @@ def use(translator: Translator, folder: Path | None = None, threads: int = 1) ->
 
         copies.mkdir(parents=True, exist_ok=True)
         log.info("The first time, a copy for CTranslate2 is made and verified: %s.", copy)
-        export_model(model, "ctranslate2", copy, "float32")
+        with exclusive(copies / f".{copy.name}.lock", str(copy)):
+            if not copy.exists():  # nor has another process made it meanwhile
+                export_model(model, "ctranslate2", copy, "float32")
     engine = Engine(copy, tokens, "float32", threads=threads)
     translator.decoder.beam_search = engine.beam_search
 
 
 def model_key(model: Model) -> str:
-    """A name for the copy of a model: of its weights and vocabulary."""
+    """A name for the copy of a model: of its sizes, weights and vocabulary."""
     digest = hashlib.sha256(model.tokenizer.model_bytes)
+    digest.update(repr(model.config.model).encode())
     for name, weight in sorted(model.transformer.state_dict().items()):
         digest.update(name.encode() + weight.numpy().tobytes())
     return digest.hexdigest()[:16]

@@ -212,12 +212,13 @@ def worker_script() -> str:
     return "\n".join(['"use strict";', *map(script, SCRIPTS), script("worker.js")])
 
 
-def html(directions: Sequence[tuple[str, str]], packed: dict[str, bytes]) -> str:
+def html(directions: Sequence[tuple[str, str]], packed: dict[str, bytes], licence: str = "") -> str:
     """The page.
 
     Args:
         directions: of the model; the first one counts.
         packed: what `pack` gave.
+        licence: of the weights, which the page names.
     """
     src, tgt = directions[0]
     settings = {"directions": [[src, tgt]], "features": {}, "maxCharacters": 0}
@@ -230,7 +231,8 @@ def html(directions: Sequence[tuple[str, str]], packed: dict[str, bytes]) -> str
     return translator_page(
         script("engine.js"),
         title=f"{names[src]} to {names[tgt]}",
-        note="All of it is in this file: it works without a network, and no text leaves this page.",
+        note="All of it is in this file: it works without a network, and no text leaves this page."
+        + (f" Licence of the model: {licence}." if licence else ""),
         data="\n".join(
             f'<script type="text/plain" id="{name}">{part}</script>' for name, part in parts.items()
         ),

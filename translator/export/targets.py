@@ -4,6 +4,7 @@ import copy
 import importlib.util
 import logging
 import os
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,8 +79,7 @@ def export_model(model: Model, target: str, path: Path, weights: str | None = No
     shutil.rmtree(hidden, ignore_errors=True)
     try:
         proof = _write(model, target, hidden, weights)
-        card = model.folder / "README.md" if model.folder else None
-        if card and card.is_file():  # with the licence
+        if card := _card(model):  # with the licence
             shutil.copyfile(card, hidden / card.name)
         os.replace(hidden, path)
     finally:
@@ -99,8 +99,16 @@ def _export_page(model: Model, path: Path, weights: str) -> Export:
         stored.load_state_dict(page.restored(model.transformer.state_dict(), weights))
         greedy = greedy_search(stored)
     proof = verify(model, greedy, TOLERANCES[weights])
-    write_file(path, page.html(model.directions, packed).encode())
+    card = _card(model)
+    licence = re.search(r'^license: "?([\w.-]+)', card.read_text("utf-8"), re.M) if card else None
+    named = licence[1].upper() if licence else ""
+    write_file(path, page.html(model.directions, packed, named).encode())
     return Export(path, path.stat().st_size, proof)
+
+
+def _card(model: Model) -> Path | None:
+    card = model.folder / "README.md" if model.folder else None
+    return card if card and card.is_file() else None
 
 
 def _write(model: Model, target: str, folder: Path, weights: str) -> Proof:

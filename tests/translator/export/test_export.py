@@ -174,8 +174,11 @@ def test_ctranslate2_searches_for_a_translator(
         expected = beam_search(model.transformer, src, search)
         found = theirs.decoder.beam_search([], src, search)
         for one, other in zip(expected, found, strict=True):
-            # What never ends is cut at the limit, there at that of the longest of a batch.
-            assert other[0].ids[: len(one[0].ids)] == one[0].ids[: len(other[0].ids)]
+            assert other[0].ids == one[0].ids
+    with pytest.raises(TranslatorError, match="at most 512 pieces"):
+        theirs.decoder.beam_search([], src.new_full((1, 600), 9), ours.search_config())
+    with pytest.raises(TranslatorError, match="leave --precision out"):
+        ctranslate2.use(Translator(model, precision="bf16"), tmp_path)
     n_best = theirs.translate_lines(lines[:2], theirs.search_config(beam_size=4, n_best=3))
     for translation in n_best:
         scores = [score for _, score in translation.n_best]
