@@ -11,6 +11,7 @@ import contextlib
 import io
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,16 @@ from everyday import print_results, read_suite  # noqa: E402
 from data_prep.sources.corpus import load_corpus  # noqa: E402
 from translator import Translator  # noqa: E402
 from translator.evaluation.evaluate import evaluate_pairs  # noqa: E402
-from translator.storage.model_folder import read_description, update_description  # noqa: E402
+from translator.storage.model_card import card_header  # noqa: E402
+from translator.storage.model_folder import (  # noqa: E402
+    load_model,
+    read_description,
+    update_description,
+)
+from translator.storage.model_info import ModelInfo  # noqa: E402
 from translator.system.disk import write_file  # noqa: E402
+
+LICENCE = "cc-by-nc-sa-4.0"
 
 
 def table(head: list[str], rows: list[list[Any]]) -> str:
@@ -73,6 +82,14 @@ def fill(card: str, found: dict[str, str]) -> str:
     return card
 
 
+def header(folder: Path) -> str:
+    """The header for the hub, with all scores."""
+    info = ModelInfo.from_dict(read_description(folder))
+    info = replace(info, data=replace(info.data, corpus="general text"))
+    config = load_model(folder).config
+    return card_header(config, info, folder.name, LICENCE) + "\n"
+
+
 def main(folder: Path, corpus: str, precision: str = "fp32") -> None:
     """Scores, then the suite, then the card."""
     translator = Translator.load(folder, precision=precision)
@@ -86,7 +103,8 @@ def main(folder: Path, corpus: str, precision: str = "fp32") -> None:
     with contextlib.redirect_stdout(suite):
         print_results(sentences, translator.translate([s.source for s in sentences]))
     card = (HERE / f"general-{src}-{tgt}" / "README.md").read_text(encoding="utf-8")
-    text = fill(card, blocks(read_description(folder), suite.getvalue()))
+    card = re.sub(r"\A---\n.*?\n---\n+", "", card, flags=re.DOTALL)
+    text = header(folder) + fill(card, blocks(read_description(folder), suite.getvalue()))
     write_file(folder / "README.md", text.encode())
     print(text)
 

@@ -17,7 +17,7 @@ def model_card(config: Config, info: ModelInfo, folder: Path) -> str:
     """
     data = config.data
     arrow = "and" if data.bidirectional else "to"
-    return f"""{_header(config, info, folder.name)}
+    return f"""{card_header(config, info, folder.name)}
 # {folder.name}: {data.src} {arrow} {data.tgt}
 
 A Transformer with {info.training.parameters:,} parameters, trained on `{info.data.corpus}`. It
@@ -38,8 +38,8 @@ print(Translator.load({json.dumps(str(folder), ensure_ascii=False)}).translate([
 {_scores(config, info)}{_confidence(info.confidence or {})}{_history(config, info)}"""
 
 
-def _header(config: Config, info: ModelInfo, name: str) -> str:
-    """YAML; a JSON value is a YAML value."""
+def card_header(config: Config, info: ModelInfo, name: str, licence: str = "unknown") -> str:
+    """The YAML header of a card, which the hub reads; a JSON value is a YAML value."""
 
     def results() -> Iterator[dict[str, Any]]:
         for split, found in info.scores.items():
@@ -52,7 +52,7 @@ def _header(config: Config, info: ModelInfo, name: str) -> str:
 
     metrics = {metric: None for found in info.scores.values() for metric in found.scores}
     values = {
-        "license": "unknown",  # what the corpus allows is for its user to say
+        "license": licence,  # what the corpus allows is for its user to say
         "language": [config.data.src, config.data.tgt],
         "pipeline_tag": "translation",
         "library_name": "small-nmt",
