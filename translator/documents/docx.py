@@ -12,9 +12,11 @@ from translator.documents.document import BrokenDocument, Document, Piece, Place
 from translator.documents.xliff import check_xml
 
 _PARTS = re.compile(r"word/(?:document|header\d*|footer\d*|footnotes|endnotes|comments)\.xml")
-_PARAGRAPH = re.compile(r"<w:p(?:\s[^>]*)?(?<!/)>(?:(?!<w:p[\s>]).)*?</w:p>", re.DOTALL)
+_PARAGRAPH = re.compile(r"<w:p(?:\s[^<>]*)?(?<!/)>(?:(?!<w:p[\s>]).)*?</w:p>", re.DOTALL)
 _RUN = re.compile(
-    r"<w:r(?:\s[^>]*)?(?<!/)>(?P<format>\s*<w:rPr>.*?</w:rPr>|\s*<w:rPr\s*/>)?(?P<body>.*?)</w:r>",
+    r"<w:r(?:\s[^<>]*)?(?<!/)>"
+    r"(?P<format>\s*<w:rPr>(?:(?!<w:r[\s>]).)*?</w:rPr>|\s*<w:rPr\s*/>)?"
+    r"(?P<body>(?:(?!<w:r[\s>]).)*?)</w:r>",  # up to the next: never to the end for each
     re.DOTALL,
 )
 _TEXT = re.compile(r"\s*(?:<w:t(?:\s[^>]*)?>(?P<text>[^<]*)</w:t>\s*)+", re.DOTALL)

@@ -1,10 +1,13 @@
 """HTML: the text between block elements, with the inline ones inside it, and some attributes."""
 
+import bisect
 import html as entities
 import re
+from collections import Counter
 from html.parser import HTMLParser
 
 from translator.documents.document import (
+    BrokenDocument,
     Document,
     Marks,
     Piece,
@@ -26,6 +29,9 @@ _ATTRIBUTES = re.compile(
     r"\s(?:alt|title|placeholder|aria-label)\s*=\s*(?:\"(?P<double>[^\"]*)\"|'(?P<single>[^']*)')",
     re.IGNORECASE,
 )
+# What opens something, and what closes it; html.parser reads on to the end for each that is open.
+_BRACKETS = ((r"<[A-Za-z/!?]", ">"), ("<!--", "-->"), (r"<!\[", "]>"))
+_MOST_OPEN = 50
 
 
 class _Reader(HTMLParser):
@@ -38,6 +44,7 @@ class _Reader(HTMLParser):
         self.runs: list[list[tuple[str, int, int]]] = [[]]  # (kind, start, end)
         self.attributes: list[Place] = []
         self._opaque: list[str] = []  # elements open inside one that stays, itself first
+        self._counts: Counter[str] = Counter()  # of these
         self._opaque_start = 0
         self._opaque_inline = False
 
@@ -59,6 +66,7 @@ class _Reader(HTMLParser):
         if self._opaque:
             if tag not in _VOID and not raw.endswith("/>"):
                 self._opaque.append(tag)
+                self._counts[tag] += 1
             return
         named = ("translate", "no") in attrs
         stays = named or tag in _OPAQUE or tag in _WORDS
@@ -71,6 +79,7 @@ class _Reader(HTMLParser):
             if not inline:
                 self.break_run()
             self._opaque, self._opaque_start, self._opaque_inline = [tag], start, inline
+            self._counts = Counter(self._opaque)
         elif stays and inline:
             self.add("word", start, start + len(raw))
         elif inline:
@@ -85,8 +94,11 @@ class _Reader(HTMLParser):
         start = self.place()
         end = self.text.find(">", start) + 1 or len(self.text)
         if self._opaque:
-            if tag in self._opaque:
-                del self._opaque[len(self._opaque) - 1 - self._opaque[::-1].index(tag) :]
+            while self._counts[tag]:
+                closed = self._opaque.pop()
+                self._counts[closed] -= 1
+                if closed == tag:
+                    break
             if not self._opaque and self._opaque_inline:
                 self.add("word", self._opaque_start, end)
             elif not self._opaque:
@@ -121,16 +133,26 @@ class _Reader(HTMLParser):
 
 
 def read_html(text: str) -> Document:
-    """The runs of text, each one piece whose inline elements are tags; `translate="no"` stays."""
+    """The runs of text, each one piece whose inline elements are tags; `translate="no"` stays.
+
+    Raises:
+        BrokenDocument: tag after tag is never closed.
+    """
+    for opening, closing in _BRACKETS:
+        rest = max(text.rfind(closing), 0)
+        if len(re.findall(opening, text[rest:])) > _MOST_OPEN:
+            line = text.count("\n", 0, rest) + 1
+            raise BrokenDocument(f'line {line}: no "{closing}" closes what is opened behind it')
     reader = _Reader(text)
     reader.feed(text)
     reader.close()
     pieces = [piece for run in reader.runs if (piece := _piece(text, run))]
     taken = [piece.places[0] for piece in pieces]
-    for place in reader.attributes:
+    for place in reader.attributes:  # `taken` is in order
         start, end = trimmed(text, place)
         # What stands inside a sentence stays.
-        if start < end and not any(a < end and start < b for a, b in taken):
+        before = bisect.bisect_left(taken, (end,))
+        if start < end and not (before and taken[before - 1][1] > start):
             plain = entities.unescape(text[start:end])
             pieces.append(Piece(" ".join(plain.split()), [(start, end)], entities.escape))
     return Document(text, sorted(pieces, key=lambda piece: piece.places[0]))

@@ -18,6 +18,7 @@ from translator.documents.document import (
 from translator.documents.libraries import require
 
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_COLON = re.compile(r"\s*:")
 _PROPERTY = re.compile(r"\s*(?![#!])(?:[^\s=:\\]|\\.)+(?:\s*[=:]\s*|\s+)")
 _MESSAGE = re.compile(r"(?P<key>-?[A-Za-z][\w-]*|\s+\.[A-Za-z][\w-]*)\s*=[ \t]*")
 
@@ -36,7 +37,7 @@ def read_json(text: str) -> Document:
     pieces = []
     for match in _JSON_STRING.finditer(text):
         value = json.loads(match[0], strict=False)
-        is_key = re.match(r"\s*:", text[match.end() :])
+        is_key = _COLON.match(text, match.end())
         if not is_key and value.strip():
             place = (match.start() + 1, match.end() - 1)
             pieces.append(Piece(value, [place], _in_json))

@@ -1,5 +1,6 @@
 """XLIFF 1.2 and 2: each empty or missing target gets the translation of its source."""
 
+import bisect
 import re
 from xml.parsers import expat
 
@@ -13,13 +14,16 @@ from translator.documents.document import (
 )
 
 _SEGMENT = re.compile(
-    r"(?P<open><source\b[^>]*(?<!/)>)(?P<source>.*?)</source>"
-    r"(?P<target>\s*<target\b(?:[^>]*/>|(?P<open_target>[^>]*>)(?P<said>.*?)</target>))?",
+    r"(?P<open><source\b[^<>]*(?<!/)>)(?P<source>(?:(?!<source\b).)*?)</source>"
+    r"(?P<target>\s*<target\b(?:[^<>]*/>|(?P<open_target>[^<>]*>)"
+    r"(?P<said>(?:(?!<target\b).)*?)</target>))?",
     re.DOTALL,
 )
+_NAMES = r"<(?:x|ph|bx|ex|sc|ec|it|bpt|ept|pc|cp)\b"
 _POINT = re.compile(
-    r"<(?:x|ph|bx|ex|sc|ec|it|bpt|ept|pc|cp)\b[^>]*(?:/>|>.*?</(?:it|bpt|ept|ph)>)", re.DOTALL
+    rf"{_NAMES}[^<>]*(?:/>|(?<!/)>(?:(?!{_NAMES}).)*?</(?:it|bpt|ept|ph)>)", re.DOTALL
 )
+_UNIT = re.compile(r"<(?:trans-)?unit\b[^<>]*")
 _STAYS = re.compile(r"\stranslate\s*=\s*[\"']no[\"']")
 
 
@@ -38,17 +42,20 @@ def read_xliff(text: str) -> Document:
     Raises:
         BrokenDocument: the text is no well-formed XML.
     """
-    check_xml(re.sub(r"^(\ufeff?<\?xml[^>]*?)\s+encoding=[\"'][^\"']*[\"']", r"\1", text))
-    found = (_piece(text, match) for match in _SEGMENT.finditer(text))
+    check_xml(re.sub(r"^(\ufeff?<\?xml[^>]*?)\sencoding=[\"'][^\"']*[\"']", r"\1", text))
+    units = [(match.start(), bool(_STAYS.search(match[0]))) for match in _UNIT.finditer(text)]
+
+    def stays(match: re.Match[str]) -> bool:
+        number = bisect.bisect(units, (match.start(),))
+        return number > 0 and units[number - 1][1]
+
+    found = (_piece(text, match) for match in _SEGMENT.finditer(text) if not stays(match))
     return Document(text, [piece for piece in found if piece])
 
 
 def _piece(text: str, match: re.Match[str]) -> Piece | None:
     source, target, said = match["source"], match["target"], match["said"]
-    units = (text.rfind(name, 0, match.start()) for name in ("<trans-unit", "<unit"))
-    unit = max(units)
-    stays = unit >= 0 and _STAYS.search(text[unit : text.find(">", unit)])
-    if stays or (said or "").strip() or not source.strip():
+    if (said or "").strip() or not source.strip():
         return None
     marks = Marks(source)
     hidden = _POINT.sub(lambda point: marks.point(point[0]), source)

@@ -1,8 +1,10 @@
 """Documents: what is no text stays byte for byte, and each text is found and written back."""
 
+import contextlib
 import io
 import json
 import re
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -230,6 +232,33 @@ def test_broken_files_are_named_with_line_and_reason(
     with pytest.raises(TranslatorError) as error:
         read_document(data, format, "FILE")
     assert message in str(error.value) and "\n" not in str(error.value)
+
+
+N = 8_000
+HOSTILE = {
+    "run": (make_docx(f"<w:p>{'<w:r></w:r >' * N}</w:p>"), "docx"),
+    "format": (make_docx(f"<w:p>{'<w:r><w:rPr></w:rPr ></w:r>' * N}</w:p>"), "docx"),
+    "source": (b"<x>" + b"<source></source >" * N + b"</x>", "xliff"),
+    "target": (b"<x>" + b"<source>a</source><target></target >" * N + b"</x>", "xliff"),
+    "point": (b"<x><source>a" + b"<it></it >" * N + b"</source></x>", "xliff"),
+    "no unit": (b"<x>" + b"<source>a</source>" * N + b"</x>", "xliff"),
+    "encoding": (b"<?xml" + b" " * 5 * N, "xliff"),
+    "strings": (json.dumps(["a"] * 4 * N).encode(), "json"),
+    "attributes": (b'<p>a<img alt="b"></p>' * N, "html"),
+    "open": (b'<a "' * N, "html"),
+    "comments": (b"<!--a>" * N, "html"),
+    "marked": (b"<![CDATA[>" * N, "html"),
+    "nested": (b"<svg>" + b"<a>" * N + b"</b>" * N + b"</a>" * N, "html"),
+}
+
+
+@pytest.mark.parametrize("data, format", HOSTILE.values(), ids=HOSTILE)
+def test_no_document_takes_long_to_read(data: bytes, format: str) -> None:
+    """What is quadratic takes minutes with these."""
+    start = time.process_time()
+    with contextlib.suppress(TranslatorError):
+        read_document(data, format, "FILE")
+    assert time.process_time() - start < 3
 
 
 @given(st.text(alphabet="ab ,.", max_size=40), st.lists(st.integers(1, 30), min_size=1, max_size=5))
