@@ -143,7 +143,9 @@ def translate(
     output = None if str(job.output) == "-" else job.output
     lines = Lines(text or [], job.input)
     if lines.interactive and not output and not shown.attention:
-        _converse(job, model, search, shown, common, terms)
+        watch = _Watch(job)
+        _converse(job, model, search, shown, common, terms, watch)
+        watch.report()
         return
     document = _is_document(job)
     if document:
@@ -188,6 +190,8 @@ def _check(
         raise typer.BadParameter(
             f"--min-confidence lies between 0 and 1, not {shown.min_confidence:g}"
         )
+    if shown.attention and job.terms:
+        raise typer.BadParameter("--attention shows a translation without terms: leave out --terms")
     for path in (job.output, shown.attention):
         if path and str(path) != "-":
             check_writable(path)
@@ -209,13 +213,25 @@ class _Watch:
 
         self.job = job
         self.tally = Tally()
+        self.wrong: list[str] = []  # what is said of lines
 
     def __call__(self, found: "Translation") -> None:
-        if self.job.check or self.job.terms:
-            wrong = self.tally.add(found)
-            if self.job.check and wrong:
-                line = f"Line {self.tally.lines}"
-                logging.getLogger("translator").warning("%s: %s.", line, "; ".join(wrong))
+        wrong = self.tally.add(found)
+        if wrong:
+            self._name(f"Line {self.tally.lines}: {'; '.join(wrong)}.")
+
+    def _name(self, said: str) -> None:
+        self.wrong.append(said)
+        if self.job.check:
+            logging.getLogger("translator").warning("%s", said)
+
+    def state(self) -> dict[str, Any]:
+        return {"wrong": self.wrong, "tally": self.tally.state()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self.tally.resume(state["tally"])
+        for said in state["wrong"]:
+            self._name(said)
 
     def report(self) -> None:
         _report(self.tally, self.job)
@@ -346,6 +362,7 @@ def _converse(
     shown: Shown,
     common: Common,
     terms: "Terms | None",
+    watch: _Watch,
 ) -> None:
     from translator.cli.interactive import converse
 
@@ -364,7 +381,9 @@ def _converse(
 
     def answer(line: str) -> str:
         render = Renderer(common.json, shown.scores, shown.confidence, options["search"].n_best)
-        return "".join(map(render, translator.translate_lines([line], **options)))
+        (found,) = translator.translate_lines([line], **options)
+        watch(found)
+        return render(found)
 
     converse(start, answer, common.quiet)
 

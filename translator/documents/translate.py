@@ -32,8 +32,30 @@ class DocumentResult:
     words: int  # of the source
     seconds: float
     warnings: list[Warned] = field(default_factory=list)
-    tally: Tally = field(default_factory=Tally)  # of the different texts, by this call
+    tally: Tally = field(default_factory=Tally)  # of the different texts
     wrong: list[Warned] = field(default_factory=list)  # what did not come out as it went in
+
+
+@dataclass
+class _Watch:
+    """What is known of the texts of a document, each by itself and together."""
+
+    faults: dict[str, list[str]] = field(default_factory=dict)
+    wrong: dict[str, list[str]] = field(default_factory=dict)
+    tally: Tally = field(default_factory=Tally)
+
+    def __call__(self, found: Translation) -> None:
+        if left := [f for s in found.segments if s.repair for f in s.repair.left]:
+            self.faults[found.source] = left
+        if wrong := self.tally.add(found):
+            self.wrong[found.source] = wrong
+
+    def state(self) -> dict[str, Any]:
+        return {"faults": self.faults, "wrong": self.wrong, "tally": self.tally.state()}
+
+    def resume(self, state: dict[str, Any]) -> None:
+        self.faults, self.wrong = state["faults"], state["wrong"]
+        self.tally.resume(state["tally"])
 
 
 def translate_document(
@@ -66,14 +88,7 @@ def translate_document(
     start = time.monotonic()
     document, dst = _open(Path(src), format, columns), Path(dst)
     lines = [line for piece in document.pieces for line in piece.text.split("\n")]
-    faults: dict[str, list[str]] = {}
-    wrong: dict[str, list[str]] = {}
-    tally = Tally()
-
-    def watch(found: Translation) -> None:
-        faults[found.source] = [f for s in found.segments if s.repair for f in s.repair.left]
-        wrong[found.source] = tally.add(found)
-
+    watch = _Watch()
     unique = [*dict.fromkeys(lines)]
     work = dst.with_name(f".{dst.name}.segments")
     translate_to_file(translator, unique, work, _text_line, show_bar, watch, **options)
@@ -96,7 +111,10 @@ def translate_document(
     n_words = sum(len(piece.text.split()) for piece in document.pieces)
     seconds = time.monotonic() - start
     n_pieces = len(document.pieces)
-    return DocumentResult(n_pieces, n_words, seconds, warned(faults), tally, warned(wrong))
+    return DocumentResult(
+        *(n_pieces, n_words, seconds, warned(watch.faults)),
+        *(watch.tally, warned(watch.wrong)),
+    )
 
 
 def _open(src: Path, format: str | None, columns: Sequence[str]) -> Readable:

@@ -16,7 +16,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
@@ -47,13 +47,25 @@ _PACKERS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+class Watch(Protocol):
+    """Looks at each result of a job. What it knows stays with the finished part."""
+
+    def __call__(self, found: Translation) -> object: ...
+
+    def state(self) -> dict[str, Any]:
+        """All that it knows, for JSON."""
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on from the `state` of an earlier call."""
+
+
 def translate_to_file(
     translator: Translator,
     lines: Iterable[str],
     output: Path,
     render: Callable[[Translation], str],
     show_bar: bool = False,
-    watch: Callable[[Translation], object] | None = None,
+    watch: Watch | None = None,
     **options: Any,
 ) -> int:
     """Translates `lines` into `output`, which appears only when complete.
@@ -71,7 +83,7 @@ def translate_to_file(
         output: the file to write.
         render: turns a result into the text to write.
         show_bar: whether to show a progress bar.
-        watch: called with each result of this call.
+        watch: called with each result; an interrupted job whose note lacks its state begins anew.
         **options: further arguments of `Translator.translate_lines`.
 
     Returns:
@@ -86,7 +98,7 @@ def translate_to_file(
     target = Path(os.path.realpath(output))
     with exclusive(target.with_name(f".{target.name}.translator.lock"), str(output)):
         job, total = _job_key(translator, lines, pack(render(_EXAMPLE).encode()), options)
-        work = _find_work(target, job)
+        work = _find_work(target, job, watch)
         begun_at = work.lines
         if begun_at:
             log.info("Continuing after the %d lines that are done.", begun_at)
@@ -104,10 +116,10 @@ def translate_to_file(
                     work.begin(pack(b""))
                 for block in blocks(itertools.islice(lines, begun_at, None)):
                     found = translator.translate_lines(block, **options)
-                    work.add(len(block), pack("".join(map(render, found)).encode()))
                     if watch:
                         for translation in found:
                             watch(translation)
+                    work.add(len(block), pack("".join(map(render, found)).encode()))
                     bar.update(len(block))
         except KeyboardInterrupt:
             raise KeyboardInterrupt(
@@ -144,6 +156,7 @@ class _Work:
 
     job: str
     file: Path
+    watch: Watch | None = None
     lines: int = 0
     size: int = 0  # bytes of the file that the note confirms
 
@@ -177,29 +190,35 @@ class _Work:
         self.size = at + len(data)
 
     def _write_note(self) -> None:
-        write_json(self.note, {"job": self.job, "lines": self.lines, "bytes": self.size})
+        note = {"job": self.job, "lines": self.lines, "bytes": self.size}
+        write_json(self.note, note | ({"watched": self.watch.state()} if self.watch else {}))
 
 
-def _find_work(output: Path, job: str) -> _Work:
+def _find_work(output: Path, job: str, watch: Watch | None) -> _Work:
     """Finds the work of an earlier call, or starts over in place of another job's.
 
     Files whose note is damaged or missing stay untouched: they may be the user's own.
     """
     for number in itertools.count():
-        work = _Work(job, output.with_name(f"{output.name}.partial{f'.{number}' * bool(number)}"))
+        name = f"{output.name}.partial{f'.{number}' * bool(number)}"
+        work = _Work(job, output.with_name(name), watch)
         if not os.path.lexists(work.file) and not os.path.lexists(work.note):
             break
         try:
             note = json.loads(work.note.read_bytes())
             of_job, n_lines, size = str(note["job"]), int(note["lines"]), int(note["bytes"])
+            watched = note.get("watched")
         except (OSError, ValueError, KeyError, TypeError):
             log.warning(
                 "%s stays untouched: this program did not write it, or its note %s is damaged.",
                 *(work.file, work.note.name),
             )
             continue
-        if of_job == job and work.file.is_file() and work.file.stat().st_size >= size:
+        whole = work.file.is_file() and work.file.stat().st_size >= size
+        if of_job == job and whole and (watch is None or watched is not None):
             work.lines, work.size = n_lines, size
+            if watch:
+                watch.resume(watched)
         break
     return work
 

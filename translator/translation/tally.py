@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from translator.text.layout import TAG, split_tags
 from translator.text.numbers import lost_numbers
@@ -42,6 +43,15 @@ class Tally:
             wrong += [f'"{part}" is missing' for part in lost]
             wrong += [f'"{part}" is there too often' for part in extra]
         return wrong
+
+    def state(self) -> dict[str, Any]:
+        """All counts, for JSON."""
+        return dict(vars(self))
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Goes on from the `state` of another tally."""
+        for name, value in state.items():
+            setattr(self, name, Counter(value) if isinstance(value, dict) else value)
 
     @property
     def n_wrong(self) -> int:

@@ -1,5 +1,6 @@
 """`translator translate -i FILE -o FILE` with documents."""
 
+import functools
 import json
 from pathlib import Path
 
@@ -11,9 +12,9 @@ from translator.cli.main import app
 
 @pytest.fixture
 def run(model_folder: Path):
-    def run(*args: object) -> Result:
+    def run(*args: object, input: str | None = None) -> Result:
         options = ["translate", "--model", model_folder, "--device", "cpu", *args]
-        return CliRunner().invoke(app, list(map(str, options)))
+        return CliRunner().invoke(app, list(map(str, options)), input=input)
 
     return run
 
@@ -81,6 +82,70 @@ def test_what_is_lost_is_named_and_fails(
         assert '"{name}" is missing' in named and ("line 3" in named or "Line 2" in named)
         assert "0 of 1 placeholders" in kept
         assert error == "Error: 1 thing was not kept; the lines are named above."
+
+
+@pytest.mark.parametrize("name", ["text.txt", "page.md"])
+@pytest.mark.parametrize("first", [["--check"], []])
+def test_an_interrupted_job_reports_all_its_lines(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, first: list[str]
+) -> None:
+    from translator.text.codec import TextCodec
+    from translator.text.lines import blocks
+    from translator.translation import files
+    from translator.translation.translator import Translator
+
+    decode, translate = TextCodec.decode, Translator.translate_lines
+    asked: list[list[str]] = []
+
+    def interrupted(self: Translator, lines: list[str], **options: object) -> object:
+        asked.append(lines)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return translate(self, lines, **options)
+
+    monkeypatch.setattr(files, "blocks", functools.partial(blocks, size=2))
+    monkeypatch.setattr(TextCodec, "decode", lambda *args: decode(*args).replace("{name}", ""))
+    monkeypatch.setattr(Translator, "translate_lines", interrupted)
+    source, terms = tmp_path / name, tmp_path / "terms.tsv"
+    terms.write_text("dog\tKöter\n")
+    text = ["The dog sees {name}.", "The bird.", "The dog.", "The man sees {name}."]
+    source.write_text("\n\n".join(text) + "\n")
+    files_and_terms = ["-i", source, "-o", tmp_path / f"new-{name}", "--terms", terms]
+    assert run(*files_and_terms, *first).exit_code == 130
+    result = run(*files_and_terms, "--check")
+    assert result.exit_code == 1
+    *named, kept, used, error = result.stderr.splitlines()
+    assert len(named := [line for line in named if "is missing" in line]) == 2
+    assert "ine 1: " in named[0] and "ine 7: " in named[1]
+    assert "0 of 2 placeholders" in kept and used == "2 of 2 terms used."
+    assert error.startswith("Error: 2 things were not kept")
+    assert asked[1] == asked[2]
+
+
+def test_a_conversation_is_reported_too(
+    run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from translator.cli.input import Lines
+    from translator.text.codec import TextCodec
+
+    decode = TextCodec.decode
+    monkeypatch.setattr(TextCodec, "decode", lambda *args: decode(*args).replace("{name}", ""))
+    monkeypatch.setattr(Lines, "interactive", True)
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("dog\tKöter\n")
+    result = run("--check", "--terms", terms, input="The dog.\nThe man sees {name}.\n:quit\n")
+    assert result.exit_code == 1
+    named, kept, used, error = result.stderr.splitlines()[-4:]
+    assert named.endswith('Line 2: "{name}" is missing.') and "2 lines; kept: " in kept
+    assert used == "1 of 1 terms used." and error.startswith("Error: 1 thing was not kept")
+
+
+def test_attention_knows_no_terms(run, tmp_path: Path) -> None:
+    terms = tmp_path / "terms.tsv"
+    terms.write_text("dog\tKöter\n")
+    result = run("The dog.", "--terms", terms, "--attention", tmp_path / "a.json")
+    assert result.exit_code == 2 and "--terms" in result.stderr
+    assert not (tmp_path / "a.json").exists()
 
 
 def test_terms_in_json_and_a_wrong_file(run, tmp_path: Path) -> None:
