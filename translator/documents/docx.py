@@ -4,6 +4,7 @@ import html as entities
 import io
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _RUN = re.compile(
     re.DOTALL,
 )
 _TEXT = re.compile(r"\s*(?:<w:t(?:\s[^>]*)?>(?P<text>[^<]*)</w:t>\s*)+", re.DOTALL)
+_STEP = 65_536  # bytes
 _BETWEEN = re.compile(
     r"(?:\s|<w:(?:proofErr|bookmarkStart|bookmarkEnd|lastRenderedPageBreak)\b[^>]*/>)*"
 )
@@ -55,8 +57,23 @@ class WordDocument:
         packed = io.BytesIO()
         with zipfile.ZipFile(io.BytesIO(self.data)) as old, zipfile.ZipFile(packed, "w") as new:
             for info in old.infolist():
-                new.writestr(info, changed.get(info.filename, old.read(info)))
+                new.writestr(info, changed.get(info.filename) or _unpack(old, info))
         return packed.getvalue()
+
+
+def _unpack(package: zipfile.ZipFile, part: zipfile.ZipInfo) -> bytes:
+    """A part of a package, in steps: at most a step more is unpacked than the part says it has.
+
+    Raises:
+        BrokenDocument: it is damaged, of another size, or packed in another way than Word's.
+    """
+    if part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BrokenDocument("line 1: no Word document (a part is packed in an unknown way)")
+    try:
+        with package.open(part) as opened:
+            return b"".join(iter(lambda: opened.read(_STEP), b""))
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise BrokenDocument(f"line 1: no Word document ({error})") from None
 
 
 def read_docx(data: bytes) -> WordDocument:
@@ -68,7 +85,7 @@ def read_docx(data: bytes) -> WordDocument:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as package:
             names = [name for name in package.namelist() if _PARTS.fullmatch(name)]
-            texts = {name: package.read(name).decode() for name in names}
+            texts = {name: _unpack(package, package.getinfo(name)).decode() for name in names}
     except (zipfile.BadZipFile, UnicodeDecodeError, KeyError) as error:
         raise BrokenDocument(f"line 1: no Word document ({error})") from None
     if "word/document.xml" not in texts:

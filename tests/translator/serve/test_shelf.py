@@ -1,6 +1,7 @@
 """Documents that wait to be fetched, and what is refused before it is read."""
 
 import io
+import tracemalloc
 import zipfile
 
 import pytest
@@ -47,3 +48,18 @@ def test_a_bomb_is_not_unpacked() -> None:
     assert len(packed.getvalue()) < 2000
     with pytest.raises(TranslatorError, match="unpacks to 1,000,000 bytes"):
         read_upload(packed.getvalue(), "a.docx", 10_000)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_bomb_that_lies_about_its_size_is_not_unpacked(method: int) -> None:
+    size = 50_000_000
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", method) as package:
+        package.writestr("word/document.xml", bytes(size))
+    data = packed.getvalue().replace(size.to_bytes(4, "little"), (100).to_bytes(4, "little"))
+    tracemalloc.start()
+    with pytest.raises(TranslatorError, match="no Word document"):
+        read_upload(data, "a.docx", 10_000)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2_000_000
