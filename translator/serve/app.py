@@ -130,12 +130,17 @@ class Server:
         """The language of a text."""
         fields = await self._fields(request)
         texts, _ = texts_field(fields, self.settings)
-        found = detect("\n".join(texts), self.languages.directions[0][0])
+        otherwise = self.languages.directions[0][0]
+        found = await asyncio.to_thread(detect, "\n".join(texts), otherwise)
         return JSONResponse([found.to_dict()])
 
     async def translate(self, request: Request) -> Response:
         """Translates a text or several."""
         fields = await self._fields(request)
+        async with _within(self.settings.timeout):
+            return await self._translate(request, fields)
+
+    async def _translate(self, request: Request, fields: dict[str, Any]) -> Response:
         texts, several = texts_field(fields, self.settings)
         n_others = count_field(fields, "alternatives")
         n_best = count_field(fields, "n_best", 1)
@@ -148,7 +153,9 @@ class Server:
             raise bad(f"Invalid request: format is text or html, not {form[:20]}")
         if form == "html" and (any(wanted.values()) or n_others or n_best > 1):
             raise bad("Invalid request: format html goes with a translation alone")
-        chosen = [self.languages.choose(text, source, target) for text in texts]
+        chosen = await asyncio.to_thread(
+            lambda: [self.languages.choose(text, source, target) for text in texts]
+        )
         directions = [direction for direction, _ in chosen]
         if form == "html":
             most = self.settings.max_file_bytes
@@ -201,11 +208,13 @@ class Server:
         if len(texts) != 1 or len(prefix) > self.settings.max_characters:
             raise bad("Invalid request: q is one sentence, and prefix no longer than a text")
         source, target = text_field(fields, "source"), text_field(fields, "target")
-        direction, _ = self.languages.choose(texts[0], source, target)
-        if direction[0] == direction[1]:
-            return JSONResponse([])
-        task = Task(direction, continuations=True)
-        (found,) = await self._run(request, task, [(texts[0], prefix)], self.settings.timeout)
+        async with _within(self.settings.timeout):
+            choose = self.languages.choose
+            direction, _ = await asyncio.to_thread(choose, texts[0], source, target)
+            if direction[0] == direction[1]:
+                return JSONResponse([])
+            task = Task(direction, continuations=True)
+            (found,) = await self._run(request, task, [(texts[0], prefix)])
         return JSONResponse(answers.continuations_of(found))
 
     async def translate_file(self, request: Request) -> Response:
@@ -213,11 +222,13 @@ class Server:
         fields = await self._fields(request)
         file = file_field(fields, self.settings)
         source, target = text_field(fields, "source"), text_field(fields, "target")
+        terms = terms_field(fields)
         if self.documents == MAX_DOCUMENTS:
             raise too_much("Slowdown: too many documents at once", 10)
         self.documents += 1
         try:
-            return await self._translate_file(request, file, source, target, terms_field(fields))
+            async with _within(self.settings.file_timeout):
+                return await self._translate_file(request, file, source, target, terms)
         finally:
             self.documents -= 1
 
@@ -233,11 +244,13 @@ class Server:
         assert file.filename
         most = self.settings.max_file_bytes
         upload = await asyncio.to_thread(read_upload, data, file.filename, most)
-        direction, _ = self.languages.choose("\n".join(upload.texts), source, target)
-        limit = self.settings.file_timeout
-        (lines,) = await self._run_texts(
-            request, [direction], [upload.texts], {"terms": terms}, limit
-        )
+        longest = max(map(len, upload.texts), default=0)
+        if longest > self.settings.max_characters:  # others would wait for it
+            most = self.settings.max_characters
+            raise HTTPException(413, f"A paragraph has {longest:,} characters; {most:,} may be.")
+        text = "\n".join(upload.texts)
+        direction, _ = await asyncio.to_thread(self.languages.choose, text, source, target)
+        (lines,) = await self._run_texts(request, [direction], [upload.texts], {"terms": terms})
         by_source = {line.source: line.text for line in lines}
         written = await asyncio.to_thread(upload.write, by_source)
         name = self.shelf.put(written, upload.suffix)
@@ -276,7 +289,6 @@ class Server:
         directions: Sequence[Direction],
         parts: Sequence[list[str]],
         details: dict[str, Any],
-        timeout: float | None = None,
     ) -> list[list[Translation]]:
         """The translations of the lines of each text; those of one direction together."""
         found: list[list[Translation]] = [[] for _ in parts]
@@ -287,19 +299,16 @@ class Server:
                 done = iter([Translation(line, line, 0.0, [(line, 0.0)]) for line in lines])
             else:
                 task = Task(direction, **details)
-                limit = timeout or self.settings.timeout
-                done = iter(await self._run(request, task, lines, limit))
+                done = iter(await self._run(request, task, lines))
             for i in rows:
                 found[i] = [next(done) for _ in parts[i]]
         return found
 
-    async def _run(
-        self, request: Request, task: Task, items: Sequence[Any], timeout: float
-    ) -> list[Any]:
+    async def _run(self, request: Request, task: Task, items: Sequence[Any]) -> list[Any]:
         """What the thread makes of the items; it forgets them if the client hangs up.
 
         Raises:
-            HTTPException: 429, too many wait; 504, it took too long.
+            HTTPException: 429, too many wait.
             ClientDisconnect: there is nobody to answer.
         """
         try:
@@ -309,12 +318,10 @@ class Server:
         gone = asyncio.create_task(_hung_up(request))
         try:
             waited: set[asyncio.Future[Any]] = {future, gone}
-            await asyncio.wait(waited, timeout=timeout, return_when="FIRST_COMPLETED")
+            await asyncio.wait(waited, return_when="FIRST_COMPLETED")
             if future.done():
                 return future.result()
-            if gone.done():
-                raise ClientDisconnect
-            raise HTTPException(504, f"This took longer than {timeout:g} seconds: send less text.")
+            raise ClientDisconnect
         finally:
             future.cancel()
             gone.cancel()
@@ -359,6 +366,17 @@ def create_app(translators: Translators, settings: ServeSettings | None = None) 
             ClientDisconnect: answer_nobody,
         },
     )
+
+
+@asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """Gives up what is done for a request after its time: 504."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        text = f"This took longer than {seconds:g} seconds: send less text."
+        raise HTTPException(504, text) from None
 
 
 async def _hung_up(request: Request) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from starlette.testclient import TestClient
 from translator.documents.formats import ENDINGS
 from translator.documents.translate import translate_document
 from translator.serve.app import create_app
+from translator.serve.settings import ServeSettings
 from translator.serve.translators import Translators
 from translator.translation.translator import Translator
 
@@ -241,7 +243,7 @@ def test_too_much_is_refused(serve: Any) -> None:
         parts = (b"x" * 10_000 for _ in range(10))  # its length is not announced
         assert client.post("/translate", content=parts).status_code == 413
         for size, status in ((1000, 200), (1001, 413), (100_000, 413)):
-            files = {"file": ("a.txt", b"x" * size)}
+            files = {"file": ("a.txt", (b"xxxxxxxx\n\n" * size)[:size])}
             answer = client.post("/translate_file", data=GOOD, files=files)
             assert answer.status_code == status and "x" * 50 not in answer.text
 
@@ -272,6 +274,40 @@ def test_what_takes_too_long_is_given_up(serve: Any) -> None:
         answer = client.post("/translate", json={**GOOD, "q": "The dog runs here. " * 200})
         assert answer.status_code == 504 and "error" in answer.json()
         assert client.get("/health").json()["status"] == "ok"
+
+
+def test_reading_a_document_has_a_time_too(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object) -> None:
+        time.sleep(1)
+
+    monkeypatch.setattr("translator.serve.app.read_upload", slow)
+    with serve(file_timeout=0.1) as client:
+        answer = client.post("/translate_file", data=GOOD, files={"file": ("a.txt", b"x")})
+        assert answer.status_code == 504 and "error" in answer.json()
+
+
+def test_the_time_of_a_request_is_that_of_all_its_directions(
+    translators: Translators, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inner = translators.work
+
+    def slow(*given: Any) -> Any:
+        time.sleep(0.4)
+        return inner(*given)
+
+    both = {"q": [ENGLISH, GERMAN], "source": "auto", "target": "auto"}
+    with TestClient(create_app(translators, ServeSettings(timeout=60))) as client:
+        assert client.post("/translate", json=both).status_code == 200  # loads the models
+    monkeypatch.setattr(translators, "work", slow)
+    with TestClient(create_app(translators, ServeSettings(timeout=0.6))) as client:
+        assert client.post("/translate", json=both).status_code == 504
+
+
+def test_a_paragraph_of_a_document_is_no_longer_than_a_text(serve: Any) -> None:
+    with serve(max_characters=100) as client:
+        for text, status in ((b"x" * 100 + b"\n\n" + b"y" * 100, 200), (b"x" * 101, 413)):
+            answer = client.post("/translate_file", data=GOOD, files={"file": ("a.txt", text)})
+            assert answer.status_code == status, answer.text
 
 
 def test_a_failure_of_ours_is_logged_without_the_text(
