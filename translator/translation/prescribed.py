@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from translator.config.schema import SearchConfig
 from translator.search.beam import Hypothesis
+from translator.text.codec import normalise, target_ids
 from translator.text.protected import Span, protected_spans
 from translator.text.terms import Terms, inflected, lost_terms
 from translator.text.tokenizer import N_COPY
@@ -56,8 +57,8 @@ class Prescriber:
         return found
 
     def _n_lost(self, unit: Unit, hypotheses: Sequence[Hypothesis]) -> int:
-        if not unit.terms:
-            return 0
+        if not unit.terms or any(chr(_MARK + n) in unit.text for n in range(len(unit.terms))):
+            return 0  # a mark of the user's own would be taken for a term
         text = self.reader.codec.decode(hypotheses[0].ids, unit.source)
         return len(lost_terms(unit.terms, text, self.reader.tgt))
 
@@ -109,12 +110,23 @@ class Prescriber:
 
     def _mask(self, unit: Unit) -> Unit:
         """The unit with a placeholder for each of its terms, as many as there are."""
+        codec = self.reader.codec
         free = N_COPY - len(unit.source.copies)
         spans = [
             Span(match.start, match.end, match.text, chr(_MARK + n))
-            for n, match in enumerate(unit.terms)
+            for n, match in enumerate(unit.terms[: max(free, 0)])
         ]
-        return replace(unit, source=self.reader.codec.encode(unit.text, spans[:free]))
+        kept = [
+            span
+            for span in unit.chosen
+            if all(span.end <= term.start or term.end <= span.start for term in spans)
+        ]
+        chosen = sorted([*spans, *kept], key=lambda span: span.start)
+        source = codec.encode(unit.text, chosen)
+        prefix = unit.prefix
+        if prefix:  # its placeholders have other numbers now
+            prefix = target_ids(codec, normalise(codec.decode(prefix, unit.source)), source)
+        return replace(unit, source=source, prefix=prefix)
 
     def _forms(self, unit: Unit, n: int) -> Sequence[str]:
         """The forms of term `n` of a unit; one that it has not is written nowhere."""

@@ -144,7 +144,7 @@ class Retrier:
         if " " in unit.text and not unit.prefix:
             # At a clause mark near the middle, or at any white space.
             cut = split_long(unit.text, lambda part: part != unit.text)
-            encode, whole = self.reader.codec.encode, replace(unit, terms=[], lead="")
+            encode, whole = self.reader.codec.encode, replace(unit, terms=[], chosen=[], lead="")
             parts = [
                 replace(whole, text=text, source=encode(text), space=space) for text, space in cut
             ]
@@ -179,7 +179,7 @@ class Retrier:
         for start, end in sorted(spans):
             if all(end <= span.start or span.end <= start for span in numbers):
                 chosen.append(Span(start, end, text[start:end], text[start:end]))
-        return replace(unit, source=self.reader.codec.encode(text, chosen))
+        return replace(unit, source=self.reader.codec.encode(text, chosen), chosen=chosen)
 
 
 def _outside(spans: Sequence[tuple[int, int]], text: str, change: Callable[[str], str]) -> str:

@@ -46,6 +46,7 @@ class Unit:
     numbers: list[Span] = field(default_factory=list)  # that are written in another form
     n_parts: int = 1  # into which its sentence was cut
     terms: list[TermMatch] = field(default_factory=list)  # of a glossary that it holds
+    chosen: list[Span] = field(default_factory=list)  # carried over beside what always is
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,8 @@ class Reader:
     def read(self, unit: "Unit", text: str) -> "Unit":
         """The unit with another text in place of its own."""
         numbers = rewritten_numbers(text, self.src, self.tgt)
-        return replace(unit, text=text, source=self.codec.encode(text), numbers=numbers)
+        source = self.codec.encode(text)
+        return replace(unit, text=text, source=source, numbers=numbers, chosen=[])
 
     def fits(self, text: str, search: SearchConfig) -> bool:
         """Whether a model can read a text at once."""

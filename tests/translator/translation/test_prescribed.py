@@ -7,6 +7,7 @@ import pytest
 
 from translator import Terms, Translator
 from translator.storage.find import shipped_models
+from translator.text.tokenizer import N_COPY
 from translator.translation.units import cut_lines
 
 SENTENCES = ["The dog sleeps here.", "A man sings today.", "The bird eats now and the dog waits."]
@@ -36,6 +37,39 @@ def test_terms_are_said(translator: Translator) -> None:
 def test_what_is_carried_over_holds_no_term(translator: Translator) -> None:
     (found,) = translator.translate_lines(["The `dog` sleeps."], terms={"dog": "Köter"})
     assert "`dog`" in found.text and not found.terms
+
+
+def test_numbers_keep_their_new_form_beside_terms(translator: Translator) -> None:
+    text = "A dog has 1,234.5 kg and a cat."
+    for terms in ({}, {"dog": "Köter"}, {"dog": "Köter", "cat": "Mieze", "has": "ρωΔ"}):
+        (found,) = translator.translate_lines([text], terms=terms)
+        assert "1.234,5" in found.text and all(use.used for use in found.terms)
+
+
+def test_a_prefix_stays_as_it_is_beside_terms(translator: Translator) -> None:
+    text = "The dog of {name} sees {other} and the man."
+    for prefix in ("Wie {other}", "{name}, {other}"):
+        (found,) = translator.translate_lines(
+            [text], prefix=prefix, terms={"dog": "Köter", "man": "Kerl"}
+        )
+        assert found.text.startswith(prefix), found.text
+        assert all(found.text.count(name) == 1 for name in ("{name}", "{other}"))
+        assert all(use.used for use in found.terms)
+
+
+def test_private_characters_of_a_text_are_no_terms(translator: Translator) -> None:
+    (found,) = translator.translate_lines(
+        ["The dog \ue100 sees \ue101 a man."], terms={"dog": "Köter", "man": "Kerl"}
+    )
+    assert found.text.count("\ue100") == 1 and found.text.count("\ue101") == 1
+
+
+def test_terms_of_a_text_full_of_placeholders_are_looked_for(translator: Translator) -> None:
+    names = " ".join(f"{{name{i}}}" for i in range(N_COPY + 5)).replace(" ", " and ")
+    (found,) = translator.translate_lines(
+        [f"The dog sees {names}."], split="never", terms={"dog": "Köter"}
+    )
+    assert all(found.text.count(f"{{name{i}}}") <= 1 for i in range(N_COPY + 5))
 
 
 def test_a_term_that_is_lost_is_told(
