@@ -41,7 +41,11 @@ startPage({
     return ["<b>other</b>", "more"].map((word) => ({
       word, segment: sentence(segment.source, `${start}${word} follows`, false, false)}));
   },
-  async translateFile(file) { return {name: `de-${file.name}`, blob: new Blob(["translated"])}; },
+  async translateFile(file, {signal}) {
+    if (file.name === "slow.txt") await new Promise((done) => setTimeout(done, 900));
+    signal.throwIfAborted();
+    return {name: `de-${file.name}`, blob: new Blob(["translated"])};
+  },
 });
 """
 USE = """<script>
@@ -100,6 +104,31 @@ USE = """<script>
   said.history = [...$("history").children].map((item) => item.textContent);
   $("forget").click();
   said.forgotten = $("history").children.length;
+  const slow = new DataTransfer();
+  slow.items.add(new File(["text"], "slow.txt"));
+  document.dispatchEvent(new DragEvent("drop", {dataTransfer: slow, cancelable: true}));
+  await type("seven");
+  said.meanwhile = [$("translation").textContent, $("status").textContent];
+  words()[0].click();
+  said.pressed = words().map((word) => word.getAttribute("aria-pressed"));
+  await wait(900);
+  said.slow = [$("download").download, $("status").textContent];
+  const start = (text) => {
+    $("text").value = text;
+    $("source").dispatchEvent(new Event("change"));
+  };
+  start("eight");
+  words()[0].click();
+  await wait(200);
+  said.kept = $("translation").textContent;
+  start("nine");
+  $("clear").click();
+  await wait(100);
+  said.cleared = [$("translation").textContent, $("status").textContent];
+  start("x".repeat(50));
+  start("x".repeat(101));
+  await wait(100);
+  said.longer = $("status").textContent;
   said.overflow = document.documentElement.scrollWidth - innerWidth;
   said.small = [...document.querySelectorAll("button, select")].filter((each) =>
     each.offsetParent && each.getBoundingClientRect().height < 40).length;
@@ -158,6 +187,12 @@ def check(said: dict[str, Any]) -> None:
     assert said["history"] == ["esuom", "mouse", "one two\nthree <i>four</i>"]
     assert said["forgotten"] == said["small"] == said["unnamed"] == 0
     assert said["overflow"] <= 0
+    assert said["meanwhile"] == ["neves", "Translating slow.txt …"]
+    assert said["pressed"] == ["true"]
+    assert said["slow"] == ["de-slow.txt", "slow.txt is translated."]
+    assert said["kept"] == "thgie"
+    assert said["cleared"] == ["", ""]
+    assert said["longer"] == said["long"]
 
 
 def test_the_page_asks_for_nothing_from_elsewhere() -> None:

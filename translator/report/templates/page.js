@@ -47,7 +47,8 @@ function startPage(engine) {
   });
   let result = null; // of the last translation
   let chosen = null; // {segment: index, word: index}
-  let running = null; // the AbortController of what is going on
+  const running = {}; // the AbortControllers of what is going on: of text, word and file
+  let quiet = ""; // what is said where nothing else is: that a document is under way
   let timer = 0;
 
   // Directions ---------------------------------------------------------------------------------
@@ -94,34 +95,43 @@ function startPage(engine) {
   // Translating --------------------------------------------------------------------------------
 
   function say(text, isError = false) {
-    $("status").textContent = text;
+    $("status").textContent = text || quiet;
     $("status").classList.toggle("error", isError);
   }
 
-  async function run(work) {
-    running?.abort();
+  function ended(kind) {
+    delete running[kind];
+    $("translation").classList.toggle("waiting", Boolean(running.text));
+    if (!Object.keys(running).length) $("cancel").hidden = true;
+  }
+
+  // Without a word; who cancels is told so.
+  function stop(kind) {
+    running[kind]?.abort();
+    ended(kind);
+  }
+
+  async function run(kind, work) {
+    stop(kind);
     const mine = new AbortController();
-    running = mine;
-    const patience = setTimeout(() => { $("cancel").hidden = false; }, 1000);
-    $("translation").classList.add("waiting");
+    running[kind] = mine;
+    const patience = setTimeout(() => { if (running[kind] === mine) $("cancel").hidden = false; }, 1000);
+    $("translation").classList.toggle("waiting", Boolean(running.text));
     try {
       await work(mine.signal);
     } catch (error) {
-      if (running === mine) say(mine.signal.aborted ? "Cancelled." : error.message, !mine.signal.aborted);
+      const { aborted } = mine.signal;
+      if (running[kind] === mine) say(aborted ? "Cancelled." : error.message, !aborted);
     } finally {
       clearTimeout(patience);
-      if (running === mine) {
-        running = null;
-        $("cancel").hidden = true;
-        $("translation").classList.remove("waiting");
-      }
+      if (running[kind] === mine) ended(kind);
     }
   }
 
   function options(signal) {
     const terms = features.terms ? parseTerms($("terms").value) : [];
     const [source, target] = [$("source").value, $("target").value];
-    const progress = (done, total) => say(`${done} of ${total} sentences …`);
+    const progress = (done, total) => signal.aborted || say(`${done} of ${total} sentences …`);
     return { source, target, terms, signal, progress };
   }
 
@@ -139,17 +149,17 @@ function startPage(engine) {
     const text = $("text").value;
     count();
     if (!text.trim()) {
-      running?.abort();
+      stop("text");
       say("");
       show(null);
       return undefined;
     }
     if (engine.maxCharacters && text.length > engine.maxCharacters) {
-      running?.abort();
+      stop("text");
       say(`At most ${engine.maxCharacters} characters at once: shorten the text.`, true);
       return undefined;
     }
-    return run(async (signal) => {
+    return run("text", async (signal) => {
       say("Translating …");
       const found = await engine.translate(text, options(signal));
       if (signal.aborted) return;
@@ -188,7 +198,7 @@ function startPage(engine) {
       span.append(segment.translation.slice(position, start));
       span.append(make(
         "span",
-        { class: "word", role: "button", tabindex: "-1", "data-segment": index, "data-word": n },
+        { class: "word", role: "button", tabindex: "-1", "data-segment": index, "data-word": n, "aria-pressed": "false" },
         word.text,
       ));
       position = start + word.text.length;
@@ -224,12 +234,14 @@ function startPage(engine) {
     for (const other of $("translation").querySelectorAll(".word")) {
       other.tabIndex = other === node ? 0 : -1;
       other.classList.toggle("chosen", other === node);
-      other.toggleAttribute("aria-pressed", other === node);
+      other.setAttribute("aria-pressed", String(Boolean(chosen) && other === node));
     }
   }
 
   function unchoose() {
     chosen = null;
+    stop("word");
+    $("translation").querySelector('[aria-pressed="true"]')?.setAttribute("aria-pressed", "false");
     $("word").hidden = true;
   }
 
@@ -245,8 +257,11 @@ function startPage(engine) {
     );
     const prefix = segment.translation.slice(0, before);
     $("others").replaceChildren("…");
-    return run(async (signal) => {
-      const found = await engine.continuations(segment, prefix, settled(signal));
+    return run("word", async (signal) => {
+      const found = await engine.continuations(segment, prefix, settled(signal)).catch((error) => {
+        if (chosen === at) $("others").replaceChildren();
+        throw error;
+      });
       if (signal.aborted || chosen !== at) return;
       const other = found.filter(({ segment: s }) => s.translation !== segment.translation);
       $("others").replaceChildren(
@@ -301,16 +316,19 @@ function startPage(engine) {
   function translateFile(file) {
     if (!file || !features.documents) return undefined;
     $("result").hidden = true;
-    return run(async (signal) => {
-      say(`Translating ${file.name} …`);
-      const { name, blob } = await engine.translateFile(file, options(signal));
+    return run("file", async (signal) => {
+      quiet = `Translating ${file.name} …`;
+      say("");
+      const { name, blob } = await engine.translateFile(file, options(signal)).finally(() => {
+        if (running.file?.signal === signal) quiet = "";
+      });
       if (signal.aborted) return;
       URL.revokeObjectURL($("download").href);
       $("download").href = URL.createObjectURL(blob);
       $("download").download = name;
       $("download").textContent = `Save ${name}`;
       $("result").hidden = false;
-      $("download").focus();
+      if (document.activeElement !== $("text")) $("download").focus();
       say(`${file.name} is translated.`);
     });
   }
@@ -322,19 +340,7 @@ function startPage(engine) {
       translateFile($("file").files[0]);
       $("file").value = "";
     });
-    const holds = (event) => event.dataTransfer?.types.includes("Files");
-    document.addEventListener("dragover", (event) => {
-      if (!holds(event)) return;
-      event.preventDefault();
-      document.body.classList.add("dropping");
-    });
-    document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
-    document.addEventListener("drop", (event) => {
-      document.body.classList.remove("dropping");
-      if (!holds(event)) return;
-      event.preventDefault();
-      translateFile(event.dataTransfer.files[0]);
-    });
+    onDrop(translateFile);
   }
 
   async function copy() {
@@ -377,7 +383,7 @@ function startPage(engine) {
   $("terms").addEventListener("input", translateSoon);
   $("swap").addEventListener("click", swap);
   $("copy").addEventListener("click", copy);
-  $("cancel").addEventListener("click", () => running?.abort());
+  $("cancel").addEventListener("click", () => Object.values(running).forEach((each) => each.abort()));
   $("clear").addEventListener("click", () => {
     $("text").value = "";
     translateNow();

@@ -70,3 +70,20 @@ function historyList(open) {
     },
   };
 }
+
+// Calls `action` with a file that is dropped on the page.
+function onDrop(action) {
+  const holds = (event) => event.dataTransfer?.types.includes("Files");
+  document.addEventListener("dragover", (event) => {
+    if (!holds(event)) return;
+    event.preventDefault();
+    document.body.classList.add("dropping");
+  });
+  document.addEventListener("dragleave", () => document.body.classList.remove("dropping"));
+  document.addEventListener("drop", (event) => {
+    document.body.classList.remove("dropping");
+    if (!holds(event)) return;
+    event.preventDefault();
+    action(event.dataTransfer.files[0]);
+  });
+}
