@@ -30,7 +30,10 @@ _NOUNS = (
 _ADJECTIVE = ("", "e", "en", "er", "es", "em")
 _ADJECTIVE_ENDING = re.compile(r"(?:e|en|er|es|em)$")
 _MOST_FORMS = 48
-_COMPOUND = 4  # letters of a German term that counts inside a longer word
+_COMPOUND = 4  # letters of a German term that counts in a compound, ...
+_BESIDE = 3  # ... and of a word beside it there
+# What joins it to the next word, and that word; Hund is no part of Hunderten.
+_NEXT_PART = rf"(?!er\w{{0,3}}(?!\w))(?>e[ns]|[ens]|)\w{{{_BESIDE},}}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,11 @@ class Terms:
                 raise TranslatorError(
                     f"{path}, line {number}: no tab between a term and its translation."
                 )
+            if "\t" in target:
+                raise TranslatorError(
+                    f"{path}, line {number}: more than two columns; only a term and its "
+                    "translation stand in a line."
+                )
             rows.append((source.split("|"), target.split("|"), f"{path}, line {number}"))
         return cls(tuple(_read(rows)))
 
@@ -102,13 +110,17 @@ class Terms:
         """A glossary of a dictionary: a term -> its translation, or several forms of it, or "!".
 
         Raises:
-            TypeError: it is neither.
+            TypeError: it is neither, or not of strings.
             TranslatorError: a term or a form is empty.
         """
         if isinstance(terms, cls):
             return terms
         if not isinstance(terms, Mapping):
             raise TypeError(f"terms are Terms or a dictionary, not {type(terms).__name__}.")
+        for source, target in terms.items():
+            listed = target if isinstance(target, Sequence) else [target]
+            if not all(isinstance(form, str) for form in (source, *listed)):
+                raise TypeError(f"terms and translations are strings, not {source!r}: {target!r}.")
         rows = (
             (
                 source.split("|"),
@@ -131,7 +143,9 @@ class Terms:
         return found
 
     def find(self, text: str, language: str) -> list[TermMatch]:
-        """The terms in a text, apart and in order; of two that overlap the longer one.
+        """The terms in a text, apart and in order.
+
+        Of two that overlap it is the one that begins first, or else the longer one.
 
         A term in small letters is found in any case, one with capitals as it is or in capitals
         throughout; its last word may have an ending of the language, such as a plural's. Parts of
@@ -218,7 +232,7 @@ def _joined(text: str, at: int, step: int) -> bool:
     beyond = at + step
     return (
         0 <= at < len(text)
-        and text[at] == "-"
+        and text[at] in "-\u2010\u2011"
         and 0 <= beyond < len(text)
         and text[beyond].isalnum()
     )
@@ -236,9 +250,11 @@ def inflected(form: str, language: str) -> tuple[str, ...]:
         for i, word in enumerate(words):
             if not word.isalpha() or len(word) < _SHORTEST or word.isupper():
                 choices.append([word])
-            elif word[0].isupper():
+            elif word[0].isupper() and i == len(words) - 1:
                 endings = next(e for pattern, e in _NOUNS if re.search(pattern, word))
-                choices.append([word + e for e in endings] if i == len(words) - 1 else [word])
+                choices.append([word + e for e in endings])
+            elif word[0].isupper() and not _ADJECTIVE_ENDING.search(word):
+                choices.append([word])
             else:
                 alone = len(words) == 1 and not word.endswith("e")
                 stem = word if alone else _ADJECTIVE_ENDING.sub("", word)
@@ -281,14 +297,15 @@ def _patterns(
     forms: tuple[str, ...], language: str, inflects: bool, in_capitals: bool
 ) -> list[re.Pattern[str]]:
     """How a form is found in a translation: as a word, then as a part of one."""
-    flags = re.IGNORECASE if in_capitals else 0
+    flags = re.IGNORECASE if in_capitals and inflects else 0
     all_forms = [f for form in forms for f in (inflected(form, language) if inflects else (form,))]
-    spelt = sorted(
-        {g for f in all_forms for g in (f, f[:1].upper() + f[1:])}, key=len, reverse=True
-    )
-    patterns = [rf"(?<!\w)(?:{'|'.join(map(re.escape, spelt))})(?!\w)"]
+    spelt = {g for f in all_forms for g in (f, f[:1].upper() + f[1:] if inflects else f)}
+    longest_first = sorted(spelt, key=len, reverse=True)
+    patterns = [rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first))})(?!\w)"]
     long = [f for f in forms if len(f) >= _COMPOUND and f.isalpha() and f[0].isupper()]
     if language == "de" and inflects and long:
-        parts = "|".join(map(re.escape, long))
-        patterns.append(rf"(?<!\w)(?=[A-ZÄÖÜ])\w*?(?i:{parts})\w*")
+        last = "|".join(re.escape(g) for f in long for g in inflected(f, language))
+        first = "|".join(map(re.escape, long))
+        compound = rf"\w{{{_BESIDE},}}(?i:{last})|(?:\w{{{_BESIDE},}})?(?i:{first}){_NEXT_PART}"
+        patterns.append(rf"(?<!\w)(?=[A-ZÄÖÜ])(?:{compound})(?!\w)")
     return [re.compile(pattern, flags) for pattern in patterns]

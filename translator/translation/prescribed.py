@@ -95,7 +95,7 @@ class Prescriber:
     ) -> tuple[list[list[_Way]], list[list[Hypothesis]]]:
         """The ways that the model finds likeliest, best first, and their hypotheses."""
         given = [
-            (unit, _write(*way))
+            (unit, self._write(unit, *way))
             for unit, of_unit in zip(units, ways, strict=True)
             for way in of_unit
         ]
@@ -107,6 +107,15 @@ class Prescriber:
             best.append([way for _, way in pairs[: max(_KEPT, config.n_best)]])
             found.append([hypothesis for hypothesis, _ in pairs])
         return best, found
+
+    def _write(self, unit: Unit, text: str, forms: Sequence[str]) -> str:
+        """A translation with forms in the places of their marks."""
+        for n, form in enumerate(forms):
+            mark = chr(_MARK + n)
+            if text.startswith(mark) and unit.terms[n].term.forms:
+                form = form[:1].upper() + form[1:]
+            text = text.replace(mark, form)
+        return text
 
     def _mask(self, unit: Unit) -> Unit:
         """The unit with a placeholder for each of its terms, as many as there are."""
@@ -141,13 +150,3 @@ class Prescriber:
 def _with_form(way: _Way, n: int, form: str) -> _Way:
     text, forms = way
     return text, (*forms[:n], form, *forms[n + 1 :])
-
-
-def _write(text: str, forms: Sequence[str]) -> str:
-    """A translation with forms in the places of their marks."""
-    for n, form in enumerate(forms):
-        mark = chr(_MARK + n)
-        if text.startswith(mark):
-            form = form[:1].upper() + form[1:]
-        text = text.replace(mark, form)
-    return text

@@ -31,6 +31,7 @@ def test_a_file_has_terms_forms_and_comments(tmp_path: Path) -> None:
         ("pump\t", "empty"),
         ("pump\tPumpe||Pumpen", "empty"),
         ("pump\t!|Pumpe", "stands alone"),
+        ("pump\tPumpe\ta noun", "two columns"),
         ("valve\tHahn", "another translation"),
     ],
 )
@@ -47,6 +48,10 @@ def test_a_missing_file_and_wrong_kinds_are_errors(tmp_path: Path) -> None:
         Terms.load(tmp_path / "none.tsv")
     with pytest.raises(TypeError, match="dictionary"):
         Terms.of(["pump"])  # type: ignore[arg-type]
+    for wrong in ({1: "a"}, {"a": 1}, {"a": ["b", 2]}, {"a": None}):
+        with pytest.raises(TypeError, match="strings") as error:
+            Terms.of(wrong)  # type: ignore[arg-type]
+        assert "\n" not in str(error.value)
 
 
 def test_terms_are_found_in_their_forms() -> None:
@@ -55,6 +60,9 @@ def test_terms_are_found_in_their_forms() -> None:
     assert held(terms, "Two pump stations in three cities.") == ["pump stations", "cities"]
     assert held(terms, "Acme, ACME, not acme nor Acmes.") == ["Acme", "ACME"]
     assert held(terms, "A pumpkin, a pump-driven thing, a foot-pump.") == []
+    assert held(terms, "A foot\u2010pump, a pump\u2011driven thing.") == []
+    overlapping = Terms.of({"fire": "a", "fire engine": "b", "engine room of ships": "c"})
+    assert held(overlapping, "A fire engine room of ships.") == ["fire engine"]
     assert held(Terms.of({"Hund": "hound"}), "Hunde des Hundes, hund.", "de") == ["Hunde", "Hundes"]
 
 
@@ -69,6 +77,40 @@ def test_a_translation_has_a_term_in_any_form() -> None:
         assert not lost_terms(matches, text, "de"), text
     uses = used_terms(matches, "Hund, hundert, künstliches, Intelligenz", "de")
     assert [use.used for use in uses] == ["Hund", None, None]
+
+
+@pytest.mark.parametrize(
+    ("form", "inside", "not_inside"),
+    [
+        ("Reis", "Reisfeld Vollkornreis Reisgerichte", "Preise Kreise reisen Preisen"),
+        ("Hund", "Hundehütten Schäferhunden", "Hundert Hunderte Hunderten Jahrhunderte schund"),
+        ("Pumpe", "Pumpenraum Förderpumpenraum Förderpumpen", "Lumpen gepumpt"),
+    ],
+)
+def test_compounds_are_words_that_a_term_is_part_of(
+    form: str, inside: str, not_inside: str
+) -> None:
+    matches = Terms.of({"x": form}).find("x", "en")
+    for word in inside.split():
+        assert used_terms(matches, f"Die {word} hier.", "de")[0].used == word
+    for word in not_inside.split():
+        assert used_terms(matches, f"Die {word} hier.", "de")[0].used is None, word
+
+
+def test_adjectives_of_names_have_endings() -> None:
+    for form, text in [
+        ("Europäische Union", "In der Europäischen Union."),
+        ("Schwarzes Meer", "Das Schwarze Meer, am Schwarzen Meer."),
+        ("Vereinigte Staaten", "Die Vereinigten Staaten."),
+    ]:
+        assert not lost_terms(Terms.of({"x": form}).find("x", "en"), text, "de"), form
+
+
+def test_what_stays_as_it_is_counts_only_as_it_is() -> None:
+    matches = Terms.of({"npm": "!"}).find("npm", "en")
+    assert used_terms(matches, "Das npm hier.", "de")[0].used == "npm"
+    for text in ("Npm ist hier.", "NPM IST HIER.", "npms"):
+        assert lost_terms(matches, text, "de"), text
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,12 @@ def test_terms_of_a_text_full_of_placeholders_are_looked_for(translator: Transla
     assert all(found.text.count(f"{{name{i}}}") <= 1 for i in range(N_COPY + 5))
 
 
+def test_what_stays_as_it_is_does_so_at_the_start_of_a_sentence(translator: Translator) -> None:
+    for text in ("The npm sleeps.", "npm", "THE MAN SEES NPM."):
+        (found,) = translator.translate_lines([text], terms={"npm": "!"})
+        assert [use.used for use in found.terms] == [use.source for use in found.terms] != []
+
+
 def test_a_term_that_is_lost_is_told(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
