@@ -48,6 +48,14 @@ class Limits:
     max_file_mb: Annotated[
         float, typer.Option(min=0.001, rich_help_panel=_LIMITS, help="Size of a document in MB.")
     ] = 5.0
+    behind_proxy: Annotated[
+        bool,
+        typer.Option(
+            "--behind-proxy",
+            rich_help_panel=_LIMITS,
+            help="Believe a local proxy's X-Forwarded-For.",
+        ),
+    ] = False
     queue: Annotated[
         int, typer.Option(min=1, rich_help_panel=_LIMITS, help="Requests that may wait.")
     ] = 256
@@ -135,6 +143,7 @@ def serve(
         file_timeout=limits.file_timeout,
         rate_limit=limits.rate_limit,
         api_keys=limits.keys(),
+        behind_proxy=limits.behind_proxy,
         log_text=log_text,
     )
     if not log_text:  # what the translator logs itself quotes texts; the server's log does not

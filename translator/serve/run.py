@@ -1,11 +1,11 @@
 """The server as a process: a socket, signals, and connections that say nothing."""
 
 import logging
+import math
 import signal
 import socket
 from typing import Any
 
-import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -32,8 +32,9 @@ def run(app: ASGIApp, host: str, port: int, settings: ServeSettings) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=settings.behind_proxy,
             timeout_keep_alive=30,
-            timeout_graceful_shutdown=int(settings.timeout),
+            timeout_graceful_shutdown=math.ceil(settings.timeout),
         )
         shown = f"[{host}]" if family == socket.AF_INET6 else host
         log.info("Serving on http://%s:%d/ (Ctrl-C stops).", shown, server.getsockname()[1])
@@ -45,7 +46,7 @@ def run(app: ASGIApp, host: str, port: int, settings: ServeSettings) -> None:
 
 
 def impatient_protocol(seconds: float) -> type[H11Protocol]:
-    """HTTP/1.1 that closes connections on which no request begins for so long."""
+    """HTTP/1.1 that closes connections on which nothing is answered or arrives for so long."""
 
     class Impatient(H11Protocol):
         def connection_made(self, transport: Any) -> None:
@@ -56,7 +57,8 @@ def impatient_protocol(seconds: float) -> type[H11Protocol]:
         def _check(self) -> None:
             if self.transport.is_closing():
                 return
-            if self.conn.their_state is h11.IDLE and self.cycle is self._last:
+            answering = self.cycle is not None and not self.cycle.response_complete
+            if not answering and self.cycle is self._last:
                 self.transport.close()
                 return
             self._last = self.cycle

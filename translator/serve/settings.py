@@ -21,6 +21,7 @@ class ServeSettings:
     read_timeout: float = 30.0  # seconds in which a request must have arrived
     rate_limit: int = 0  # requests a minute from one address, or with one key
     api_keys: frozenset[str] = field(default_factory=frozenset)
+    behind_proxy: bool = False  # one on this machine, whose X-Forwarded-For is believed
     log_text: bool = False
 
     @property

@@ -3,16 +3,19 @@
 import asyncio
 import time
 
+import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
-from translator.serve.run import impatient_protocol
+from translator.serve.run import impatient_protocol, run
+from translator.serve.settings import ServeSettings
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-    await asyncio.sleep(1.0)  # longer than a client may be silent
+    if scope["path"] != "/early":
+        await asyncio.sleep(1.0)  # longer than a client may be silent
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b"done"})
 
@@ -23,13 +26,16 @@ async def talk(port: int, *parts: bytes) -> tuple[bytes, float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for part in parts:
         writer.write(part)
+        await asyncio.sleep(0.1)
     found = await asyncio.wait_for(reader.read(), 20)
     writer.close()
     return found, time.monotonic() - start
 
 
 def test_who_sends_no_request_in_time_is_left_and_who_waits_is_not() -> None:
-    async def run() -> list[tuple[bytes, float]]:
+    early = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"  # and one byte
+
+    async def talk_to_it() -> list[tuple[bytes, float]]:
         protocol = impatient_protocol(0.3)
         config = uvicorn.Config(
             answer, port=0, http=protocol, ws="none", lifespan="off", log_config=None
@@ -39,12 +45,28 @@ def test_who_sends_no_request_in_time_is_left_and_who_waits_is_not() -> None:
         while not server.started:
             await asyncio.sleep(0.01)
         port = server.servers[0].sockets[0].getsockname()[1]
-        talks = (talk(port), talk(port, REQUEST[:-2]), talk(port, REQUEST))
+        talks = (
+            *(talk(port), talk(port, REQUEST[:-2]), talk(port, REQUEST)),
+            talk(port, early, b"x"),
+        )
         found = await asyncio.gather(*talks)
         server.should_exit = True
         await serving
         return found
 
-    silent, slow, patient = asyncio.run(run())
+    silent, slow, patient, unfinished = asyncio.run(talk_to_it())
     assert silent[0] == slow[0] == b""
     assert b"done" in patient[0] and patient[1] >= 1.0
+    assert b"done" in unfinished[0]
+
+
+@pytest.mark.parametrize("behind_proxy", [False, True])
+def test_only_a_proxy_is_believed_who_asks(
+    monkeypatch: pytest.MonkeyPatch, behind_proxy: bool
+) -> None:
+    made: list[uvicorn.Config] = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: made.append(self.config))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    run(answer, "127.0.0.1", 0, ServeSettings(behind_proxy=behind_proxy, timeout=0.5))
+    assert made[0].proxy_headers is behind_proxy
+    assert (made[0].timeout_graceful_shutdown or 0) >= 0.5
