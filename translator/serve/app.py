@@ -148,11 +148,12 @@ class Server:
             name: flag_field(fields, name) for name in ("confidence", "alignments", "segments")
         }
         source, target = text_field(fields, "source"), text_field(fields, "target")
-        form = text_field(fields, "format", "text")
+        form = text_field({"format": fields.get("format") or "text"}, "format")
         if form not in ("text", "html"):
             raise bad(f"Invalid request: format is text or html, not {form[:20]}")
-        if form == "html" and (any(wanted.values()) or n_others or n_best > 1):
+        if form == "html" and (any(wanted.values()) or n_best > 1):
             raise bad("Invalid request: format html goes with a translation alone")
+        n_more = 0 if form == "html" else n_others  # pages have no others
         chosen = await asyncio.to_thread(
             lambda: [self.languages.choose(text, source, target) for text in texts]
         )
@@ -168,7 +169,7 @@ class Server:
             parts = [text.split("\n") for text in texts]
         details = {
             "terms": terms_field(fields),
-            "n_best": max(n_others + 1, n_best),
+            "n_best": max(n_more + 1, n_best),
             "confidence": wanted["confidence"] or wanted["segments"],
             "alignments": wanted["alignments"] or wanted["segments"],
         }
@@ -184,7 +185,7 @@ class Server:
         if source.strip().lower() == "auto":
             answer["detectedLanguage"] = [d.to_dict() for _, d in chosen if d]
         if n_others:
-            answer["alternatives"] = [answers.alternatives_of(lines, n_others) for lines in found]
+            answer["alternatives"] = [answers.alternatives_of(lines, n_more) for lines in found]
         if n_best > 1:
             answer["n_best"] = [answers.n_best_of(lines, n_best) for lines in found]
         if wanted["confidence"]:

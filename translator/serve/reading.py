@@ -137,12 +137,13 @@ def _checked(value: Any, name: str) -> str:
 
 
 def count_field(fields: Mapping[str, Any], name: str, least: int = 0) -> int:
-    """A field that is a small number, or missing: the least.
+    """A field that is a small number, or missing or null: the least.
 
     Raises:
         HTTPException: 400, it is something else.
     """
-    value = fields.get(name, least)
+    value = fields.get(name)
+    value = least if value is None else value
     digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
     number = int(value) if digits else value
     is_number = isinstance(number, int) and not isinstance(number, bool)

@@ -1,5 +1,6 @@
 """The models of a server, each loaded when it is first asked, and what a request has them do."""
 
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from translator.storage.find import find_model, shipped_models, summarise
 from translator.system.machine import set_up_cpu
 from translator.translation.alternatives import alternatives
 from translator.translation.translator import Translator
+
+log = logging.getLogger("translator.serve")
 
 Direction = tuple[str, str]
 
@@ -85,9 +88,17 @@ class Translators:
         return list(self._loaders)
 
     def get(self, direction: Direction) -> Translator:
-        """The translator of a direction, loaded if it is the first time."""
+        """The translator of a direction, loaded if it is the first time.
+
+        Raises:
+            RuntimeError: it cannot be loaded; the log says why.
+        """
         if direction not in self._loaded:
-            self._loaded[direction] = self._loaders[direction]()
+            try:
+                self._loaded[direction] = self._loaders[direction]()
+            except TranslatorError as error:  # no fault of who asks, nor theirs to read
+                log.error("The model for %s-%s cannot be loaded: %s", *direction, error)
+                raise RuntimeError("no model") from None
         return self._loaded[direction]
 
     def work(self, task: Task, items: Sequence[Any]) -> Sequence[Any]:

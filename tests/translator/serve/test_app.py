@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from translator.config.errors import TranslatorError
 from translator.documents.formats import ENDINGS
 from translator.documents.translate import translate_document
 from translator.serve.app import create_app
@@ -94,6 +95,27 @@ def test_html_keeps_its_tags(client: TestClient) -> None:
     assert re.sub(r">[^<]*<", "><", first) == re.sub(r">[^<]*<", "><", text)
     assert "<script>The dog</script>" in first
     assert second == post(client, q="The man.", source="en", target="de")["translatedText"]
+
+
+@pytest.mark.parametrize("form", [None, ""])
+def test_no_format_is_text_and_no_number_is_none(client: TestClient, form: str | None) -> None:
+    fields = {"q": ENGLISH, "source": "en", "target": "de"}
+    assert post(client, **fields, format=form, alternatives=None) == post(client, **fields)
+
+
+def test_a_page_has_no_alternatives(client: TestClient) -> None:
+    fields = {"q": "<p>The dog.</p>", "source": "en", "target": "de", "format": "html"}
+    assert post(client, **fields, alternatives=3) == {**post(client, **fields), "alternatives": []}
+
+
+def test_a_model_that_cannot_be_loaded_is_our_failure(caplog: pytest.LogCaptureFixture) -> None:
+    def load() -> Translator:
+        raise TranslatorError("/secret/model is damaged.")
+
+    with TestClient(create_app(Translators({("en", "de"): load}))) as client:
+        answer = client.post("/translate", json=GOOD)
+    assert answer.status_code == 500 and "/secret" not in answer.text
+    assert "/secret/model is damaged" in caplog.text
 
 
 def test_terms_are_said(client: TestClient) -> None:
