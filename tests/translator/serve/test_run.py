@@ -99,17 +99,24 @@ def test_slow_and_silent_clients_hold_up_nobody(running: Running) -> None:
 
 
 def test_who_hangs_up_frees_the_work(running: Running) -> None:
-    running.ask(TEXT)
+    running.ask(LONG)
+    start = time.monotonic()
+    running.ask(LONG)
+    each = time.monotonic() - start
     gone = [running.raw(post(LONG)) for _ in range(20)]
-    deadline = time.monotonic() + 60
-    while running.waiting() < 20 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    deadline = time.monotonic() + 5 * each
+    most = 0
+    while most < 15 and time.monotonic() < deadline:
+        most = max(most, running.waiting())
+    assert most >= 15
     for connection in gone:
         connection.close()
-    while running.waiting() > 1 and time.monotonic() < deadline:
+    start = time.monotonic()
+    while running.waiting() > 1 and time.monotonic() < start + 60:
         time.sleep(0.01)
     assert running.waiting() <= 1  # the batch under way
     assert running.ask(TEXT)
+    assert time.monotonic() - start < 7 * each + 1  # and not 15
 
 
 def test_its_page_in_a_browser(running: Running, tmp_path: Path) -> None:
