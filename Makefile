@@ -45,7 +45,7 @@ general: setup ## make the general models again from DATA=FOLDER (minutes on a G
 page: setup ## write page.html: the captions model as one page that works offline
 	$(BIN)/translator export multi30k-en-de --to html page.html
 
-test: setup ## run the tests (about 3 minutes)
+test: setup ## run the tests (about 8 minutes)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: setup ## run the tests that take longer: the wheel, kills, README commands
