@@ -4,6 +4,7 @@ import logging
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import shorten
 from typing import Any
 
 from tqdm import tqdm
@@ -15,6 +16,8 @@ from translator.training.optim import learning_rate
 from translator.training.validation import Validation
 
 log = logging.getLogger("translator")
+
+MOST_SHOWN = 160  # characters of a sample: what repeats itself early on says no more in full
 
 
 @contextmanager
@@ -117,4 +120,4 @@ class Progress:
             log.warning(found.collapse)
             return
         for source, translation in found.samples:
-            log.info("  %s => %s", source, translation)
+            log.info("  %s => %s", source, shorten(translation, MOST_SHOWN, placeholder=" ..."))

@@ -36,6 +36,7 @@ from translator.storage.model_folder import load_model, read_description, step_f
 from translator.storage.training_state import load_checkpoint
 from translator.system.processes import Ranks
 from translator.training import measure
+from translator.training import run as running
 from translator.training.losses import validation_loss
 from translator.training.optim import learning_rate
 from translator.training.setup import open_run
@@ -285,6 +286,19 @@ def test_a_run_that_cannot_begin_leaves_no_folder(settings, tmp_path: Path) -> N
     with pytest.raises(TranslatorError, match="nowhere"):
         train(config, tmp_path / "run", device="cpu")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_freed_memory_is_returned_now_and_then(
+    settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    returned: list[None] = []
+    monkeypatch.setattr(running, "return_memory", lambda: returned.append(None))
+    train(settings(steps=2), tmp_path / "a")
+    assert not returned
+    monkeypatch.setattr(running, "RETURN_EVERY", 0.0)
+    train(settings(steps=2), tmp_path / "b")
+    assert len(returned) == 2
+    assert same_checkpoint(tmp_path / "a", tmp_path / "b", 2)
 
 
 @pytest.mark.parametrize("n_pairs", [1, 5])
