@@ -17,12 +17,11 @@ from translator.cli.groups import usage_error
 from translator.cli.input import Lines
 from translator.cli.options import Common, ModelChoice, Search
 from translator.cli.render import Renderer, check_writable
-from translator.config.errors import SettingError, TranslatorError
+from translator.cli.watch import Watch, report_tally
+from translator.config.errors import SettingError
 
 if TYPE_CHECKING:
     from translator.text.terms import Terms
-    from translator.translation.result import Translation
-    from translator.translation.tally import Tally
     from translator.translation.translator import Translator
 
 _OUTPUT = "Output"
@@ -143,7 +142,7 @@ def translate(
     output = None if str(job.output) == "-" else job.output
     lines = Lines(text or [], job.input)
     if lines.interactive and not output and not shown.attention:
-        watch = _Watch(job)
+        watch = Watch(job.check, bool(job.terms))
         _converse(job, model, search, shown, common, terms, watch)
         watch.report()
         return
@@ -156,7 +155,7 @@ def translate(
     if document:
         _translate_document(translator, job, common.bar, options)
         return
-    watch = _Watch(job)
+    watch = Watch(job.check, bool(job.terms))
     render = Renderer(common.json, shown.scores, shown.confidence, options["search"].n_best)
     if shown.attention:
         _draw(translator, lines.repeatable(), shown, options)
@@ -203,55 +202,6 @@ def _read_terms(job: Job) -> "Terms | None":
     from translator.text.terms import Terms
 
     return Terms.load(job.terms)
-
-
-class _Watch:
-    """Looks at each result for what `--check` and `--terms` count, and reports it at the end."""
-
-    def __init__(self, job: Job):
-        from translator.translation.tally import Tally
-
-        self.job = job
-        self.tally = Tally()
-        self.wrong: list[str] = []  # what is said of lines
-
-    def __call__(self, found: "Translation") -> None:
-        wrong = self.tally.add(found)
-        if wrong:
-            self._name(f"Line {self.tally.lines}: {'; '.join(wrong)}.")
-
-    def _name(self, said: str) -> None:
-        self.wrong.append(said)
-        if self.job.check:
-            logging.getLogger("translator").warning("%s", said)
-
-    def state(self) -> dict[str, Any]:
-        return {"wrong": self.wrong, "tally": self.tally.state()}
-
-    def resume(self, state: dict[str, Any]) -> None:
-        self.tally.resume(state["tally"])
-        for said in state["wrong"]:
-            self._name(said)
-
-    def report(self) -> None:
-        _report(self.tally, self.job)
-
-
-def _report(tally: "Tally", job: Job) -> None:
-    """The last lines of a job: what was kept, and which terms were used.
-
-    Raises:
-        TranslatorError: `--check` found something that was not kept.
-    """
-    log = logging.getLogger("translator")
-    if job.check:
-        log.info(tally.said_kinds)
-    if job.terms:
-        log.info(tally.said_terms)
-    if job.check and (n := tally.n_wrong):
-        raise TranslatorError(
-            f"{n:,} {'thing was' if n == 1 else 'things were'} not kept; the lines are named above."
-        )
 
 
 def _options(
@@ -331,7 +281,7 @@ def _translate_document(
     )
     for wrong in result.wrong if job.check else ():
         log.warning("%s, line %d: %s.", job.input, wrong.line, "; ".join(wrong.faults))
-    _report(result.tally, job)
+    report_tally(result.tally, job.check, bool(job.terms))
 
 
 def _translate_to_file(
@@ -340,7 +290,7 @@ def _translate_to_file(
     output: Path,
     render: Renderer,
     bar: bool,
-    watch: _Watch,
+    watch: Watch,
     options: dict[str, Any],
 ) -> None:
     from translator.translation.files import translate_to_file
@@ -362,7 +312,7 @@ def _converse(
     shown: Shown,
     common: Common,
     terms: "Terms | None",
-    watch: _Watch,
+    watch: Watch,
 ) -> None:
     from translator.cli.interactive import converse
 
