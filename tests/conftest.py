@@ -4,6 +4,7 @@ import itertools
 import logging
 import os
 import random
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -22,6 +23,9 @@ from translator.text.codec import normalise
 from translator.text.tokenizer import Tokenizer
 from translator.translation.translator import Translator
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell starts jobs in the background so, and programs that the tests start would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 torch.set_num_threads(1)  # tiny matrices gain nothing from a second one
 # The same examples in every run, and no judgement about time on a busy machine.
 hypothesis.settings.register_profile(
