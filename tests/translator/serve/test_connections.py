@@ -1,6 +1,8 @@
-"""Connections on which nothing happens are closed."""
+"""Connections: none is kept for nothing, and none waits for nothing."""
 
 import asyncio
+import signal
+import socket
 import time
 
 import pytest
@@ -70,3 +72,23 @@ def test_only_a_proxy_is_believed_who_asks(
     run(answer, "127.0.0.1", 0, ServeSettings(behind_proxy=behind_proxy, timeout=0.5))
     assert made[0].proxy_headers is behind_proxy
     assert (made[0].timeout_graceful_shutdown or 0) >= 0.5
+
+
+def test_no_answer_waits_for_an_acknowledgement(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and body of an answer are two writes, of which the second one must not be held back."""
+    delayed: list[int] = []
+
+    def look(server: uvicorn.Server, sockets: list[socket.socket]) -> None:
+        port = sockets[0].getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            accepted, _ = sockets[0].accept()
+            with accepted:
+                delayed.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+
+    monkeypatch.setattr(uvicorn.Server, "run", look)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        run(answer, "127.0.0.1", 0, ServeSettings())
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert delayed and delayed[0] != 0
