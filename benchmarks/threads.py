@@ -69,7 +69,7 @@ def main() -> None:
     program = [sys.executable, "-m", "translator"]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "lines"
-        pairs = load_corpus("sample", "en", "de")["train"][: arguments.lines]
+        pairs = load_corpus("sample", "en", "de").splits["train"][: arguments.lines]
         file.write_text("".join(f"{pair[0]}\n" for pair in pairs), encoding="utf-8")
         jobs = {
             "translate": [*program, "translate", "--input", str(file)],

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-_SMALL = 50_000  # bytes: about 500 sentences
+_SMALL = 2_000  # bytes: about 30 sentences
 
 
 def join_words(texts: Sequence[str]) -> list[str]:
