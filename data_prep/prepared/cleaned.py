@@ -17,7 +17,6 @@ A folder there is named after everything that it depends on, and may be deleted 
 
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
@@ -45,7 +44,7 @@ from data_prep.sources.formats import Source
 from data_prep.sources.mapped import Pairs, is_prepared, read_manifest, text_pairs
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig
-from translator.system.disk import write_json, writing
+from translator.system.disk import cache_root, write_json, writing
 from translator.text.lines import TextPair
 
 VERSION = 2  # of the files, and of the rules' verdicts
@@ -97,9 +96,7 @@ def open_prepared(folder: Path, src: str, tgt: str) -> Prepared:
 def cache_folder(name: str, made_from: Sequence[Any]) -> Path:
     """The folder in the cache to prepare a corpus in."""
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:16]
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    cache = Path(os.environ.get("TRANSLATOR_CACHE") or caches / "translator")
-    return cache / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[-40:].strip('-')}-{key}"
+    return cache_root() / f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[-40:].strip('-')}-{key}"
 
 
 def prepare_corpus(

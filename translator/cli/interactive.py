@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from translator.config.errors import TranslatorError
+from translator.text.language import LANGUAGE_NAMES
 
-_LANGUAGES = {"en": "English", "de": "German"}
 _HELP = (
     "Type a text and press Enter. :de and :en choose the language to translate into, "
     ":quit or Ctrl-D ends."
@@ -52,7 +52,7 @@ def converse(
 
 
 def _name(language: str) -> str:
-    return _LANGUAGES.get(language, language)
+    return LANGUAGE_NAMES.get(language, language)
 
 
 def _say(text: str) -> None:

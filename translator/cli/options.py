@@ -40,6 +40,20 @@ Progress = Annotated[
         "--progress", rich_help_panel=RUNNING, help="Progress bars even without a terminal."
     ),
 ]
+Device = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|cpu|cuda|mps", rich_help_panel=RUNNING, help="auto is the best there is."
+    ),
+]
+Threads = Annotated[
+    int,
+    typer.Option(min=0, rich_help_panel=RUNNING, show_default="those idle", help="CPU threads."),
+]
+Precision = Annotated[
+    Literal[PRECISIONS],  # type: ignore[valid-type]
+    typer.Option(help="bf16 is faster and less exact."),
+]
 Src = Annotated[
     str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")
 ]
@@ -64,18 +78,8 @@ class Talk:
 class Common:
     """Where a command runs, and how it reports."""
 
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps", rich_help_panel=RUNNING, help="auto is the best there is."
-        ),
-    ] = "auto"
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=0, rich_help_panel=RUNNING, show_default="those idle", help="CPU threads."
-        ),
-    ] = 0
+    device: Device = "auto"
+    threads: Threads = 0
     json: Json = False
     quiet: Quiet = False
     progress: Progress = False
@@ -108,10 +112,7 @@ class ModelChoice:
     ] = None
     src: Src = None
     tgt: Tgt = None
-    precision: Annotated[
-        Literal[PRECISIONS],  # type: ignore[valid-type]
-        typer.Option(help="bf16 is faster and less exact."),
-    ] = "fp32"
+    precision: Precision = "fp32"
 
     @property
     def direction(self) -> tuple[str, str]:

@@ -6,15 +6,14 @@ Only light imports at the top: `translator --help` must not wait for torch.
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from translator.cli.app import command
 from translator.cli.help import RUNNING
-from translator.cli.options import Talk
+from translator.cli.options import Device, Precision, Talk, Threads
 from translator.config.errors import TranslatorError
-from translator.config.schema import PRECISIONS
 
 _LIMITS = "Limits and access"
 
@@ -101,22 +100,9 @@ def serve(
             help="Folder or name; one for each direction.",
         ),
     ] = None,
-    precision: Annotated[
-        Literal[PRECISIONS],  # type: ignore[valid-type]
-        typer.Option(help="bf16 is faster and less exact."),
-    ] = "fp32",
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|cuda|mps", rich_help_panel=RUNNING, help="auto is the best there is."
-        ),
-    ] = "auto",
-    threads: Annotated[
-        int,
-        typer.Option(
-            min=0, rich_help_panel=RUNNING, show_default="those idle", help="CPU threads."
-        ),
-    ] = 0,
+    precision: Precision = "fp32",
+    device: Device = "auto",
+    threads: Threads = 0,
     log_text: Annotated[
         bool, typer.Option("--log-text", rich_help_panel=RUNNING, help="Log what is translated.")
     ] = False,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +17,7 @@ from translator.config.schema import SearchConfig
 from translator.export.weights import N_POSITIONS, Weights, positions
 from translator.model.transformer import Transformer
 from translator.search.beam import Hypothesis
-from translator.system.disk import write_file
+from translator.system.disk import cache_root, write_file
 from translator.system.lock import exclusive
 from translator.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 
@@ -279,9 +278,3 @@ def model_key(model: Model) -> str:
     for name, weight in sorted(model.transformer.state_dict().items()):
         digest.update(name.encode() + weight.numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def cache_root() -> Path:
-    """$TRANSLATOR_CACHE, else a folder of the user's cache."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return Path(os.environ.get("TRANSLATOR_CACHE") or caches / "translator")

@@ -26,6 +26,7 @@ from translator.report.translator_page import translator_page
 from translator.storage.model_folder import Model
 from translator.text import codec, protected, sentences
 from translator.text.codec import TextCodec
+from translator.text.language import LANGUAGE_NAMES
 from translator.text.tokenizer import UNK, Tokenizer
 
 SCRIPTS = ("tokenizer.js", "sentences.js", "kernel.js", "network.js", "search.js", "translator.js")
@@ -227,10 +228,9 @@ def html(directions: Sequence[tuple[str, str]], packed: dict[str, bytes], licenc
         "worker": worker_script(),
         **{name: base64.b64encode(part).decode() for name, part in packed.items()},
     }
-    names = {"en": "English", "de": "German"}
     return translator_page(
         script("engine.js"),
-        title=f"{names[src]} to {names[tgt]}",
+        title=f"{LANGUAGE_NAMES[src]} to {LANGUAGE_NAMES[tgt]}",
         note="All of it is in this file: it works without a network, and no text leaves this page."
         + (f" Licence of the model: {licence}." if licence else ""),
         data="\n".join(

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from translator.serve.reading import bad
 from translator.serve.translators import Direction
-from translator.text.language import identify
+from translator.text.language import LANGUAGE_NAMES, identify
 
-NAMES = {"en": "English", "de": "German"}
 AUTO = "auto"
 
 
@@ -27,7 +26,7 @@ class Detected:
 def detect(text: str, otherwise: str = "en") -> Detected:
     """The language of a text; `otherwise`, with confidence 0, where nothing tells."""
     votes = Counter(filter(None, map(identify, text.split("\n"))))
-    best = max(NAMES, key=lambda code: votes[code])
+    best = max(LANGUAGE_NAMES, key=lambda code: votes[code])
     if not votes[best]:
         return Detected(otherwise, 0.0)
     return Detected(best, round(100 * votes[best] / votes.total(), 1))
@@ -45,7 +44,7 @@ class Languages:
         return [
             {
                 "code": source,
-                "name": NAMES.get(source, source),
+                "name": LANGUAGE_NAMES.get(source, source),
                 "targets": [target for other, target in self.directions if other == source],
             }
             for source in sources
@@ -73,7 +72,7 @@ class Languages:
             if code not in known:
                 raise bad(f"{code or source} is not supported")
         if source != target and (source, target) not in self.directions:
-            raise bad(f"{NAMES.get(source)} ({source}) is not translated to {target} here")
+            raise bad(f"{LANGUAGE_NAMES.get(source)} ({source}) is not translated to {target} here")
         return (source, target), found
 
 

@@ -106,3 +106,9 @@ def writing(folder: Path) -> Iterator[None]:
             f"{error.filename or folder} cannot be written: {error.strerror}. Check the disk; the "
             "same command goes on where it stopped."
         ) from None
+
+
+def cache_root() -> Path:
+    """Where what can be made again is kept: $TRANSLATOR_CACHE, or a folder of the user's."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(os.environ.get("TRANSLATOR_CACHE") or caches / "translator")

@@ -12,6 +12,8 @@ from typing import Literal
 
 Language = Literal["en", "de", "other"]
 
+LANGUAGE_NAMES = {"en": "English", "de": "German"}
+
 # A word has this many votes; the end of a longer word has one, and so have letters with marks.
 WORD = 2
 # With fewer votes a language is not told: one frequent word and one end may be a name.

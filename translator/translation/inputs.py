@@ -5,12 +5,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from translator.config.schema import SearchConfig
-from translator.text.language import identify
+from translator.text.language import LANGUAGE_NAMES, identify
 from translator.translation.units import Unit
 
 log = logging.getLogger("translator")
-
-_LANGUAGES = {"en": "English", "de": "German"}
 
 
 def read_texts(texts: Iterable[str]) -> list[str]:
@@ -50,7 +48,7 @@ class InputWarnings:
             log.warning(
                 "This text seems to be %s already, and the model translates %s-%s. "
                 "For the other direction: --src %s --tgt %s.",
-                *(_LANGUAGES[tgt], src, tgt, tgt, src),
+                *(LANGUAGE_NAMES[tgt], src, tgt, tgt, src),
             )
 
     def check_parts(

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,26 +24,6 @@ from translator.translation.translator import Translator
 
 TARGETS = sorted(PACKAGES)
 Loud = Callable[..., Model]
-
-
-@pytest.fixture(scope="module")
-def loud(random_model: Model) -> Loud:
-    """A model whose outputs vary: as initialised, it would repeat one piece whatever it reads."""
-
-    def build(norm: str = "pre", bidirectional: bool = False) -> Model:
-        data = replace(random_model.config.data, bidirectional=bidirectional)
-        sizes = replace(random_model.config.model, norm=norm, n_decoder_layers=2)
-        torch.manual_seed(5)
-        transformer = Transformer(sizes).eval().requires_grad_(False)
-        for name, weight in transformer.named_parameters():
-            if weight.dim() == 1:
-                weight.add_(0.3 * torch.randn_like(weight))
-            elif name != "embedding.weight":
-                weight.mul_(2.0)
-        config = replace(random_model.config, data=data, model=sizes)
-        return replace(random_model, transformer=transformer, config=config)
-
-    return build
 
 
 def need(target: str) -> None:
