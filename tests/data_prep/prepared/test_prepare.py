@@ -228,7 +228,7 @@ def test_a_full_disk_leaves_no_half_of_it(parts, change: Change, monkeypatch) ->
     def full(*arguments: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left")
 
-    monkeypatch.setattr(cleaned.os, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(TranslatorError, match="No space left. Check the disk"):
         learn_tokenizer(parts, change())
     monkeypatch.undo()
