@@ -2,7 +2,7 @@
 
     python benchmarks/cleaning.py --data CORPUS --seeds 1 2 3
 
-For each kind, over all seeds: the share of the faults that are found (or mended, for broken
+For each kind, over all seeds: the share of the faults that are found (or repaired, for broken
 encodings), at worst and on average; the share of the untouched pairs that are dropped, of which
 many have real faults; and by which rules the faults were found. The faults are those of
 tests/support/faults.py.
@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from data_prep.cleaning.clean import Cleaner, find_repeats, pair_keys, repaired, smallest
-from data_prep.cleaning.pair_score import PairScorer
+from data_prep.cleaning.clean import Cleaner, find_repeats, pair_keys, repair_pairs
 from data_prep.sources.corpus import load_corpus
 from translator.config.schema import CleanConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
+from cleaning import learn_scorer  # noqa: E402
 from faults import KINDS, inject  # noqa: E402
 
 
@@ -38,7 +38,7 @@ def main() -> None:
     torch.set_num_threads(1)
     config = CleanConfig()
     sound = load_corpus(arguments.data, "en", "de").splits["train"]
-    mended_sound = repaired(sound, config)
+    repaired_sound = repair_pairs(sound, config)
     print(f"{len(sound):,} pairs of {arguments.data}, {arguments.share:.0%} with a fault, seeds")
     print(f"{arguments.seeds}; ftfy is {'' if find_spec('ftfy') else 'not '}there\n")
     print("| fault | found, worst | mean | untouched pairs dropped, worst | found by |")
@@ -49,20 +49,19 @@ def main() -> None:
         rules: Counter[str] = Counter()
         for seed in arguments.seeds:
             pairs, places = inject(sound, kind, arguments.share, random.Random(seed))
-            mended = repaired(pairs, config)
-            keys = pair_keys(mended, config)
-            sample = smallest(zip(keys, mended, strict=True))
-            scorer = PairScorer([pair for _, pair in sample], [key for key, _ in sample])
+            repaired = repair_pairs(pairs, config)
+            keys = pair_keys(repaired, config)
+            scorer = learn_scorer(repaired, keys)
             start = time.process_time()
             cleaner = Cleaner(config, ("en", "de"), scorer)
-            faults = cleaner.judge(repaired(pairs, config), find_repeats(keys))
+            faults = cleaner.judge(repair_pairs(pairs, config), find_repeats(keys))
             seconds, judged = seconds + time.process_time() - start, judged + len(pairs)
             chosen = set(places)
             for n in places:
-                is_mended = kind == "mojibake" and mended[n] == mended_sound[n]
-                rules[faults[n] or ("mended" if is_mended else "-")] += 1
+                is_repaired = kind == "mojibake" and repaired[n] == repaired_sound[n]
+                rules[faults[n] or ("repaired" if is_repaired else "-")] += 1
             missed = sum(
-                faults[n] is None and not (kind == "mojibake" and mended[n] == mended_sound[n])
+                faults[n] is None and not (kind == "mojibake" and repaired[n] == repaired_sound[n])
                 for n in places
             )
             found.append(1 - missed / len(places))
@@ -71,7 +70,7 @@ def main() -> None:
         by = ", ".join(f"{rule} {n}" for rule, n in rules.most_common(3))
         shares = f"{min(found):.1%} | {statistics.mean(found):.1%} | {max(lost):.2%}"
         print(f"| {kind} | {shares} | {by} |", flush=True)
-    print(f"\nMending and judging: {judged / seconds:,.0f} pairs a second and core")
+    print(f"\nRepairing and judging: {judged / seconds:,.0f} pairs a second and core")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Spoilt inputs: what a model is asked beside its corpus, to learn when its answers are not good.
+"""Corrupted inputs, unlike the corpus: from these a model learns when its answers are not good.
 
 Each kind is a pure function `kind(pair, other, rng) -> (src, tgt)` of two normalised pairs. The
-target stays the first pair's where a good translation of the spoilt source would still be it, or
-where there is none at all: then nothing comes near it. Unlike noise (noise.py), of which some kinds
-are made here too, most of this is not to be learnt from.
+target remains that of the first pair if it still is a good translation of the corrupted source, or
+if there is no good translation at all: then no output comes near it. Unlike noise (noise.py), some
+kinds of which are used here too, this is not for training the weights.
 """
 
 import random
@@ -31,20 +31,20 @@ def mixed(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
 
 
 def cut_off(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """The source's first words, at least one and not all of them."""
+    """The first words of the source, at least one and not all of them."""
     words = pair[0].split()
     return " ".join(words[: rng.randint(1, max(1, len(words) - 1))]), pair[1]
 
 
 def single_words(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """One to three words of the source, from anywhere in it, without its marks; maybe capital."""
+    """One to three random words of the source, without punctuation, sometimes capitalised."""
     words = [word.strip(".,;:!?\"'()") for word in pair[0].split()]
     chosen = " ".join(rng.choices(words, k=rng.randint(1, 3)))
     return rng.choice((str, str.capitalize, str.title))(chosen), pair[1]
 
 
 def foreign(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """The source in no language: every vowel is another one, every consonant too."""
+    """The source in no language: vowels are permuted, and so are consonants."""
     exchanged = "".join("".join(rng.sample(x, len(x))) for x in (_VOWELS, _CONSONANTS))
     letters = _VOWELS + _CONSONANTS
     table = str.maketrans(letters + letters.upper(), exchanged + exchanged.upper())
@@ -52,17 +52,17 @@ def foreign(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
 
 
 def target_language(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """The target as the source, of which it is the best translation."""
+    """The target as the source; it is its own best translation."""
     return pair[1], pair[1]
 
 
 def joined(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """Both pairs on a line."""
+    """Both pairs in one line."""
     return noise.join([pair, other])
 
 
 def typos(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """Slips of the finger, twice as many as in noise."""
+    """Typing errors, twice as many as in noise."""
     return noise.typos(*noise.typos(*pair, rng), rng)
 
 
@@ -72,12 +72,12 @@ def capitals(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
 
 
 def headline(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """Both sides with a capital at each word."""
+    """Both sides with each word capitalised."""
     return noise.title_case(*pair, rng)
 
 
 def lower_case(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """The source without capitals."""
+    """The source in lower case."""
     return noise.lower_case(*pair, rng)
 
 
@@ -92,8 +92,8 @@ KINDS = (
 )
 
 
-def spoil(pairs: Sequence[TextPair], n: int, seed: int = 1) -> list[TextPair]:
-    """`n` spoilt pairs, of all kinds alike; the same for the same pairs, `n` and seed."""
+def corrupt_pairs(pairs: Sequence[TextPair], n: int, seed: int = 1) -> list[TextPair]:
+    """`n` corrupted pairs, equally many of each kind; a pure function of its arguments."""
     rng = random.Random(seed)
     clean = [pair for pair in ((normalise(s), normalise(t)) for s, t in pairs) if all(pair)]
     if not clean:

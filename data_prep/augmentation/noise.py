@@ -265,5 +265,5 @@ class Noise:
     def __call__(
         self, pair: TextPair, others: Callable[[], Sequence[TextPair]], rng: random.Random
     ) -> TextPair:
-        """The pair with or without noise: a pure function of the arguments and `rng`'s state."""
+        """The pair with or without noise: a pure function of the arguments and `rng`."""
         return self.apply(self.choose(rng.getrandbits(32) for _ in self.rows), pair, others, rng)

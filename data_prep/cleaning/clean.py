@@ -1,14 +1,13 @@
 """Which pairs are worth training on, and a report on those that are not.
 
-`clean` does everything in memory. A larger corpus is cleaned in chunks by any number of processes:
+A corpus is cleaned in chunks, by any number of processes:
 
 1. `pair_keys` of each chunk, from which `find_repeats` finds the pairs that repeat earlier ones.
-2. `smallest` keeps a sample of the pairs, from which a `PairScorer` is learnt.
+2. A `PairScorer` is learnt from a sample: the pairs with the smallest keys.
 3. A `Cleaner` judges chunk after chunk; the reports are merged.
 """
 
 import hashlib
-import heapq
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,7 +17,7 @@ from typing import Any
 import torch
 
 from data_prep.cleaning.contamination import HeldOut
-from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, PairScorer
+from data_prep.cleaning.pair_score import PairScorer
 from data_prep.cleaning.rules import RULES, Languages, find_fault, pair_key, repair
 from translator.config.schema import CleanConfig
 from translator.text.lines import TextPair
@@ -104,8 +103,8 @@ def _named(counts: dict[str, int], src: str, tgt: str) -> dict[str, float]:
     return named
 
 
-def repaired(pairs: Iterable[TextPair], config: CleanConfig) -> list[TextPair]:
-    """The pairs after repair, see `repair`."""
+def repair_pairs(pairs: Iterable[TextPair], config: CleanConfig) -> list[TextPair]:
+    """Repairs both sides of each pair, see `repair`."""
     if not config.repair:
         return list(pairs)
     return [(repair(src), repair(tgt)) for src, tgt in pairs]
@@ -114,7 +113,7 @@ def repaired(pairs: Iterable[TextPair], config: CleanConfig) -> list[TextPair]:
 def pair_keys(pairs: Iterable[TextPair], config: CleanConfig) -> "array[int]":
     """An 8-byte key for each repaired pair, which only duplicates share (or others by chance)."""
     near = config.duplicates == "near"
-    return array("q", (pair_key(src, tgt, near) for src, tgt in repaired(pairs, config)))
+    return array("q", (pair_key(src, tgt, near) for src, tgt in repair_pairs(pairs, config)))
 
 
 def find_repeats(keys: "array[int]") -> list[bool]:
@@ -125,16 +124,6 @@ def find_repeats(keys: "array[int]") -> list[bool]:
     again = torch.zeros(len(keys), dtype=torch.bool)
     again[order[1:]] = values.diff() == 0
     return [bool(value) for value in again.tolist()]
-
-
-def smallest(
-    keyed: Iterable[tuple[int, TextPair]], size: int = SAMPLE
-) -> list[tuple[int, TextPair]]:
-    """The pairs with the smallest keys: a random sample, however the corpus is divided.
-
-    Samples of parts can be chained and sampled again. Each key occurs once.
-    """
-    return heapq.nsmallest(size, dict(keyed).items())
 
 
 class Cleaner:
@@ -188,11 +177,11 @@ class Cleaner:
         self, pairs: Sequence[TextPair], again: Sequence[bool] = ()
     ) -> tuple[list[TextPair], CleanReport]:
         """The pairs of a chunk that are kept, repaired, and the report on the chunk."""
-        mended = repaired(pairs, self.config)
-        faults = self.judge(mended, again)
-        kept = [pair for pair, fault in zip(mended, faults, strict=True) if fault is None]
+        repaired = repair_pairs(pairs, self.config)
+        faults = self.judge(repaired, again)
+        kept = [pair for pair, fault in zip(repaired, faults, strict=True) if fault is None]
         report = CleanReport(_measure(pairs), _measure(kept))
-        for old, new, fault in zip(pairs, mended, faults, strict=True):
+        for old, new, fault in zip(pairs, repaired, faults, strict=True):
             if fault is not None:
                 report.dropped[fault] = report.dropped.get(fault, 0) + 1
                 self._show(report, fault, old)
@@ -209,27 +198,3 @@ class Cleaner:
         samples.append([rank, pair[0][:SHOWN], pair[1][:SHOWN]])
         samples.sort()
         del samples[SAMPLES:]
-
-
-def clean(
-    pairs: Sequence[TextPair],
-    config: CleanConfig,
-    src: str,
-    tgt: str,
-    held_out: HeldOut | None = None,
-    seed: int = 1,
-) -> tuple[list[TextPair], CleanReport]:
-    """A corpus in memory -> the pairs worth training on, repaired, and what was done."""
-    config = config.resolve()
-    mended = repaired(pairs, config)
-    keys = pair_keys(mended, config)
-    sample = smallest(zip(keys, mended, strict=True)) if config.alignment else []
-    scorer = None
-    notes = []
-    if len(sample) >= ENOUGH:
-        scorer = PairScorer([pair for _, pair in sample], [key for key, _ in sample])
-    elif config.alignment:
-        notes = [f"{len(sample):,} pairs are too few to see whether the lines belong together."]
-    kept, report = Cleaner(config, (src, tgt), scorer, held_out, seed)(pairs, find_repeats(keys))
-    report.notes = notes
-    return kept, report

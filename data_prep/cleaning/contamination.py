@@ -39,13 +39,13 @@ class _Side:
         frequency = Counter(gram for words in self.lines for gram in _grams(words, self.n))
         for row, words in enumerate(self.lines):
             if len(words) >= self.near_from:
-                for gram in self._telling(words, frequency):
+                for gram in self._choose_grams(words, frequency):
                     self.grams[gram].append(row)
             elif len(words) >= config.overlap_equal_words:
                 self.equal[" ".join(words)].append(row)
 
-    def _telling(self, words: list[str], frequency: Counter[Gram]) -> list[Gram]:
-        """The rarest n-grams such that any text that contains this line has at least one of them.
+    def _choose_grams(self, words: list[str], frequency: Counter[Gram]) -> list[Gram]:
+        """The rarest n-grams of which any text that contains this line has at least one.
 
         All others may be missing; one more missing n-gram makes the share too small.
         """

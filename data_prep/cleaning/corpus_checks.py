@@ -1,8 +1,8 @@
 """What is wrong with a parallel corpus, found before a model is trained on it.
 
 One function per kind of fault. Each returns findings: none for a corpus that is in order. The
-thresholds stand between what clean corpora showed (Multi30k, WMT news, the bundled sample; all of
-them and random parts down to 500 pairs, both directions) and what injected faults showed.
+thresholds lie between what clean corpora showed (Multi30k, WMT news, the bundled sample, whole and
+in random parts of 500 pairs or more, in both directions) and what injected faults showed.
 """
 
 from collections import defaultdict
@@ -21,14 +21,14 @@ from translator.text.lines import TextPair
 Severity = Literal["broken", "warning", "note"]
 
 ALIGNMENT = {"alignment", "shifted", "exchanged", "unrelated"}  # names of findings about lines
-# Fewer pairs than this say too little about which words translate each other.
+# Fewer pairs say too little about which words translate each other.
 MIN_PAIRS = 200
-# Lines that belong elsewhere: clean corpora show up to 0.05 %; of 1 % exchanged ones nine in ten
-# are found, of 500 pairs half at least.
+# Lines in the wrong place: clean corpora show up to 0.05 %. If 1 % are exchanged, nine in ten of
+# them are found, in a corpus of 500 pairs at least half.
 EXCHANGED, EXCHANGED_BROKEN = 0.003, 0.1
 # Pairs whose sides share nothing: clean corpora show up to 4 %, shuffled ones 39 % and more.
 UNRELATED, UNRELATED_BROKEN = 0.07, 0.3
-# Lines in the other side's language: clean corpora show none, nor of one side's.
+# Lines in the language of the other side: clean corpora show none, on either side.
 SWAPPED, SWAPPED_BROKEN = 0.001, 0.2
 DUPLICATES = 0.005  # clean corpora: up to 0.2 %
 COPIES, COPIES_BROKEN = 0.02, 0.3  # clean corpora: up to 0.6 %, names and headlines
@@ -37,20 +37,20 @@ OVERLAP = 0.01  # of a validation or test split
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that the user should know of a corpus, in one line."""
+    """Something the user should know about a corpus, in one line."""
 
     name: str
     severity: Severity  # "broken": a model trained on this will not translate
     text: str
 
 
-def sniff(
+def check_corpus(
     splits: Mapping[str, Sequence[TextPair]],
     src: str,
     tgt: str,
     clean: CleanConfig = CleanConfig(),  # noqa: B008 - frozen
 ) -> list[Finding]:
-    """All findings about the training data, and about what of it stands in other splits."""
+    """All findings about the training data, and about its overlap with other splits."""
     train = splits["train"]
     return [
         *find_misalignment(train),
@@ -63,7 +63,7 @@ def sniff(
 
 
 def _examples(lines: Iterable[int]) -> str:
-    """Lines that count from 0, as people count: "lines 3, 17, 40"."""
+    """Line numbers from 0, as people write them: "lines 3, 17, 40"."""
     some = sorted({line + 1 for line in lines})
     shown = ", ".join(str(line) for line in some[:5])
     return f"line{'s' if len(some) > 1 else ''} {shown}{', ...' if len(some) > 5 else ''}"
@@ -74,7 +74,7 @@ def _share(count: int, total: int) -> str:
 
 
 def find_misalignment(pairs: Sequence[TextPair]) -> list[Finding]:
-    """A side shifted by some lines, from the start or later; exchanged lines; unrelated sides."""
+    """Finds a side shifted by some lines, exchanged lines, and unrelated sides."""
     if len(pairs) < MIN_PAIRS:
         text = f"{len(pairs)} pairs are too few to see whether the lines belong together."
         return [Finding("alignment", "note", text)]
@@ -101,13 +101,13 @@ def find_misalignment(pairs: Sequence[TextPair]) -> list[Finding]:
             f"{where} {side} side is {count} line{'s' * (count > 1)} late: source line "
             f"{stretch.first + 1 + max(0, -stretch.offset):,} belongs to target line "
             f"{stretch.first + 1 + max(0, stretch.offset):,}. Look "
-            "there for a line too many or one too few."
+            "there for an extra or a missing line."
         )
         findings.append(Finding("shifted", "broken", text))
     if len(exchanged) >= 2 and found.exchanged_share >= EXCHANGED:
         first = min(exchanged)
         text = (
-            f"About {found.exchanged_share:.1%} of the lines stand in a wrong place, such as "
+            f"About {found.exchanged_share:.1%} of the lines are in the wrong place, such as "
             f"source {_examples(exchanged)}: line {first + 1:,} belongs to target line "
             f"{exchanged[first] + 1:,}. Put them in order or drop them."
         )
@@ -123,7 +123,7 @@ def find_misalignment(pairs: Sequence[TextPair]) -> list[Finding]:
 
 
 def find_swapped_languages(pairs: Sequence[TextPair], src: str, tgt: str) -> list[Finding]:
-    """Source lines in the target language and the other way round, for English and German."""
+    """Finds source lines in the target language and vice versa, for English and German."""
     if {src, tgt} != {"en", "de"}:
         return []
     swapped, wrong, clear = [], [], 0
@@ -137,7 +137,7 @@ def find_swapped_languages(pairs: Sequence[TextPair], src: str, tgt: str) -> lis
     findings = []
     if len(swapped) >= max(2, SWAPPED * clear):
         how_many = _share(len(swapped), clear)
-        text = f"The languages are swapped in {how_many} pairs whose language is plain"
+        text = f"The languages are swapped in {how_many} pairs whose language is clear"
         if len(swapped) >= 0.8 * clear:
             text += ". Exchange the two files, or --src and --tgt."
         else:
@@ -155,7 +155,7 @@ def find_swapped_languages(pairs: Sequence[TextPair], src: str, tgt: str) -> lis
 
 
 def find_copies(pairs: Sequence[TextPair]) -> list[Finding]:
-    """Pairs whose sides are the same text."""
+    """Finds pairs whose sides are the same text."""
     copies = [
         n
         for n, (src, tgt) in enumerate(pairs)
@@ -172,7 +172,7 @@ def find_copies(pairs: Sequence[TextPair]) -> list[Finding]:
 
 
 def find_duplicates(pairs: Sequence[TextPair]) -> list[Finding]:
-    """Pairs that stand there again, and sources with more than one target."""
+    """Finds repeated pairs, and sources with more than one target."""
     first: dict[TextPair, int] = {}
     again: list[int] = []
     targets: defaultdict[str, set[str]] = defaultdict(set)
@@ -194,27 +194,27 @@ def find_duplicates(pairs: Sequence[TextPair]) -> list[Finding]:
         findings.append(Finding("duplicates", severity, text + (" Drop them." if many else "")))
     several = sum(len(group) > 1 for group in targets.values())
     if several >= max(3, DUPLICATES * len(pairs)):
-        text = f"{several:,} sources have more than one target; that can be meant."
+        text = f"{several:,} sources have more than one target; that may be intended."
         findings.append(Finding("several targets", "note", text))
     return findings
 
 
 def find_mojibake(pairs: Sequence[TextPair]) -> list[Finding]:
-    """Text that was decoded with a wrong encoding once and stored so."""
+    """Finds text that was once decoded with the wrong encoding."""
     bad = [n for n, pair in enumerate(pairs) if any(map(is_garbled, pair))]
     if len(bad) < max(3, 0.001 * len(pairs)):
         return []
     text = (
-        f"{_share(len(bad), len(pairs))} pairs hold garbled letters such as those that become of "
-        f"an umlaut read in a wrong encoding: {_examples(bad)}. Convert the original again."
+        f"{_share(len(bad), len(pairs))} pairs have garbled letters, as when an umlaut is read in "
+        f"the wrong encoding: {_examples(bad)}. Convert the original again."
     )
     return [Finding("garbled", "warning", text)]
 
 
 def count_overlap(splits: Mapping[str, Sequence[TextPair]]) -> dict[str, dict[str, int]]:
-    """For every other split: how many of its pairs have a side, or both, in the training data.
+    """Counts, for every other split, the pairs with one or both sides in the training data.
 
-    Whole lines count, perhaps within longer ones; cleaning also drops what is nearly the same.
+    Only whole lines count, even inside longer ones; cleaning also drops near matches.
     """
     found = contaminated_lines(splits, splits["train"], CleanConfig(overlap_share=1.0))
     return {
@@ -232,7 +232,7 @@ def find_overlap(
     splits: Mapping[str, Sequence[TextPair]],
     clean: CleanConfig = CleanConfig(),  # noqa: B008 - frozen
 ) -> list[Finding]:
-    """What training shows must not be what scores are measured on."""
+    """Finds test pairs that training has seen: scores on them are too good."""
     findings = []
     for name, count in count_overlap(splits).items():
         if count["either"] > max(2, OVERLAP * count["pairs"]):
@@ -241,7 +241,7 @@ def find_overlap(
                 f"({count['source']:,}) or target ({count['target']:,}) in the training data: "
             )
             if clean.contamination:
-                text += "training leaves those out, and what is nearly so."
+                text += "training skips those, and near matches."
             else:
                 text += "scores on it will be too good (clean.contamination=true drops them)."
             severity: Severity = "note" if clean.contamination else "warning"

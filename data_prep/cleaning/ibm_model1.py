@@ -24,7 +24,7 @@ NEW_WORDS = 4  # numbers for words that a pair has on both sides and the lexicon
 CHUNK = 2_000_000  # word links in memory at a time
 
 # A target word that nothing explains costs log(FLOOR) and no more, so that free translations are
-# not punished; equal words (names, numbers) support a pair even if they were never seen.
+# not penalised; equal words (names, numbers) support a pair even if they were never seen.
 FLOOR, PRIOR, SAME = 0.4, 1.0, 0.05
 
 WORD = re.compile(rf"(\w{{1,{STEM}}})\w*")
@@ -66,7 +66,7 @@ class Words:
 def number_words(pairs: Sequence[TextPair]) -> tuple[Words, Words, dict[str, int]]:
     """The words of both sides, the same word with the same number, and the numbers of the words.
 
-    Words that occur once in all are left out, and the most frequent words of long lines.
+    Words that occur only once are skipped, and so are the most frequent words of long lines.
     """
     numbers: dict[str, int] = {}
     sides = [
@@ -105,11 +105,11 @@ class Links:
         self.t = first[self.s] + torch.arange(len(self.s))
 
     def posterior(self, weight: Tensor, background: Tensor) -> Tensor:
-        """Shares each target word among the words of its source line, and none of them.
+        """Divides each target word among the words of its source line and "no word".
 
         Args:
             weight: `(links,)`, t(target word | source word).
-            background: `(B,)`, the weight of no source word.
+            background: `(B,)`, the weight of "no source word".
         """
         return weight / background.index_add(0, self.t, weight)[self.t]
 
@@ -167,11 +167,11 @@ class Lexicon:
         self.width = int(self.columns.max()) + 1
         n_tgt = max(len(tgt.flat), 1)
         self.share = self.seen[1].clamp(min=1) / n_tgt  # p(target word)
-        # A word this rare, and not even a name, says nothing.
+        # A word this rare that is not a name says nothing.
         in_src, in_tgt = (seen > 0 for seen in self.seen)
-        self.telling = [(self.seen[0] > 2) | in_tgt, (self.seen[1] > 2) | in_src]
-        for telling in self.telling:
-            telling[n_words:] = True
+        self.informative = [(self.seen[0] > 2) | in_tgt, (self.seen[1] > 2) | in_src]
+        for informative in self.informative:
+            informative[n_words:] = True
         n_rows = int(self.rows.max()) + 1
         pairs = src.select(i), tgt.select(j)
         self.table, self.counts, _ = learn(
@@ -199,8 +199,8 @@ class Lexicon:
 
         Args:
             src, tgt: words by their numbers here.
-            own: whether these very pairs were learnt from; then what each says for itself is
-                taken out again.
+            own: whether the lexicon was learnt from these very pairs; then the vote of each pair
+                for itself is removed.
 
         Returns:
             `(2, N)`, nats of the target words given the source words, and the other way round.
@@ -219,13 +219,13 @@ class Lexicon:
             totals = totals.index_add(0, s, posterior, alpha=-1).clamp(min=0)
         ratio = _ratio(counts, totals[s], src.flat[s] == tgt.flat[t], share[t])
         scores = []
-        for side, other, place, telling in (
-            (tgt, src, t, self.telling[1]),
-            (src, tgt, s, self.telling[0]),
+        for side, other, place, informative in (
+            (tgt, src, t, self.informative[1]),
+            (src, tgt, s, self.informative[0]),
         ):
             mean = torch.zeros(len(side.flat)).index_add(0, place, ratio)
             mean = mean / other.counts.clamp(min=1)[side.line]
-            gain = _gain(mean) * (telling[side.flat] & (other.counts > 0)[side.line])
+            gain = _gain(mean) * (informative[side.flat] & (other.counts > 0)[side.line])
             scores.append(torch.zeros(len(side)).index_add(0, side.line, gain))
         return torch.stack(scores)
 
@@ -240,7 +240,7 @@ class Lexicon:
             self.share[tgt_words],
         )
         mean = src_bags @ ratio / src_bags.sum(1, keepdim=True).clamp(min=1)
-        return (_gain(mean) * self.telling[1][tgt_words]) @ tgt_bags.T
+        return (_gain(mean) * self.informative[1][tgt_words]) @ tgt_bags.T
 
 
 def _rank(seen: Tensor) -> Tensor:

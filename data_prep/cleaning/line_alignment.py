@@ -24,7 +24,7 @@ LEARN = 10_000  # pairs that the lexicon is learnt from
 OFFSETS = (0, 1, -1, 2, -2, 3, -3)  # shifts to try, in lines, besides the one that FFT finds
 
 CAP = 10.0  # the most that one line counts for a shift: no single line may decide
-SWITCH = 40.0  # nats that a change of the shift must gain: three lines or more
+SWITCH = 40.0  # nats that a change of the shift must gain, as three lines or more do
 WORST = 0.1  # share of pairs excluded from learning the second lexicon
 
 # Exchanged lines are looked for among the worst ones. Clean parts of 500 to 10,500 pairs hold at
@@ -60,7 +60,7 @@ class Alignment:
     stretches: list[Stretch]  # all of the corpus, in order
     exchanged: dict[int, int]  # source line -> the target line that translates it
     exchanged_share: float  # an estimate for the whole corpus
-    unrelated: list[int]  # lines looked at whose sides have nothing to do with each other
+    unrelated: list[int]  # checked lines whose sides have nothing to do with each other
 
 
 def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
@@ -70,10 +70,10 @@ def check_alignment(pairs: Sequence[TextPair]) -> Alignment:
     n, every = len(lines), torch.arange(len(lines))
 
     def shifted(offset: int | Tensor, of: Tensor = every) -> tuple[Tensor, Tensor]:
-        """Pairs of source line and target line that are there."""
+        """The pairs of a source line and a target line that both exist."""
         j = of + offset
-        there = (j >= 0) & (j < n)
-        return of[there], j[there]
+        exists = (j >= 0) & (j < n)
+        return of[exists], j[exists]
 
     # Which shift explains the most? A short look is enough.
     some = torch.arange(0, n, max(1, n // TRIAL))
@@ -141,7 +141,7 @@ def sampled_lines(n: int) -> list[int]:
 
 
 def _length_offsets(pairs: Sequence[TextPair], lines: list[int]) -> list[int]:
-    """A shift by any number of lines shows in the lengths: the peak of their correlation."""
+    """Guesses the shift from the lengths of lines: the peak of their cross-correlation."""
     lengths = torch.tensor([[len(side) for side in pairs[n]] for n in lines]).double()
     ranks = lengths.argsort(0).argsort(0).double()
     ranks = (ranks - ranks.mean(0)) / ranks.std(0).clamp(min=1e-9)
@@ -183,7 +183,7 @@ def _exchanged_neighbours(score: Score, i: Tensor, j: Tensor) -> dict[int, int]:
     """Neighbours that fit each other's target line much better than their own."""
     beside = (i.diff() == 1) & (j.diff() == 1)
     across = score(i[:-1], j[1:]) + score(i[1:], j[:-1])
-    # All four with the votes of all pairs: neighbours that are alike have each other's.
+    # All four scores include the votes of all pairs: similar neighbours vote for each other.
     straight = score(i, j)
     gain = across - straight[:-1] - straight[1:]
     found: dict[int, int] = {}
@@ -195,7 +195,7 @@ def _exchanged_neighbours(score: Score, i: Tensor, j: Tensor) -> dict[int, int]:
 def _exchanged_anywhere(
     score_all: Score, score: Tensor, i: Tensor, j: Tensor, known: dict[int, int]
 ) -> dict[int, int]:
-    """Of the lines that fit their own badly, those that are each other's best partner."""
+    """Lines that fit their own partner badly, and each other best."""
     own = score[i]
     worst = own.argsort(stable=True)[:SUSPECTS]
     worst = worst[own[worst] < FITS]

@@ -22,19 +22,19 @@ Rule = Callable[[str, str, CleanConfig, Languages], bool]
 
 # --- repair -----------------------------------------------------------------------------------
 
-# Invisible and not needed: byte order mark, zero-width space, soft hyphen, marks of direction.
+# Invisible and useless: byte order mark, zero-width space, soft hyphen, marks of direction.
 _INVISIBLE = "\ufeff\u200b\u00ad\u2060\u200e\u200f" + "".join(
     map(chr, [*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 )
-_MENDED: dict[int, str | None] = dict.fromkeys(map(ord, _INVISIBLE))
-_MENDED |= dict.fromkeys(map(ord, "\r\n\v\f\u2028\u2029"), " ")  # a pair is one line
+_REPLACEMENTS: dict[int, str | None] = dict.fromkeys(map(ord, _INVISIBLE))
+_REPLACEMENTS |= dict.fromkeys(map(ord, "\r\n\v\f\u2028\u2029"), " ")  # a pair is one line
 # Windows-1252 that was read as Latin-1, which HTML prescribes to read as Windows-1252.
-_MENDED |= {
+_REPLACEMENTS |= {
     byte: bytes([byte]).decode("cp1252")
     for byte in range(0x80, 0xA0)
     if byte not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 }
-MENDABLE = 20_000  # characters; what is longer is no sentence, and may be megabytes
+MAX_REPAIRED = 20_000  # characters; a longer line is not a sentence, and may have megabytes
 _ENTITY = re.compile(r"&(?:[a-zA-Z]{2,8}|#\d{1,6}|#x[0-9a-fA-F]{1,5});")
 # The characters of normal Western European text. Only other lines are checked by ftfy, which is
 # slow.
@@ -58,14 +58,14 @@ def repair(line: str) -> str:
     """Fixes what can be fixed for certain in a line; most lines do not change.
 
     That is HTML entities, invisible characters, line ends other than "\\n", Windows-1252 in Latin-1
-    and, if ftfy is installed, wrongly decoded text. Lines longer than `MENDABLE` stay unchanged.
+    and, if ftfy is installed, wrongly decoded text. Lines above `MAX_REPAIRED` stay unchanged.
     """
-    if len(line) > MENDABLE:
+    if len(line) > MAX_REPAIRED:
         return line
     if "&" in line and _ENTITY.search(line):
         line = html.unescape(line)
     if not (line.isascii() and line.isprintable()) and not _USUAL.fullmatch(line):
-        line = (line if line.isascii() else _fix_encoding()(line)).translate(_MENDED)
+        line = (line if line.isascii() else _fix_encoding()(line)).translate(_REPLACEMENTS)
     return line.strip()
 
 
@@ -130,7 +130,7 @@ def copied(src: str, tgt: str, config: CleanConfig, languages: Languages) -> boo
     """The same text on both sides, of `copied_words` or more: fewer may be a name."""
     if not config.copied_words or abs(len(src) - len(tgt)) > 0.1 * len(src) + 10:
         return False
-    return fold(src) == fold(tgt) and len(src.split()) >= config.copied_words
+    return near_key(src) == near_key(tgt) and len(src.split()) >= config.copied_words
 
 
 _ADDRESS = re.compile(r"(?:https?://|www\.)[^\s<>\"]+|[\w.+-]+@[\w-]+\.[\w.-]+")
@@ -285,7 +285,7 @@ _MARKS = bytes(byte for byte in range(128) if not chr(byte).isalnum())
 _MORE_MARKS = re.compile(rb"\xc2[\x80-\xbf]|\xe2[\x80\x81][\x80-\xbf]")
 
 
-def fold(line: str) -> bytes:
+def near_key(line: str) -> bytes:
     """The letters of a line without case, and each digit as 0, which near duplicates share."""
     folded = line.casefold().encode("utf-8", "replace").translate(_PLAIN, _MARKS)
     return folded if folded.isascii() else _MORE_MARKS.sub(b"", folded)
@@ -294,6 +294,10 @@ def fold(line: str) -> bytes:
 def pair_key(src: str, tgt: str, near: bool = True) -> int:
     """A signed 64-bit key that equal pairs share; with `near` also pairs that differ only in case,
     punctuation or digits."""
-    sides = (fold(src), fold(tgt)) if near else (normalise(src).encode(), normalise(tgt).encode())
+    sides = (
+        (near_key(src), near_key(tgt))
+        if near
+        else (normalise(src).encode(), normalise(tgt).encode())
+    )
     digest = hashlib.blake2b(b"\n".join(sides), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)

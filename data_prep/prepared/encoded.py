@@ -128,9 +128,9 @@ def encode_pair(
     """Normalises and tokenises a pair.
 
     Returns:
-        The ids, and what makes them unusable, if something does: "empty", "overlong" (more than
-        `config.max_length` pieces), "badly proportioned" (one side more than `config.max_ratio`
-        times as long as the other, of which a difference below ten pieces never speaks).
+        The ids, and what makes them unusable, if anything: "empty", "overlong" (more than
+        `config.max_length` pieces), "badly proportioned" (one side is more than
+        `config.max_ratio` times as long as the other, and by ten pieces or more).
     """
     src, tgt = (tokenizer.encode(normalise(text)) for text in pair)
     shorter, longer = sorted((len(src), len(tgt)))

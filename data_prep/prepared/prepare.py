@@ -31,8 +31,8 @@ from translator.text.tokenizer import IdPair, Tokenizer
 
 log = logging.getLogger("translator")
 
-# Bytes of text from which the vocabulary is learnt, both sides together: 140,000 pairs of news are
-# as many. More change it little, and SentencePiece takes some 24 bytes of memory for each.
+# Bytes of text from which the vocabulary is learnt, both sides together: 140,000 pairs of news.
+# More change it little, and SentencePiece takes some 24 bytes of memory for each.
 VOCAB_BYTES = 40_000_000
 
 
@@ -209,7 +209,7 @@ def _unusable(name: str, dropped: Mapping[str, int], n_valid: int) -> Translator
     )
 
 
-def tell(data: TrainingData) -> None:
+def log_summary(data: TrainingData) -> None:
     """Logs a summary of the prepared corpora."""
     for corpus in data.corpora:
         report = corpus.manifest["report"]

@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 
-from data_prep.cleaning.clean import Cleaner, CleanReport, find_repeats, pair_keys, repaired
+from data_prep.cleaning.clean import Cleaner, CleanReport, find_repeats, pair_keys, repair_pairs
 from data_prep.cleaning.contamination import HeldOut
 from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, PairScorer
 from data_prep.cleaning.rules import Languages
-from data_prep.prepared.shards import SHARD, Progress, chunked, merge, read_report
+from data_prep.prepared.shards import SHARD, Progress, merge, read_report, split_chunks
 from data_prep.sources.corpus import held_out_places
 from data_prep.sources.formats import Source
 from data_prep.sources.mapped import MANIFEST, Writer, text_pairs
@@ -64,7 +64,7 @@ def clean_into(
 
     read = work(
         first,
-        chunked(sources["train"](), SHARD),
+        split_chunks(sources["train"](), SHARD),
         _Read(config, languages),
         progress=partial(progress, "read"),
     )
@@ -99,7 +99,7 @@ def clean_into(
 
 def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages: Languages) -> None:
     writers = [Writer(folder / f"{split}.{language}") for language in languages]
-    for chunk in chunked(pairs):
+    for chunk in split_chunks(pairs):
         for side, writer in enumerate(writers):
             writer.extend(pair[side].encode() for pair in chunk)
     for writer in writers:
@@ -200,5 +200,5 @@ def _learn(
     if len(chosen) < ENOUGH:
         notes.append(f"{len(chosen):,} pairs are too few to see whether the lines belong together.")
         return None
-    sample = repaired(_fetch(shards, chosen, languages), config)
+    sample = repair_pairs(_fetch(shards, chosen, languages), config)
     return PairScorer(sample, [keys[place] for place in chosen])

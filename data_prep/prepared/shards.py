@@ -64,8 +64,8 @@ def locked(folder: Path) -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def chunked(items: Iterable[Part], size: int = SHARD) -> Iterator[list[Part]]:
-    """Lists of `size` items; the last one may be shorter."""
+def split_chunks(items: Iterable[Part], size: int = SHARD) -> Iterator[list[Part]]:
+    """Splits items into lists of `size`; the last one may be shorter."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
@@ -184,8 +184,8 @@ def _pool(work: Work, workers: int) -> Iterator[Callable[..., Future[None]]]:
             pool.shutdown(cancel_futures=True)
     except BrokenProcessPool:
         raise TranslatorError(
-            "A process that prepared a part of the corpus was killed, perhaps for want of memory: "
-            "use fewer (--workers 1). The same command goes on where it stopped."
+            "A process that prepared a part of the corpus was killed, perhaps for lack of memory: "
+            "use fewer (--workers 1). The same command continues where it stopped."
         ) from None
 
 

@@ -111,7 +111,7 @@ def _iterate_table(rows: Iterable[list[str]], path: Path, src: str, tgt: str) ->
         yield pair[0], pair[1]
     if len(first) < CHECKED:
         _warn_if_swapped(first, path, src, tgt)
-    _tell_blank(n_blank, path)
+    _log_blank_lines(n_blank, path)
 
 
 def _warn_if_swapped(pairs: Sequence[TextPair], path: Path, src: str, tgt: str) -> None:
@@ -124,7 +124,7 @@ def _warn_if_swapped(pairs: Sequence[TextPair], path: Path, src: str, tgt: str) 
         )
 
 
-def _tell_blank(n_blank: int, path: Path) -> None:
+def _log_blank_lines(n_blank: int, path: Path) -> None:
     if n_blank:
         say_once(f"{path}: {n_blank:,} blank line{'s' * (n_blank > 1)} skipped.")
 
@@ -144,7 +144,7 @@ def iterate_jsonl(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
             continue
         place = f"{path}, line {number}"
         yield _object_pair(_parse_json(line, place), place, src, tgt)
-    _tell_blank(n_blank, path)
+    _log_blank_lines(n_blank, path)
 
 
 def iterate_json(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
@@ -247,9 +247,9 @@ def iterate_parquet(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
     try:
         # Mapped and not read ahead: pyarrow would hold all columns of the file, compressed.
         with ParquetFile(path, memory_map=True, pre_buffer=False) as file:
-            there = file.schema_arrow.names  # other columns need not be decompressed
-            wanted = [src, tgt] if src in there and tgt in there else ["translation"]
-            batches = file.iter_batches(1000, columns=wanted if wanted[-1] in there else None)
+            names = file.schema_arrow.names  # other columns need not be decompressed
+            wanted = [src, tgt] if src in names and tgt in names else ["translation"]
+            batches = file.iter_batches(1000, columns=wanted if wanted[-1] in names else None)
             yield from iterate_arrow(batches, src, tgt, str(path))
     except (pyarrow.ArrowException, OSError):
         raise TranslatorError(f"{path} is cut short or no Parquet file: get it again.") from None
@@ -302,7 +302,9 @@ class _Units:
             for side in (self.src, self.tgt):
                 if side not in self.languages:
                     found = ", ".join(self.languages) or "nothing"
-                    raise TranslatorError(f'{self.place()}: a unit without "{side}"; has {found}.')
+                    raise TranslatorError(
+                        f'{self.place()}: a unit without "{side}"; it has {found}.'
+                    )
             src, tgt = (_cell(self.languages[side], self.place()) for side in (self.src, self.tgt))
             self.done.append((src, tgt))
 
@@ -330,8 +332,6 @@ def iterate_tmx(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
             yield from units.done
             units.done.clear()
 
-
-# --- files ------------------------------------------------------------------------------------
 
 READERS: dict[str, Callable[[Path, str, str], Iterator[TextPair]]] = {
     "tsv": iterate_tsv,

@@ -26,7 +26,7 @@ def reachable(url: str, timeout: float = 2.0) -> bool:
         try:
             urllib.request.urlopen(request, timeout=timeout).close()
         except urllib.error.HTTPError:
-            pass  # an answer, if not a good one
+            pass  # still an answer
         except (OSError, ValueError):
             answers.put(False)
             return
@@ -118,6 +118,8 @@ def open_sacrebleu(test_set: str, src: str, tgt: str) -> dict[str, Source]:
                 if file.is_file():
                     file.unlink()
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise TranslatorError(f"The test set {test_set} could not be got: {reason}") from error
+            raise TranslatorError(
+                f"The test set {test_set} could not be downloaded: {reason}"
+            ) from error
     split = f"test_{test_set.replace('/', '_')}"
     return {split: lambda: iterate_pairs(files[wanted[0]], files[wanted[1]])}

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from data_prep.augmentation.corrupt import spoil
+from data_prep.augmentation.corrupt import corrupt_pairs
 from data_prep.sources.corpus import load_corpus, open_corpus
 from translator.config.errors import TranslatorError
 from translator.evaluation.reliability import measure_reliability
@@ -90,7 +90,7 @@ def calibrate(
     pairs = [own[i] for i in places]
     done = None if translations is None else [translations[i] for i in places]
     examples = [_judge_pairs(translator, "own", pairs, done)]
-    examples.append(_judge_pairs(translator, "spoilt", spoil(pairs, len(pairs))))
+    examples.append(_judge_pairs(translator, "spoilt", corrupt_pairs(pairs, len(pairs))))
     # A search hardly ever writes what is unrelated to its source, so the fit would know nothing of
     # it: give some sources the translation of another.
     others_text = [examples[0].pairs[i - 1][1] for i in range(0, len(pairs), EXCHANGED_EVERY)]

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from data_prep.cleaning.corpus_checks import ALIGNMENT, Finding, sniff
+from data_prep.cleaning.corpus_checks import ALIGNMENT, Finding, check_corpus
 from data_prep.prepared.prepare import TrainingData
 from data_prep.prepared.report import describe_pieces
 from data_prep.sources.corpus import open_corpus, split_mixture
@@ -175,7 +175,7 @@ def check_corpora(config: Config) -> list[Finding]:
     for name, _ in parts:
         sources = open_corpus(name, src, tgt)
         splits = {split: list(islice(pairs(), MAX_CHECKED)) for split, pairs in sources.items()}
-        for found in sniff(splits, src, tgt, config.clean) if splits.get("train") else ():
+        for found in check_corpus(splits, src, tgt, config.clean) if splits.get("train") else ():
             text = f"{name}: {found.text}" if len(parts) > 1 else found.text
             findings.append(replace(found, text=text))
     return findings

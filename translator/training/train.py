@@ -5,7 +5,7 @@ import os
 from contextlib import nullcontext
 from pathlib import Path
 
-from data_prep.prepared.prepare import tell
+from data_prep.prepared.prepare import log_summary
 from translator.config.schema import Config
 from translator.storage.model_info import ModelInfo
 from translator.storage.run_folder import lock_run, move_aside, run_folder
@@ -69,7 +69,7 @@ def train(
 def _train(run: Run, minutes: float | None) -> ModelInfo | None:
     first_step = run.state.step
     if run.ranks.first:
-        tell(run.data)
+        log_summary(run.data)
         log.info(run.describe())
         if len(run.data.train) < FEW_PAIRS:
             log.warning(

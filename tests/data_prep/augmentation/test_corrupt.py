@@ -1,12 +1,12 @@
-"""Spoilt inputs are what they are called, and the same each time."""
+"""Corrupted inputs are what they are called, and the same each time."""
 
 import random
 from collections import Counter
 
 import pytest
 
-from data_prep.augmentation import corrupt as spoilt
-from data_prep.augmentation.corrupt import KINDS, spoil
+from data_prep.augmentation import corrupt
+from data_prep.augmentation.corrupt import KINDS, corrupt_pairs
 
 PAIR = ("The old teacher waits here today.", "Der alte Lehrer wartet heute hier.")
 OTHER = ("A small bird sings often.", "Ein kleiner Vogel singt oft.")
@@ -26,39 +26,39 @@ def test_a_pair_of_single_letters_is_spoilt_too(kind) -> None:
 
 
 def test_words_stay_the_same_in_another_order() -> None:
-    src, tgt = spoilt.shuffled(PAIR, OTHER, random.Random(1))
+    src, tgt = corrupt.shuffled(PAIR, OTHER, random.Random(1))
     assert Counter(src.split()) == Counter(PAIR[0].split()) and src != PAIR[0]
     assert tgt == PAIR[1]
 
 
 def test_half_of_the_words_are_strange() -> None:
-    src, _ = spoilt.mixed(PAIR, OTHER, random.Random(1))
+    src, _ = corrupt.mixed(PAIR, OTHER, random.Random(1))
     strange = [word not in PAIR[0].split() for word in src.split()]
     assert sum(strange) == 3 and len(strange) == 6
 
 
 def test_what_is_cut_off_is_the_end() -> None:
     for seed in range(20):
-        src, _ = spoilt.cut_off(PAIR, OTHER, random.Random(seed))
+        src, _ = corrupt.cut_off(PAIR, OTHER, random.Random(seed))
         assert PAIR[0].startswith(f"{src} ")
 
 
 def test_foreign_words_keep_their_shape() -> None:
-    src, _ = spoilt.foreign(PAIR, OTHER, random.Random(1))
+    src, _ = corrupt.foreign(PAIR, OTHER, random.Random(1))
     assert len(src) == len(PAIR[0])
     for old, new in zip(PAIR[0].lower(), src.lower(), strict=True):
         assert (old in "aeiou") == (new in "aeiou") and old.isalpha() == new.isalpha()
 
 
 def test_all_kinds_come_alike_and_the_same_each_time(text_pairs) -> None:
-    found = spoil(text_pairs, 3 * len(KINDS))
-    assert found == spoil(text_pairs, 3 * len(KINDS))
+    found = corrupt_pairs(text_pairs, 3 * len(KINDS))
+    assert found == corrupt_pairs(text_pairs, 3 * len(KINDS))
     assert len(found) == 3 * len(KINDS)
-    assert found != spoil(text_pairs, 3 * len(KINDS), seed=2)
+    assert found != corrupt_pairs(text_pairs, 3 * len(KINDS), seed=2)
     german = [src for src, tgt in found if src == tgt]
     assert len(german) == 3  # by `target_language`
 
 
 def test_pairs_without_words_are_left_out() -> None:
-    assert spoil([], 5) == [] == spoil([("", "x"), (" ", " ")], 5)
-    assert len(spoil([("", "x"), PAIR], 7)) == 7
+    assert corrupt_pairs([], 5) == [] == corrupt_pairs([("", "x"), (" ", " ")], 5)
+    assert len(corrupt_pairs([("", "x"), PAIR], 7)) == 7

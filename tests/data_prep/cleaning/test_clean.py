@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cleaning import clean_in_memory
 from faults import KINDS, inject, near_copy
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,16 +20,21 @@ from data_prep.cleaning.clean import (
     MISALIGNED,
     Cleaner,
     CleanReport,
-    clean,
     find_repeats,
     pair_keys,
-    repaired,
-    smallest,
+    repair_pairs,
 )
 from data_prep.cleaning.contamination import HeldOut
 from data_prep.cleaning.ibm_model1 import Lexicon, number_words
 from data_prep.cleaning.pair_score import ENOUGH, PairScorer
-from data_prep.cleaning.rules import MENDABLE, RULES, find_fault, number_mismatch, pair_key, repair
+from data_prep.cleaning.rules import (
+    MAX_REPAIRED,
+    RULES,
+    find_fault,
+    number_mismatch,
+    pair_key,
+    repair,
+)
 from data_prep.prepared.encoded import encode_pairs
 from data_prep.sources.corpus import load_corpus
 from translator.config.errors import TranslatorError
@@ -194,9 +200,9 @@ def test_mending_what_is_mended_changes_nothing_else(line: str) -> None:
 
 
 def test_lines_of_megabytes_are_no_work() -> None:
-    line = "é&amp;" * MENDABLE
+    line = "é&amp;" * MAX_REPAIRED
     assert repair(line) == line
-    _, report = clean([(line * 20, "x"), ("x", line)], CONFIG, "en", "de")
+    _, report = clean_in_memory([(line * 20, "x"), ("x", line)], CONFIG, "en", "de")
     assert report.dropped == {"too long": 2}
     assert all(len(sample) < 1000 for _, *rest in report.samples["too long"] for sample in rest)
 
@@ -223,13 +229,15 @@ def test_repeats_are_what_stood_there_before(pairs: Pairs) -> None:
 
 def test_the_first_of_duplicates_is_kept(pairs: Pairs) -> None:
     again = [near_copy(pair, random.Random(1)) for pair in pairs[:50]]
-    kept, report = clean(pairs + again + pairs[:50], NO_ALIGNMENT, "en", "de")
+    kept, report = clean_in_memory(pairs + again + pairs[:50], NO_ALIGNMENT, "en", "de")
     assert kept == pairs
     assert report.dropped == {DUPLICATE: 100}
     exact = dataclasses.replace(NO_ALIGNMENT, duplicates="exact")
-    assert clean(pairs + again + pairs[:50], exact, "en", "de")[1].dropped == {DUPLICATE: 50}
+    assert clean_in_memory(pairs + again + pairs[:50], exact, "en", "de")[1].dropped == {
+        DUPLICATE: 50
+    }
     off = dataclasses.replace(NO_ALIGNMENT, duplicates="off")
-    assert clean(pairs + again + pairs[:50], off, "en", "de")[1].dropped == {}
+    assert clean_in_memory(pairs + again + pairs[:50], off, "en", "de")[1].dropped == {}
 
 
 # --- alignment --------------------------------------------------------------------------------
@@ -289,7 +297,7 @@ def test_unknown_words_and_names_condemn_no_pair(pairs: Pairs) -> None:
 def test_too_few_pairs_are_not_judged_by_their_words(pairs: Pairs) -> None:
     few = pairs[: ENOUGH - 1]
     wrong, _ = inject(few, "shuffled targets", 0.9, random.Random(1))
-    _, report = clean(wrong, CONFIG, "en", "de")
+    _, report = clean_in_memory(wrong, CONFIG, "en", "de")
     assert MISALIGNED not in report.dropped
     (note,) = report.notes
     assert "too few" in note
@@ -310,7 +318,7 @@ def dirty(pairs: Pairs) -> Pairs:
 def test_chunks_give_what_the_whole_gives(pairs: Pairs, size: int) -> None:
     changed = dirty(pairs)
     held_out = HeldOut({"valid": pairs[:3]}, NO_ALIGNMENT)
-    whole, report = clean(changed, NO_ALIGNMENT, "en", "de", held_out)
+    whole, report = clean_in_memory(changed, NO_ALIGNMENT, "en", "de", held_out)
     chunks = [changed[n : n + size] for n in range(0, len(changed), size)]
     keys = array("q")
     for chunk in chunks:
@@ -327,19 +335,10 @@ def test_chunks_give_what_the_whole_gives(pairs: Pairs, size: int) -> None:
     assert CONTAMINATED in report.dropped
 
 
-def test_a_sample_is_the_same_however_the_corpus_is_divided(pairs: Pairs) -> None:
-    keyed = [(pair_key(*pair), pair) for pair in pairs]
-    whole = smallest(keyed, 100)
-    assert len({key for key, _ in whole}) == 100
-    parts = [smallest(keyed[:200], 100), smallest(keyed[200:], 100)]
-    assert smallest(parts[1] + parts[0], 100) == whole
-    assert smallest(keyed[::-1], 100) == whole
-
-
 def test_the_report_adds_up(pairs: Pairs) -> None:
     changed = dirty(pairs)
     given_pairs = list(changed)
-    kept, report = clean(changed, CONFIG, "en", "de")
+    kept, report = clean_in_memory(changed, CONFIG, "en", "de")
     assert changed == given_pairs
     summary = report.summary()
     assert summary["before"]["pairs"] == len(changed)
@@ -359,7 +358,8 @@ def test_the_report_adds_up(pairs: Pairs) -> None:
 def test_samples_depend_on_the_seed_alone(pairs: Pairs) -> None:
     bad = [(src, "") for src, _ in pairs]
     shown = [
-        clean(bad, NO_ALIGNMENT, "en", "de", seed=seed)[1].samples["empty"] for seed in (1, 1, 2)
+        clean_in_memory(bad, NO_ALIGNMENT, "en", "de", seed=seed)[1].samples["empty"]
+        for seed in (1, 1, 2)
     ]
     assert shown[0] == shown[1] != shown[2]
     assert [src for _, src, _ in shown[0]] != [src for src, _ in bad[:3]]
@@ -370,11 +370,11 @@ def test_kept_pairs_are_repaired_and_counted(pairs: Pairs) -> None:
         (src + "\r", tgt) if n < 10 else (src, tgt + " ") for n, (src, tgt) in enumerate(pairs)
     ]
     changed[20] = (changed[20][0].replace(" ", "\u200b "), changed[20][1])
-    kept, report = clean(changed, NO_ALIGNMENT, "en", "de")
+    kept, report = clean_in_memory(changed, NO_ALIGNMENT, "en", "de")
     assert kept == pairs
     assert report.repaired == 1  # white space at the ends is nothing
     off = dataclasses.replace(NO_ALIGNMENT, repair=False)
-    assert repaired(changed, off) == changed
+    assert repair_pairs(changed, off) == changed
 
 
 # --- real text: every fault in 5 % of the pairs -----------------------------------------------
@@ -393,14 +393,16 @@ def news(real_corpus: Path) -> Pairs:
 def test_faults_in_real_text_are_found_and_the_rest_is_kept(news: Pairs, kind: str) -> None:
     changed, places = inject(news, kind, 0.05, random.Random(1))
     assert len(places) == len(news) // 20
-    mended = repaired(changed, CONFIG)
-    keys = pair_keys(mended, CONFIG)
-    cleaner = Cleaner(CONFIG, ("en", "de"), PairScorer(mended, keys))
-    faults = cleaner.judge(mended, find_repeats(keys))
-    # What was mended is as good as found.
-    sound = dict(zip(places, repaired([news[n % len(news)] for n in places], CONFIG), strict=True))
+    repaired = repair_pairs(changed, CONFIG)
+    keys = pair_keys(repaired, CONFIG)
+    cleaner = Cleaner(CONFIG, ("en", "de"), PairScorer(repaired, keys))
+    faults = cleaner.judge(repaired, find_repeats(keys))
+    # What was repaired is as good as found.
+    sound = dict(
+        zip(places, repair_pairs([news[n % len(news)] for n in places], CONFIG), strict=True)
+    )
     found = sum(
-        faults[n] is not None or (kind == "mojibake" and mended[n] == sound[n]) for n in places
+        faults[n] is not None or (kind == "mojibake" and repaired[n] == sound[n]) for n in places
     )
     # Some 40 pairs of the news have numbers that really disagree (45 % against 46 %): no loss.
     wrong = {n for n, pair in enumerate(news) if number_mismatch(*pair, CONFIG, ("en", "de"))}

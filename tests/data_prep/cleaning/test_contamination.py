@@ -4,10 +4,11 @@ import random
 from dataclasses import replace
 
 import pytest
+from cleaning import clean_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_prep.cleaning.clean import CONTAMINATED, clean
+from data_prep.cleaning.clean import CONTAMINATED
 from data_prep.cleaning.contamination import HeldOut, contaminated_lines
 from data_prep.sources.corpus import load_corpus
 from translator.config.schema import CleanConfig
@@ -140,14 +141,14 @@ def test_held_out_pairs_that_training_holds_are_told_by_side(splits: dict[str, P
 
 def test_training_pairs_that_are_held_out_are_dropped_and_counted(splits: dict[str, Pairs]) -> None:
     train, held_out = splits["train"], HeldOut(splits, CONFIG)
-    kept, report = clean(train, CONFIG, "en", "de", held_out)
+    kept, report = clean_in_memory(train, CONFIG, "en", "de", held_out)
     bad = [pair for pair in train if held_out.holds(pair)]
     assert bad == train[:3]
     assert report.dropped == {CONTAMINATED: len(bad)}
     assert {tuple(pair) for _, *pair in report.samples[CONTAMINATED]} <= set(bad)
     assert contaminated_lines(splits, kept, CONFIG)["valid"] == (set(), set())
     off = replace(CONFIG, contamination=False)
-    assert clean(train, off, "en", "de", held_out)[0] == train
+    assert clean_in_memory(train, off, "en", "de", held_out)[0] == train
 
 
 def test_real_lines_with_a_word_replaced_are_found(real_corpus) -> None:  # type: ignore[no-untyped-def]

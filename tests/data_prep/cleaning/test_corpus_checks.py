@@ -10,13 +10,13 @@ import torch
 from data_prep.cleaning.corpus_checks import (
     MIN_PAIRS,
     Finding,
+    check_corpus,
     count_overlap,
     find_copies,
     find_duplicates,
     find_mojibake,
     find_overlap,
     find_swapped_languages,
-    sniff,
 )
 from data_prep.cleaning.ibm_model1 import Lexicon, number_words
 from data_prep.cleaning.line_alignment import check_alignment, sampled_lines
@@ -40,7 +40,7 @@ def pairs(direction: tuple[str, str]) -> Pairs:
 
 def findings(pairs: Pairs, src: str = "en", tgt: str = "de") -> dict[str, Finding]:
     """All findings that are no mere notes, by name."""
-    found = sniff({"train": pairs}, src, tgt)
+    found = check_corpus({"train": pairs}, src, tgt)
     return {finding.name: finding for finding in found if finding.severity != "note"}
 
 
@@ -83,7 +83,7 @@ def test_repeated_templates_are_no_fault(text_pairs: Pairs) -> None:
 
 def test_too_few_pairs_are_not_judged(english: Pairs) -> None:
     few = shift(english[: MIN_PAIRS - 1], 1)
-    assert [f.severity for f in sniff({"train": few}, "xx", "yy")] == ["note"]
+    assert [f.severity for f in check_corpus({"train": few}, "xx", "yy")] == ["note"]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_too_few_pairs_are_not_judged(english: Pairs) -> None:
     ],
 )
 def test_no_text_is_too_strange(pairs: Pairs) -> None:
-    for finding in sniff({"train": pairs, "valid": [("a", "b")]}, "en", "de"):
+    for finding in check_corpus({"train": pairs, "valid": [("a", "b")]}, "en", "de"):
         assert finding.text and "\n" not in finding.text
 
 
@@ -250,7 +250,7 @@ def test_copied_sides_are_found(english: Pairs, share: float, severity: str) -> 
     (finding,) = find_copies(changed)
     assert finding.severity == severity
     assert f"{n:,} of 600" in finding.text
-    assert sniff({"train": changed}, "en", "de")
+    assert check_corpus({"train": changed}, "en", "de")
 
 
 def test_numbers_and_marks_are_no_copies() -> None:

@@ -14,9 +14,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from cleaning import clean_in_memory
 from faults import inject, near_copy
 
-from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, MISALIGNED, clean, pair_keys, repaired
+from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, MISALIGNED, pair_keys, repair_pairs
 from data_prep.cleaning.contamination import HeldOut
 from data_prep.prepared import cleaned, encoded, shard_passes, shards
 from data_prep.prepared.cleaned import VERSION, Prepared, open_prepared, prepare_corpus
@@ -70,7 +71,7 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def arrange(size: int) -> None:
         monkeypatch.setattr(shard_passes, "SHARD", size)
         monkeypatch.setattr(encoded, "SHARD", size)
-        monkeypatch.setattr(shards.chunked, "__defaults__", (size,))
+        monkeypatch.setattr(shards.split_chunks, "__defaults__", (size,))
 
     return arrange
 
@@ -104,7 +105,7 @@ def in_memory(corpus: Path, config: CleanConfig = CONFIG, seed: int = 1) -> tupl
     """What cleaning in memory makes of a corpus, English to German; and its report."""
     splits = load_corpus(str(corpus), "de", "en", seed).splits
     held_out = HeldOut(splits, config)
-    kept, report = clean(splits["train"], config, "de", "en", held_out, seed)
+    kept, report = clean_in_memory(splits["train"], config, "de", "en", held_out, seed)
     return turned(kept), report.summary("de", "en")
 
 
@@ -199,7 +200,9 @@ def test_what_words_mean_is_learnt_from_pairs_that_stay(without_valid: Path, mon
     prepare(without_valid, config=config, seed=2)
     assert len(learnt[1][0]) == 50
     for seed, (pairs, keys) in enumerate(learnt, start=1):
-        train = repaired(load_corpus(str(without_valid), "de", "en", seed).splits["train"], config)
+        train = repair_pairs(
+            load_corpus(str(without_valid), "de", "en", seed).splits["train"], config
+        )
         all_keys = pair_keys(train, config)
         first = {key: place for place, key in reversed(list(enumerate(all_keys)))}
         places = sorted(first[key] for key in sorted(first)[: len(keys)])

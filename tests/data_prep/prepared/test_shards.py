@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from data_prep.prepared.shards import (
-    chunked,
     make_shards,
     merge,
     read_report,
+    split_chunks,
 )
 from data_prep.sources.mapped import Writer, text_rows
 from translator.config.errors import TranslatorError
@@ -29,7 +29,7 @@ def work(chunk: list[str], folder: Path) -> dict[str, Any]:
 
 
 def make(folder: Path, work: Callable[..., dict[str, Any]] = work, **options: Any) -> list[Path]:
-    return make_shards(folder, chunked(ROWS, 5), work, **options)
+    return make_shards(folder, split_chunks(ROWS, 5), work, **options)
 
 
 def merged(folder: Path, shards: list[Path]) -> list[str]:

@@ -534,6 +534,6 @@ def test_half_a_test_set_is_not_left_behind(
 
     monkeypatch.setattr(DATASETS["wmt14"], "get_files", get_files)
     monkeypatch.setattr("data_prep.sources.hub.reachable", lambda url: True)
-    with pytest.raises(TranslatorError, match="wmt14 could not be got"):
+    with pytest.raises(TranslatorError, match="wmt14 could not be downloaded"):
         load_corpus("sacrebleu:wmt14", "en", "de")
     assert [path for path in sacrebleu_cache.rglob("*") if path.is_file()] == [kept]

@@ -323,8 +323,8 @@ def test_other_columns_of_parquet_are_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "body, line, message",
     [
-        ("<tu><tuv xml:lang='en'><seg>a</seg></tuv></tu>", 3, 'a unit without "de"; has en'),
-        ("<tu></tu>", 3, 'a unit without "en"; has nothing'),
+        ("<tu><tuv xml:lang='en'><seg>a</seg></tuv></tu>", 3, 'a unit without "de"; it has en'),
+        ("<tu></tu>", 3, 'a unit without "en"; it has nothing'),
         ("<tu>\n<tuv>\n<seg>a</sge>", 5, "broken XML (mismatched tag)"),
         ("<tu><seg>&bomb;</seg></tu>", 3, "broken XML (undefined entity)"),
         ("<tu>", 5, "broken XML"),
