@@ -214,7 +214,7 @@ class Server:
             direction, _ = await asyncio.to_thread(choose, texts[0], source, target)
             if direction[0] == direction[1]:
                 return JSONResponse([])
-            task = Task(direction, continuations=True)
+            task = Task(direction, terms=terms_field(fields), continuations=True)
             (found,) = await self._run(request, task, [(texts[0], prefix)])
         return JSONResponse(answers.continuations_of(found))
 

@@ -68,7 +68,7 @@ def bad(text: str) -> HTTPException:
 
 
 async def read_fields(request: Request) -> dict[str, Any]:
-    """The fields of a JSON object or a form, and those of the address beside them.
+    """The fields of a JSON object or a form, and those of the address beside them; null is none.
 
     Raises:
         HTTPException: 400, it is neither.
@@ -89,7 +89,7 @@ async def read_fields(request: Request) -> dict[str, Any]:
         if not isinstance(found, dict):
             raise bad("Invalid request: the body is no JSON object.")
         fields |= found
-    return fields
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def text_field(fields: Mapping[str, Any], name: str, otherwise: str | None = None) -> str:
@@ -137,13 +137,12 @@ def _checked(value: Any, name: str) -> str:
 
 
 def count_field(fields: Mapping[str, Any], name: str, least: int = 0) -> int:
-    """A field that is a small number, or missing or null: the least.
+    """A field that is a small number, or missing: the least.
 
     Raises:
         HTTPException: 400, it is something else.
     """
-    value = fields.get(name)
-    value = least if value is None else value
+    value = fields.get(name, least)
     digits = isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 4
     number = int(value) if digits else value
     is_number = isinstance(number, int) and not isinstance(number, bool)

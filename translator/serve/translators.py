@@ -104,14 +104,15 @@ class Translators:
     def work(self, task: Task, items: Sequence[Any]) -> Sequence[Any]:
         """For each text its `Translation`; for continuations a list of `Alternative`."""
         translator = self.get(task.direction)
+        terms = dict(task.terms) or None
         if task.continuations:
-            return [alternatives(translator, text, prefix) for text, prefix in items]
+            return [alternatives(translator, text, prefix, terms=terms) for text, prefix in items]
         return translator.translate_lines(
             items,
             translator.search_config(n_best=task.n_best),
             alignments=task.alignments,
             confidence=task.confidence and translator.is_calibrated,
-            terms=dict(task.terms) or None,
+            terms=terms,
         )
 
 

@@ -1,12 +1,15 @@
 """What a word of a translation could be instead, and how the sentence would go on then."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from translator.model.incremental import NEVER
+from translator.text.terms import Glossary, Terms, lost_terms, used_terms
 from translator.text.tokenizer import BOS, EOS
+from translator.translation.prescribed import Prescriber, find_terms
 from translator.translation.result import Segment, with_markup
 from translator.translation.translator import Translator
 from translator.translation.units import Unit, cut_lines
@@ -23,7 +26,12 @@ class Alternative:
 
 
 def alternatives(
-    translator: Translator, text: str, prefix: str, n: int = 8, least: float = 1e-4
+    translator: Translator,
+    text: str,
+    prefix: str,
+    n: int = 8,
+    least: float = 1e-4,
+    terms: Glossary | None = None,
 ) -> list[Alternative]:
     """What can follow `prefix` in the translation of a sentence, likeliest first.
 
@@ -36,24 +44,39 @@ def alternatives(
         prefix: the beginning of its translation, up to a word.
         n: at most so many.
         least: the probability of the first piece, at least.
+        terms: what the rest must say, where the prefix does not say it already.
 
     Returns:
-        Alternatives with different words; none for a text without words, in parts, or with tags.
+        Alternatives with different words; none for a text without words, in parts, or with tags,
+        none in the place of a term, and none that lacks one.
     """
     search = translator.search_config(n_best=1, beam_size=_BEAM)
     units = cut_lines(translator.reader, [text], search, "long", prefix)
     if len(units) != 1 or units[0].elements:
         return []
-    (unit,) = units
+    (unit,) = find_terms(units, Terms.of(terms or {}), translator.src)
+    uses = used_terms(unit.terms, prefix, translator.tgt)
+    left = [match for match, use in zip(unit.terms, uses, strict=True) if not use.used]
+    unit = replace(unit, terms=left)
+    find = Prescriber(translator.reader, translator.decoder).search
+
+    def write(begun: Sequence[Unit]) -> Iterator[tuple[Segment, list[str]]]:
+        """The translations of units, and what of their words follows the prefix."""
+        for each, hypotheses in zip(begun, find(begun, search), strict=True):
+            segment = with_markup(each, translator.decoder.write(each, hypotheses, alignments=True))
+            yield segment, segment.text.split()[len(prefix.split()) :]
+
+    def lacks(words: Sequence[str]) -> bool:
+        return bool(lost_terms(left, " ".join(words), translator.tgt))
+
+    if left and any(lacks(words[1:]) for _, words in write([unit])):
+        return []  # a term stands here
     likely = _next_pieces(translator, unit).topk(n)
     chances = zip(likely.indices.tolist(), likely.values.tolist(), strict=True)
     pieces = [piece for piece, probability in chances if probability >= least]
-    forced = [replace(unit, prefix=[*unit.prefix, piece]) for piece in pieces]
     found: dict[str, Segment] = {}
-    for each, hypotheses in zip(forced, translator.decoder.search(forced, search), strict=True):
-        segment = with_markup(each, translator.decoder.write(each, hypotheses, alignments=True))
-        words = segment.text.split()[len(prefix.split()) :]
-        if words:
+    for segment, words in write([replace(unit, prefix=[*unit.prefix, p]) for p in pieces]):
+        if words and not lacks(words):
             found.setdefault(words[0], segment)
     segments = list(found.values())
     if translator.is_calibrated:

@@ -25,3 +25,20 @@ def test_alternatives_go_on_from_the_prefix(translator: Translator, prefix: str)
 )
 def test_what_is_no_plain_sentence_has_none(translator: Translator, text: str) -> None:
     assert alternatives(translator, text, "") == []
+
+
+def test_alternatives_say_the_terms(translator: Translator) -> None:
+    terms = {"dog": "Katze", "here": "!"}
+    found = alternatives(translator, TEXT, "", terms=terms)
+    assert found
+    for each in found:
+        assert "Katze" in each.segment.text and "here" in each.segment.text
+        assert each.segment.text.count("Katze") == 1
+
+
+def test_in_the_place_of_a_term_is_nothing_else(translator: Translator) -> None:
+    (said,) = translator.translate_lines([TEXT], terms={"dog": "Katze"})
+    before = said.text[: said.text.index("Katze")]
+    assert alternatives(translator, TEXT, before, terms={"dog": "Katze"}) == []
+    for each in alternatives(translator, TEXT, f"{before}Katze", terms={"dog": "Katze"}):
+        assert each.segment.text.count("Katze") == 1  # it is said already

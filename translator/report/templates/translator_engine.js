@@ -31,8 +31,9 @@ function serverEngine(settings) {
       return (await (await ask("translate", body, signal)).json()).result;
     },
 
-    async continuations(segment, prefix, { source, target, signal }) {
+    async continuations(segment, prefix, { source, target, terms, signal }) {
       const body = { q: segment.source, prefix, source, target };
+      if (terms.length) body.terms = terms;
       return (await ask("continuations", body, signal)).json();
     },
 
