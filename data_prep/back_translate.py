@@ -17,7 +17,7 @@ import json
 import random
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -29,12 +29,11 @@ from data_prep.cleaning.rules import pair_key, repair
 from data_prep.sources.corpus import load_corpus, open_corpus
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig, SearchConfig
-from translator.storage.model_folder import read_description
+from translator.storage.model_folder import Model, read_description
 from translator.system.disk import open_whole, write_json
 from translator.system.seeds import derive_seed
 from translator.text.codec import normalise
 from translator.text.lines import TextPair, iterate_lines, text_lines
-from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import list_faults
 from translator.translation.files import translate_to_file
 from translator.translation.result import Translation
@@ -62,11 +61,10 @@ class _UsableLines:
     iteration.
     """
 
-    def __init__(self, file: Path, tokenizer: Tokenizer, longest: int, cleaner: Cleaner, side: int):
-        self.file = file
-        self._tokenizer = tokenizer
-        self._longest = longest  # in pieces
-        self._cleaner = cleaner
+    def __init__(self, file: Path, model: Model, cleaner: Cleaner, side: int):
+        self.file, self.cleaner = file, cleaner
+        self._encode = model.tokenizer.encode
+        self._max_length = model.config.data.max_length  # in pieces
         self._side = side  # of the pairs: 0 source, 1 target
         self.total = 0
         self.dropped: Counter[str] = Counter()
@@ -75,7 +73,7 @@ class _UsableLines:
         self.total = 0
         self.dropped.clear()
         seen: set[int] = set()
-        config, held_out = self._cleaner.config, self._cleaner.held_out
+        config, held_out = self.cleaner.config, self.cleaner.held_out
         for line in text_lines(self.file):
             self.total += 1
             line = repair(line).replace("\n", " ") if config.repair else line.strip()
@@ -86,7 +84,7 @@ class _UsableLines:
                 self.dropped[CONTAMINATED] += 1
             elif config.duplicates != "off" and key in seen:
                 self.dropped[DUPLICATE] += 1
-            elif len(self._tokenizer.encode(normalise(line))) > self._longest:
+            elif len(self._encode(normalise(line))) > self._max_length:
                 self.dropped["too long"] += 1
             else:
                 seen.add(key)
@@ -114,7 +112,7 @@ def synthesise(
     method: str = "beam",
     tag: bool | None = None,
     search: SearchConfig | None = None,
-    clean: CleanConfig | None = None,
+    clean: CleanConfig = CleanConfig(),  # noqa: B008 - frozen
     held_out: Sequence[str] = (),
     show_bar: bool = False,
 ) -> dict[str, Any]:
@@ -130,10 +128,8 @@ def synthesise(
         back: whether the human side is the target of the pairs rather than their source.
         method: "beam", "sample", or "noisy", which requires `back`.
         tag: whether a tag precedes the sources in training; by default only with `back`.
-        search: settings of the search, except `decode`, which follows from the method; default:
-            the model's own.
-        clean: the rules, in addition to those of translator/translation/faults.py; alignment is
-            not checked.
+        search: settings of the search, apart from `decode`; default: the model's own.
+        clean: the rules, apart from alignment; those of translation/faults.py apply as well.
         held_out: corpora whose validation and test sentences, exact or near, must not occur.
         show_bar: show a progress bar.
 
@@ -145,63 +141,92 @@ def synthesise(
         TranslatorError: `mono` cannot be read, the folder holds something else, or no pair remains.
         KeyboardInterrupt: with a message that says how many lines are done.
     """
+    src, tgt = (translator.tgt, translator.src) if back else (translator.src, translator.tgt)
+    search = _choose_search(search or translator.search_config(), method, back)
+    splits = _load_held_out(held_out, src, tgt)
+    cleaner = Cleaner(clean, (src, tgt), held_out=HeldOut(splits, clean) if splits else None)
+    lines = _UsableLines(mono, translator.model, cleaner, side=int(back))
+    tag = back if tag is None else tag
+    job = _describe_job(translator, search, back, method, tag, lines, splits)
+    _check_any(lines.total - lines.dropped.total(), lines)
+    counts, n_translated, seconds = _do_job(translator, lines, output, job, search, show_bar)
+    data = f"{held_out[0] if held_out else 'CORPUS'}:1,{output}:1"
+    return {
+        "folder": str(output),
+        **counts,
+        "translated": n_translated,
+        "seconds": round(seconds, 2),
+        "lines_per_second": round(n_translated / seconds, 2) if n_translated else None,
+        "train": f"translator train --data {data} --src {src} --tgt {tgt}",
+    }
+
+
+def _choose_search(search: SearchConfig, method: str, back: bool) -> SearchConfig:
+    """The search of a method.
+
+    Raises:
+        TranslatorError: there is no such method in this direction.
+    """
     if method not in METHODS or (method == "noisy" and not back):
         known = ", ".join(METHODS if back else METHODS[:2])
         raise TranslatorError(f'The method is one of {known}, not "{method}".')
-    search = replace(
-        search or translator.search_config(),
-        decode="sample" if method == "sample" else "beam",
-        n_best=1,
-    )
-    human, synthetic = translator.src, translator.tgt
-    src, tgt = (synthetic, human) if back else (human, synthetic)
-    clean = clean or CleanConfig()
-    splits = _load_held_out(held_out, src, tgt)
-    cleaner = Cleaner(clean, (src, tgt), held_out=HeldOut(splits, clean) if splits else None)
-    tokenizer, longest = translator.model.tokenizer, translator.model.config.data.max_length
-    lines = _UsableLines(mono, tokenizer, longest, cleaner, side=int(back))
-    job = {
+    return replace(search, decode="sample" if method == "sample" else "beam", n_best=1)
+
+
+def _describe_job(
+    translator: Translator,
+    search: SearchConfig,
+    back: bool,
+    method: str,
+    tag: bool,
+    lines: _UsableLines,
+    held_out: Mapping[str, Sequence[TextPair]],
+) -> dict[str, Any]:
+    """Everything that the result depends on. Reads the whole file, so errors show first."""
+    src, tgt = lines.cleaner.languages
+    return {
         "format_version": 1,
         "made_by": "back-translate" if back else "forward-translate",
-        "tag": TAG if (back if tag is None else tag) else None,
+        "tag": TAG if tag else None,
         "src": src,
         "tgt": tgt,
         "method": method,
         "search": asdict(search),
-        **_describe_translator(translator),
-        "mono": _text_digest(lines),  # reads the whole file, so errors show before anything is made
-        "clean": asdict(clean),
-        "held_out": _text_digest(line for name in splits for pair in splits[name] for line in pair),
+        "precision": translator.precision,
+        "models": [m.folder and read_description(m.folder)["sha256"] for m in translator.models],
+        "mono": _text_digest(lines),
+        "clean": asdict(lines.cleaner.config),
+        "held_out": _text_digest(line for pairs in held_out.values() for p in pairs for line in p),
     }
-    _check_any(lines.total - lines.dropped.total(), lines)
+
+
+def _do_job(
+    translator: Translator,
+    lines: _UsableLines,
+    output: Path,
+    job: dict[str, Any],
+    search: SearchConfig,
+    show_bar: bool,
+) -> tuple[dict[str, Any], int, float]:
+    """Does what is left of a job.
+
+    Returns:
+        Its counts, the lines translated now, and the seconds that took.
+    """
     found = _claim(output, job)
-    raw = output / f"translations.{synthetic}"
+    raw = output / f"translations.{translator.tgt}"
     n_translated, seconds = 0, 0.0
     if "counts" not in found:
         if not raw.exists():
             start = time.perf_counter()
-            n_translated = translate_to_file(
-                translator, lines, raw, _format_line, show_bar, search=search
-            )
+            options: dict[str, Any] = {"show_bar": show_bar, "search": search}
+            n_translated = translate_to_file(translator, lines, raw, _format_line, **options)
             seconds = time.perf_counter() - start
-        noise = search.seed if method == "noisy" else None
-        found = job | {"counts": _write_pairs(translator, lines, raw, cleaner, noise)}
+        noisy = job["method"] == "noisy"
+        found = job | {"counts": _write_pairs(translator, lines, raw, search.seed, noisy)}
         write_json(output / "corpus.json", found)
     raw.unlink(missing_ok=True)
-    human_corpus = held_out[0] if held_out else "CORPUS"
-    return {
-        "folder": str(output),
-        **found["counts"],
-        "translated": n_translated,
-        "seconds": round(seconds, 2),
-        "lines_per_second": round(n_translated / seconds, 2) if n_translated else None,
-        "train": f"translator train --data {human_corpus}:1,{output}:1 --src {src} --tgt {tgt}",
-    }
-
-
-def _describe_translator(translator: Translator) -> dict[str, Any]:
-    models = [m.folder and read_description(m.folder)["sha256"] for m in translator.models]
-    return {"precision": translator.precision, "models": models}
+    return found["counts"], n_translated, seconds
 
 
 def _format_line(found: Translation) -> str:
@@ -256,8 +281,8 @@ def _write_pairs(
     translator: Translator,
     lines: _UsableLines,
     raw: Path,
-    cleaner: Cleaner,
-    noise_seed: int | None,
+    seed: int,
+    noisy: bool,
 ) -> dict[str, Any]:
     """Writes the pairs that pass all rules to two files next to `raw`, which appear when complete.
 
@@ -272,12 +297,12 @@ def _write_pairs(
     kept = 0
     with open_whole(paths[0]) as ours, open_whole(paths[1]) as theirs:
         for line, found in zip(lines, iterate_lines(raw), strict=True):
-            fault = _fault(line, found, cleaner, translator)
+            fault = _fault(line, found, lines.cleaner, translator)
             if fault:
                 faults[fault] += 1
                 continue
-            if noise_seed is not None:
-                found = add_noise(found, random.Random(derive_seed(noise_seed, "noise", line)))
+            if noisy:
+                found = add_noise(found, random.Random(derive_seed(seed, "noise", line)))
             ours.write(f"{line}\n".encode())
             theirs.write(f"{found}\n".encode())
             kept += 1

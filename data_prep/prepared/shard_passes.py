@@ -62,12 +62,8 @@ def clean_into(
         raise empty
     first, second = folder / "shards" / "read", folder / "shards" / "judged"
 
-    read = work(
-        first,
-        split_chunks(sources["train"](), SHARD),
-        _Read(config, languages),
-        progress=partial(progress, "read"),
-    )
+    chunks = split_chunks(sources["train"](), SHARD)
+    read = work(first, chunks, _Read(config, languages), progress=partial(progress, "read"))
     keys = array("q")
     for shard in read:
         keys.frombytes((shard / "keys").read_bytes())
@@ -81,11 +77,7 @@ def clean_into(
         splits = {"valid": [], **splits}
         splits["valid"] = _fetch(read, places, languages)
         notes.append(f"No validation data: {len(places):,} training pairs are held out for it.")
-    for n, place in enumerate(places):
-        keys[place] = n  # no other pair's key, so no pair counts as a repeat of a held-out one
-    marks = bytearray(find_repeats(keys))
-    for place in places:
-        marks[place] = HELD_OUT
+    marks = _mark_pairs(keys, places)
     scorer = _learn(read, keys, marks, config, languages, notes)
     del keys  # before processes are forked
     every = {**splits, **{f"beside {split}": pairs for split, pairs in (beside or {}).items()}}
@@ -95,6 +87,16 @@ def clean_into(
     )
     judged = work(second, pieces, _Judge(cleaner), progress=partial(progress, "clean"))
     _finish(judged, splits, CleanReport(notes=notes), about, folder)
+
+
+def _mark_pairs(keys: "array[int]", held_out: Sequence[int]) -> bytearray:
+    """A mark for each pair: `REPEATED`, `HELD_OUT`, or 0. Changes the keys of held-out pairs."""
+    for n, place in enumerate(held_out):
+        keys[place] = n  # no other pair's key, so no pair counts as a repeat of a held-out one
+    marks = bytearray(find_repeats(keys))
+    for place in held_out:
+        marks[place] = HELD_OUT
+    return marks
 
 
 def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages: Languages) -> None:

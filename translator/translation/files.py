@@ -75,7 +75,8 @@ def translate_to_file(
     elsewhere stays untouched, and the work goes to `FILE.partial.1`.
 
     Symbolic links are followed, and an existing file keeps its mode and hard links. If the name
-    ends in `.gz`, `.bz2`, `.xz` or `.zst`, the file is compressed.
+    ends in `.gz`, `.bz2`, `.xz` or `.zst`, the file is compressed. (Long, because all of it happens
+    under one lock.)
 
     Args:
         translator: the translator to use.
@@ -102,14 +103,8 @@ def translate_to_file(
         begun_at = work.lines
         if begun_at:
             log.info("Continuing after the %d lines that are done.", begun_at)
-        bar = tqdm(
-            total=total,
-            initial=begun_at,
-            desc="translating",
-            unit="line",
-            disable=not show_bar,
-            leave=False,
-        )
+        progress: dict[str, Any] = {"total": total, "initial": begun_at, "unit": "line"}
+        bar = tqdm(**progress, desc="translating", disable=not show_bar, leave=False)
         try:
             with sigterm_interrupts(), bar:
                 if not begun_at:
