@@ -5,7 +5,7 @@ it does in the source. Nothing is lost: the parts and what is between them join 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from translator.text.protected import protected_spans
@@ -27,17 +27,27 @@ TAG = re.compile(
     re.IGNORECASE,
 )
 _BLOCK = re.compile(rf"</?(?:{'|'.join(_BLOCKS.split())})\b", re.IGNORECASE)
+# Emphasis and links, as people write them in Markdown.
+_EMPHASIS = re.compile(
+    r"(?<![\w*~])(?P<mark>\*{1,3}|~~|(?<!_)_{1,2}(?!_))(?=[^\s*_~])(?:(?!(?P=mark)).)+?"
+    r"(?<=[^\s*_~])(?P<end>(?P=mark))(?![\w*~])"
+)
+_LINK = re.compile(
+    r"(?P<mark>!?\[)(?:[^\[\]]|!?\[[^\[\]]*\]\([^()\s]*\))+"
+    r"(?P<end>\]\((?:[^()\s]|\([^()]*\))+(?:\s+(?:\"[^\"]*\"|'[^']*'))?\))"
+)
 # Columns, bars of tables, and white space that more than one blank, which is no part of a sentence.
 _COLUMNS = re.compile(r"\s*\|+\s*|\s{2,}|[^\S \u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _LIST_MARK = (
     r"\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})\)|\[(?:\d{1,3}|[ xX])\]|(?:\d{1,2}\.)*\d{1,3}\.|[ivx]{1,4}\."
 )
+_MAY_MARK = re.compile(r"[*_~]\S|\]\(")
 _TWICE = re.compile(r"(?<=[^\s.!?:;|]) (?= [^\W_])")
 # Signs that stand alone (quotes, brackets, currencies and dots do not), and marks of lists.
 _SIGNS = r"[^\w\s.,;:!?…%‰&$€£¥+±°\"'“”„‘’‚«»‹›()\[\]{}<§-]"
 _LEAD = re.compile(
     rf"(?:(?:{_LIST_MARK}|(?:\d{{1,2}}\.)+\d{{1,2}}(?=\s+[A-ZÄÖÜ])|{_SIGNS}+|[-–—]+|>+|<-+|-+>|\.{{3}})\s+"
-    rf"|[-–—]+(?=[A-ZÄÖÜ¿¡])|>+(?=\w)|[♪♫•◦▪·*]+(?=\w))+"
+    rf"|[-–—]+(?=[A-ZÄÖÜ¿¡])|>+(?=\w)|[♪♫•◦▪·*]+(?=\w)|(?:\.{{3}}|…)(?=\w))+"
 )
 _TRAIL = re.compile(rf"(?:\s+(?:{_SIGNS}+|[-–—]+|-+>|<-+|\\))+$")
 # A number with a full stop that no list has: the third of May.
@@ -48,10 +58,17 @@ _ORDINAL = re.compile(
 )
 # Where another point of a list begins, or a sentence after marks that are repeated.
 _POINT = re.compile(
-    r"(?<=[.,;:!?])\s+(?=(?:\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})\)|[-–•*])\s+\w)|(?<=[!?][!?])\s+"
+    r"(?<=[.,;:!?])\s+(?=(?:\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})\)|[-–*])\s+\w)|(?<=[!?][!?])\s+"
+    r"|\s+(?=[•◦▪●■]\s+\w)"
 )
+# In a text that begins with such a mark, others need no mark before them: 1) one 2) two.
+_BRACKETED = re.compile(r"\s+(?=\(?(?:\d{1,2}|[a-z]|[ivx]{1,4})\)\s+\w)")
 _NUMBERED = re.compile(r"(?<=[.,;:!?])\s+(?=\d{1,2}\.\s+\w)")
 _WORD_REPEATED = re.compile(r"([^\W\d_]+)(?:(?:[-,.!?]*\s+|[-,.!?]+)\1)+[.!?…]*", re.IGNORECASE)
+_ONE_WORD = re.compile(
+    r"(?=(?P<all>\w))\w(?P<rest>\w*)(?P<between>,?\s)(?i:(?P=all))(?P<again>(?P=rest))"
+    r"(?:(?P=between)(?i:(?P=all))(?P=again))+[.!?…]*"
+)
 _REPETITION = re.compile(r"[-,.!?]*\s+|[-,.!?]+(?=\w)")
 _MARKS_AT_END = re.compile(r"([.!?…‽]*)([\"'”“’‘»«)\]]*)$")
 
@@ -65,6 +82,11 @@ class Tag:
     kind: str  # "open", "close", or "point": an empty element, a comment
     name: str = ""
 
+    @property
+    def end(self) -> int:
+        """Where it ends in the text that it is cut from."""
+        return self.position + len(self.text)
+
     def moved(self, by: int) -> "Tag":
         """The same in a text with `by` more characters before it."""
         return replace(self, position=self.position + by)
@@ -73,35 +95,56 @@ class Tag:
 def split_tags(text: str) -> tuple[str, list[Tag]]:
     """`text` without its tags, and the tags; a blank too many is one as well."""
     plain, tags, position, length = [], [], 0, 0
-    for match in _inline(text):
-        plain.append(text[position : match.start()])
-        length += match.start() - position
-        if match.re is TAG:
-            name = (match["name"] or "").lower()
-            kind = "close" if match["close"] else "open" if name and not match["empty"] else "point"
-            tags.append(Tag(length, match[0], kind, name))
-        else:
-            tags.append(Tag(length, match[0], "point"))
-        position = match.end()
+    for tag in _inline(text):
+        plain.append(text[position : tag.position])
+        length += tag.position - position
+        position = tag.end
+        tags.append(replace(tag, position=length))
     return "".join([*plain, text[position:]]), tags
 
 
-def _inline(text: str) -> list[re.Match[str]]:
-    """The tags of a text, and the blanks that stand twice inside a sentence by a slip.
+def _inline(text: str) -> list[Tag]:
+    """The tags, the emphasis and the links of a text, and blanks that stand twice by a slip.
 
-    These have a word in small letters beside them, and no mark that ends a sentence before them.
+    Of these in order; each begins where the one before it has ended.
     """
-    tags = [*TAG.finditer(text)] if "<" in text or "]]>" in text else []
-    if "  " not in text:
+    tags = []
+    for match in TAG.finditer(text) if "<" in text or "]]>" in text else ():
+        name = (match["name"] or "").lower()
+        kind = "close" if match["close"] else "open" if name and not match["empty"] else "point"
+        tags.append(Tag(match.start(), match[0], kind, name))
+    if not (_MAY_MARK.search(text) or "  " in text):
         return tags
-    held = [*protected_spans(text), *(tag.span() for tag in tags)]
-    slips = [
-        match
-        for match in _TWICE.finditer(text)
-        if not any(start < match.end() and match.start() < end for start, end in held)
-        and (text[match.end() + 1].islower() or _last_word(text[: match.start()])[0].islower())
-    ]
-    return sorted([*tags, *slips], key=re.Match.start)
+    held = [*protected_spans(text), *((tag.position, tag.end) for tag in tags)]
+    for pattern in (_LINK, _EMPHASIS) if _MAY_MARK.search(text) else ():
+        tags += _pairs(text, pattern, held)
+    tags += [Tag(start, " ", "point") for start in _slips(text, held)]
+    return sorted(tags, key=lambda tag: tag.position)
+
+
+def _pairs(text: str, pattern: re.Pattern[str], held: list[tuple[int, int]]) -> Iterator[Tag]:
+    """Marks of Markdown before and behind a text, outside what is held; pairs may hold pairs."""
+    position = 0
+    while match := pattern.search(text, position):
+        position = match.end("mark")
+        ends = [match.span("mark"), match.span("end")]
+        if any(s <= a and b <= e for s, e in held for a, b in ends):
+            continue
+        yield Tag(match.start(), match["mark"], "open", match["mark"])
+        yield Tag(match.start("end"), match["end"], "close", match["mark"])
+        held += ends
+
+
+def _slips(text: str, held: Sequence[tuple[int, int]]) -> Iterator[int]:
+    """Where a blank too many stands inside a sentence.
+
+    It has a word in small letters beside it, and no mark that ends a sentence before it.
+    """
+    for match in _TWICE.finditer(text) if "  " in text else ():
+        if any(start < match.end() and match.start() < end for start, end in held):
+            continue
+        if text[match.end() + 1].islower() or _last_word(text[: match.start()])[0].islower():
+            yield match.start()
 
 
 def _last_word(text: str) -> str:
@@ -111,18 +154,18 @@ def _last_word(text: str) -> str:
 def chunks(line: str) -> Iterator[tuple[int, int]]:
     """Where the parts of a line stand that columns, bars and block elements divide."""
     inline = _inline(line)
-    tags = [match for match in inline if match.re is TAG]
+    tags = [tag for tag in inline if tag.text.startswith(("<", "]]>"))]
     blocks = []
     for i, tag in enumerate(tags):
-        follows = i and tags[i - 1].end() == tag.start()
-        divides = follows and tags[i - 1]["close"] and tag["name"] and not tag["close"]
-        if _BLOCK.match(tag[0]) or not tag["name"]:
-            blocks.append(tag.span())
+        follows = i and tags[i - 1].end == tag.position
+        divides = follows and tags[i - 1].kind == "close" and tag.name and tag.kind != "close"
+        if _BLOCK.match(tag.text) or not tag.name:
+            blocks.append((tag.position, tag.end))
         elif divides:  # </name><age>
-            blocks.append((tag.start(), tag.start()))
+            blocks.append((tag.position, tag.position))
     columns = [match.span() for match in _COLUMNS.finditer(line)]
     if columns:
-        held = [*protected_spans(line), *((m.start(), m.end() + (m.re is _TWICE)) for m in inline)]
+        held = [*protected_spans(line), *((t.position, t.end + t.text.isspace()) for t in inline)]
         columns = [(a, b) for a, b in columns if not any(s < b and a < e for s, e in held)]
     position = 0
     for start, end in sorted([*blocks, *columns]):
@@ -159,6 +202,8 @@ def points(text: str) -> Iterator[tuple[int, int]]:
     pattern = [_POINT]
     if re.match(r"\s*\d{1,2}\.\s", text):
         pattern.append(_NUMBERED)
+    elif re.match(r"\s*\(?[1ai]\)\s", text):
+        pattern.append(_BRACKETED)
     cuts = sorted(match.span() for one in pattern for match in one.finditer(text))
     position = 0
     for start, end in cuts:
@@ -170,8 +215,11 @@ def points(text: str) -> Iterator[tuple[int, int]]:
 
 
 def repetitions(text: str) -> list[tuple[int, int]]:
-    """The words of a text that says one word several times and nothing else; else the text."""
-    if not _WORD_REPEATED.fullmatch(text):
+    """The words of a text that says one word several times and nothing else; else the text.
+
+    Where they differ in nothing but the first capital, three and more are read as one (`collapse`).
+    """
+    if not _WORD_REPEATED.fullmatch(text) or _ONE_WORD.fullmatch(text):
         return [(0, len(text))]
     found, position = [], 0
     for match in _REPETITION.finditer(text):

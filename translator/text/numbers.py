@@ -114,7 +114,7 @@ def lost_numbers(source: str, translation: str) -> list[str]:
 
 _TIME = re.compile(
     r"(?<![\d.,:])(?P<hour>\d{1,2})(?:[:.](?P<minute>[0-5]\d))?(?!\d|[.,:]\d)"
-    r"(?P<clock>\s?uhr\b)?(?P<pm>\s?p\.?\s?m\b\.?)?",
+    r"(?P<clock>\s?uhr\b)?(?:\s?(?P<half>[ap])\.?\s?m\b(?:\.(?=\s+[a-z(\d]|[-–,;:)]))?)?",
     re.IGNORECASE,
 )
 _AFTER_NOON = re.compile(
@@ -123,32 +123,43 @@ _AFTER_NOON = re.compile(
 )
 
 
-def lost_afternoons(source: str, translation: str) -> list[tuple[int, int, str]]:
-    """The times after noon that a translation has by a clock of 12 hours, and does not say so.
+def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
+    """The times of which a translation changes the half of the day, or does not say it.
 
-    17:30 is 5:30 pm, or 5:30 in the afternoon, but not 5:30.
+    17:30 is 5:30 pm, or 5:30 in the afternoon, but not 5:30; 9 am is 9 Uhr, and not 21 Uhr.
 
     Returns:
         Where they stand in the source, and what they are in the other language.
     """
     lost = []
+    late = _AFTER_NOON.search(translation)
     for match in _TIME.finditer(source):
-        hour, minute = int(match["hour"]), match["minute"] or ""
-        if match["pm"] and 1 <= hour < 12:
-            written, hour = f"{hour + 12}{':' * bool(minute)}{minute} Uhr", hour + 12
-        elif match["clock"] and 13 <= hour < 24:
-            written = f"{hour - 12}{':' * bool(minute)}{minute} pm"
-        elif ":" in match[0] and 13 <= hour < 24:
-            written = match[0]
-        else:
-            continue
-        minutes = rf"[:.]{minute}" if int(minute or 0) else r"(?:[:.]00)?"
-        long, short = (
-            re.search(rf"(?<![\d.,:])0?{h}{minutes}(?!\d|[.,:]\d)", translation)
-            for h in (hour, hour - 12)
+        hour, minute, half = (
+            int(match["hour"]),
+            match["minute"] or "",
+            (match["half"] or "").lower(),
         )
-        if short and not long and not _AFTER_NOON.search(translation):
-            lost.append((*match.span(), written))
+        minutes = rf"[:.]{minute}" if int(minute or 0) else r"(?:[:.]00)?"
+        end = f"{':' * bool(minute)}{minute}"
+
+        def has(hour: int, behind: str = "", minutes: str = minutes) -> bool:
+            time = rf"(?<![\d.,:])0?{hour}{minutes}(?!\d|[.,:]\d){behind}"
+            return re.search(time, translation, re.IGNORECASE) is not None
+
+        if half == "a" and 1 <= hour <= 12:  # noon or later is wrong
+            early = hour % 12
+            if has(early + 12, "" if early else r"\s?uhr") and not has(early):
+                lost.append((*match.span(), f"{early}{end} Uhr"))
+        elif match["clock"] and 1 <= hour < 12:
+            if has(hour, r"\s?p\.?\s?m\b") and not _AFTER_NOON.search(source):
+                lost.append((*match.span(), f"{hour}{end} am"))
+        elif (half == "p" and 1 <= hour < 12) or (
+            13 <= hour < 24 and (match["clock"] or ":" in match[0])
+        ):
+            long, short = (hour + 12, hour) if half else (hour, hour - 12)
+            written = f"{long}{end} Uhr" if half else f"{short}{end} pm"
+            if has(short) and not has(long) and not late:
+                lost.append((*match.span(), written if half or match["clock"] else match[0]))
     return lost
 
 

@@ -50,16 +50,22 @@ _DOMAIN = (
 _IDENTIFIER = (
     r"(?<![\w.])[A-Za-z_][\w.]*\(\)"  # call()
     r"|(?<!\w)[A-Za-z]\w*_\w+(?!\w)"  # snake_case
+    r"|(?<!\w)__[a-z]+__(?!\w)"
     r"|(?<!\w)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!\w)"
     r"|(?<!\w)(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}(?!\w)"  # a hash
     r"|(?<![\w-])(?=[A-Z0-9-]*[0-9])(?=[A-Z0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)+(?!\w)"  # AB-12-X
     r"|(?<!\w)[A-Za-z]+[0-9][A-Za-z0-9]*(?!\w)"  # q7, CO2
+    r"|(?<!\w)[0-9]+[A-Za-z]+[0-9][A-Za-z0-9]*(?!\w)"  # 2x4, 9f2K
+    r"|(?<![\w-])[A-Za-z]\w*(?:-\w+)*-(?=[a-zA-Z]*\d)(?=\d*[a-zA-Z])\w{8,}(?!\w)"  # sk-a1b2c3d4
+    r"|(?<!\w)(?!https?(?!\w))[b-df-hj-np-tv-xz]{5,}(?!\w)"  # sdfghjkl
     r"|(?<!\w)(?P<letter>[^\W\d_])(?P=letter){2,}(?!\w)"  # zzzzzz
 )
 _FIGURES = (
     r"(?<![\w.,])\+\d{1,3}[ /-]?(?:\(0\)[ ]?)?\d[\d /-]{4,}\d(?!\w)"  # +49 30 1234567
     r"|(?<![\w.,-])\d+(?:[.,:]\d+)*(?:[-–—/]\d+(?:[.,:]\d+)*)+(?![\w.,]*\d)"  # 10-20, 1/2, ISBN
     r"|(?<![^\s(\[\"'„“])[-+−±]\d+(?![\w.,]*\d)"  # -5
+    r"|(?:(?<=\b[Aa]m )|(?<=\b(?:[Vv]om|[Bb]is|[Zz]um) ))"  # the date in "am 3.4."
+    r"\d{1,2}\.\d{1,2}(?:\.(?=\s+[a-zäöü(\d]))?(?![\d,]|\.\d)"
     r"|(?<![\w.,])(?!\d{1,3}(?:\.\d{3})+(?![\w.]))"  # no German thousands, ...
     r"v?\d+(?:\.\d+){2,}(?:-?[a-z]+\.?\d*)?(?!\w)"  # ... but a version, or a date
 )
@@ -76,7 +82,17 @@ _MAY_HOLD = re.compile(r"[0-9@#`{}%$&/\\_]|[.:]\w|\(\)|--|([^\W\d_])\1\1")
 
 _SIGN = r"(?P<sign>(?<![^\s(\[\"'„“])[-+−±])?"
 _CURRENCY = r"[$€£¥]"
-_CURRENCY_WORDS = {"$": "USD|dollar", "€": "EUR", "£": "GBP|pound|pfund", "¥": "JPY|CNY|yen|yuan"}
+_CURRENCY_WORDS = {
+    "$": "USD\\b|dollar",
+    "€": "EUR\\b|euros?\\b",
+    "£": "GBP\\b|pounds?\\b|pfund",
+    "¥": "JPY\\b|CNY\\b|yen\\b|yuan\\b",
+}
+_CURRENCIES = {
+    sign: re.compile(rf"{re.escape(sign)}|\b(?:{words})", re.IGNORECASE)
+    for sign, words in _CURRENCY_WORDS.items()
+}
+_ANY_CURRENCY = f"[$€£¥]|\\b(?:{'|'.join(_CURRENCY_WORDS.values())})"
 _UNIT = (
     r"(?:%|‰|°|[$€£¥]|(?:[kcm]?m²?|[km]?g|[mc]?l|k[Wm]h?|[kMGT]B|[GM]?Hz|EUR|USD|GBP|CHF|"
     r"[Mm]illi(?:on|ard)\w*|[Bb]illion\w*|Mio|Mrd|percent|Prozent|euros?|Euro|dollars?|Dollar|"
@@ -84,8 +100,8 @@ _UNIT = (
 )
 _NUMBER = {
     # Thousands are certain, and so are decimals where something is measured.
-    "en": (r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+", ",", "."),
-    "de": (r"\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+,\d+", ".", ","),
+    "en": (r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+\.\d+|\d+", ",", "."),
+    "de": (r"\d{1,3}(?:\.\d{3})+(?:,\d+)?|\d+,\d+|\d+", ".", ","),
 }
 _FIGURE = {
     language: re.compile(
@@ -118,15 +134,17 @@ def rewritten_numbers(text: str, src: str, tgt: str) -> list[Span]:
     """The numbers whose form in the language `tgt` is certain, and differs: 1,234.5 is 1.234,5.
 
     A decimal alone (3.5) may be a version or a time: it is certain only beside a sign, a currency
-    or a unit. A currency mark goes to the other side of its number.
+    or a unit. A currency mark goes to the other side of its number, of a whole one too.
     """
-    if {src, tgt} != {"en", "de"} or not re.search(r"\d[.,]\d", text):
+    if {src, tgt} != {"en", "de"} or not re.search(r"\d[.,]\d|[$€£¥]\s?\d|\d\s?[$€£¥]", text):
         return []
     _, thousands, decimal = _NUMBER[src]
     found = []
     for match in _FIGURE[src].finditer(text):
         number, before, after = match["number"], match["before"], match["after"]
         measured = any(match[name] is not None for name in ("sign", "before", "unit", "after"))
+        if number.isdigit() and before is None and not (after or "").strip():
+            continue
         if thousands not in number and not measured and src == "en":
             continue
         swapped = number.translate(str.maketrans(thousands + decimal, decimal + thousands))
@@ -146,19 +164,36 @@ def rewritten_numbers(text: str, src: str, tgt: str) -> list[Span]:
 def has_number(text: str, span: Span, tgt: str) -> bool:
     """Whether a translation has the new form of a number, and its currency.
 
-    Thousands may be grouped in any way, and the currency be a sign, a code or a word.
+    Thousands may be grouped in any way, and the currency be a sign, a code or a word. A whole
+    number may be in words, but not beside another currency.
     """
-    if not all(
-        re.search(rf"{re.escape(sign)}|\b(?:{words})", text, re.IGNORECASE)
-        for sign, words in _CURRENCY_WORDS.items()
-        if sign in span.written
-    ):
+    own = [pattern for sign, pattern in _CURRENCIES.items() if pattern.search(span.text)]
+    if not all(pattern.search(text) for pattern in own):
         return False
-    number = re.search(r"\d[\d.,]*\d", span.written)
+    number = re.search(r"\d(?:[\d.,]*\d)?", span.written)
     assert number
     marks = re.escape(_NUMBER[tgt][1]) + r"'’ \u00a0\u202f"
     grouped = re.compile(rf"(?<=\d)[{marks}](?=\d{{3}}(?!\d))")
-    plain = grouped.sub("", number[0])
-    return (
-        re.search(rf"(?<![\d.,]){re.escape(plain)}(?![.,]?\d)", grouped.sub("", text)) is not None
+    plain = re.escape(grouped.sub("", number[0]))
+    places = [
+        *re.finditer(
+            rf"(?P<before>(?:{_ANY_CURRENCY})\s?)?(?<![\d.,]){plain}(?![.,]?\d)"
+            rf"(?P<after>\s?(?:US-)?(?:{_ANY_CURRENCY}))?",
+            grouped.sub("", text),
+            re.IGNORECASE,
+        )
+    ]
+    if not places:
+        return number[0].isdigit()
+    return not own or any(
+        not (beside := (match["before"] or "") + (match["after"] or ""))
+        or any(pattern.search(beside) for pattern in own)
+        for match in places
     )
+
+
+def changed_currency(source: str, translation: str) -> bool:
+    """Whether a text with currencies is translated with one that it does not hold."""
+    held = {sign for sign, pattern in _CURRENCIES.items() if pattern.search(source)}
+    said = {sign for sign, pattern in _CURRENCIES.items() if pattern.search(translation)}
+    return bool(held and said - held)

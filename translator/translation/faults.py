@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from translator.text.numbers import lost_afternoons, lost_numbers
+from translator.text.numbers import lost_numbers, shifted_times
 
 LENGTH_RATIO = 2.0  # neither side may have more than this many times the pieces of the other, ...
 LENGTH_SLACK = 3  # ... after adding so many to the shorter one: short texts vary more
@@ -64,7 +64,7 @@ def list_faults(
     found = {
         "loop": is_loop(source, translation),
         "length": is_out_of_proportion(src_pieces, tgt_pieces),
-        "numbers": bool(lost_numbers(source, translation) or lost_afternoons(source, translation)),
+        "numbers": bool(lost_numbers(source, translation) or shifted_times(source, translation)),
         "names": bool(find_lost_names(names, translation)),
     }
     return [name for name, is_there in found.items() if is_there]

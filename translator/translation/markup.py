@@ -24,6 +24,7 @@ class Element:
     after: str = ""
     times: int = 1  # how often the words occur: "very very very" is read as "very"
     between: str = ""
+    small: bool = False  # all but the first begin with a small letter
     inner: list["Element"] = field(default_factory=list)
 
 
@@ -76,7 +77,8 @@ def collapse(text: str) -> tuple[str, list[Element]]:
         between = match[2][: len(match[2]) - len(match[1])]
         times = 1 + (len(match[0]) - len(match[1])) // len(match[2])
         start = length - len(match[1])
-        found.append(Element(start, length, "", times=times, between=between))
+        small = match[1][0].isupper() and match[2].lstrip(", ")[:1].islower()
+        found.append(Element(start, length, "", times=times, between=between, small=small))
         position = match.end()
     return "".join([*plain, text[position:]]), found
 
@@ -113,7 +115,8 @@ def _parts(
         yield element.before, False
         yield from _parts(text, element.inner, element.start, element.end)
         said = text[element.start : element.end]
-        yield (element.between + said) * (element.times - 1) * bool(said), False
+        again = said[:1].lower() + said[1:] if element.small else said
+        yield (element.between + again) * (element.times - 1) * bool(said), False
         yield element.after, False
         start = element.end
     yield text[start:end], True
@@ -151,7 +154,7 @@ class _Projection:
         free = [j for j, (a, b) in enumerate(self.tgt) if lo < b and a < hi]
         ranges: list[tuple[int, int, Element]] = []
         for element in elements:
-            words = self._words_of(element, free)
+            words = self._words_of(element, free) or self._nearest(element, free, lo, hi)
             if words:
                 free = [j for j in free if j not in words]
                 start, end = self._characters(element, words)
@@ -188,6 +191,13 @@ class _Projection:
         best = max(rows, key=lambda row: len(linked & set(row)))
         kept = linked & set(best)
         return set(range(min(kept), max(kept) + 1))
+
+    def _nearest(self, element: Element, free: Sequence[int], lo: int, hi: int) -> set[int]:
+        """A word for an element that no word translates: one that is free, where it would stand."""
+        if element.start == element.end or not free:
+            return set()
+        place = self._point(element, lo, hi)
+        return {min(free, key=lambda j: abs(self.tgt[j][0] - place))}
 
     def _characters(self, element: Element, words: set[int]) -> tuple[int, int]:
         """The characters of some words, with marks at the ends only if the element has them."""

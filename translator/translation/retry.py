@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from translator.config.schema import SearchConfig
 from translator.search.beam import Hypothesis
 from translator.text.codec import Source, TextCodec, fold, normalise, target_ids
-from translator.text.numbers import lost_afternoons, lost_numbers, number_spans
-from translator.text.protected import Span, has_number, protected_spans
+from translator.text.numbers import lost_numbers, number_spans, shifted_times
+from translator.text.protected import Span, changed_currency, has_number, protected_spans
 from translator.text.sentences import split_long
 from translator.text.terms import TermMatch, lost_terms
 from translator.text.tokenizer import Tokenizer
@@ -117,6 +117,7 @@ class Retrier:
             self.reader.codec, self.reader.src, unit.text, unit.source, segment.text, unit.terms
         )
         misspelt = not all(has_number(segment.text, span, self.reader.tgt) for span in unit.numbers)
+        misspelt = misspelt or changed_currency(unit.text, segment.text)
         if misspelt and "numbers" not in found:
             found.append("numbers")
         if lost_terms(unit.terms, segment.text, self.reader.tgt):
@@ -164,10 +165,10 @@ class Retrier:
         numbers = [
             span for span in unit.numbers if not has_number(translation, span, self.reader.tgt)
         ]
-        if lost_numbers(text, translation):
+        if lost_numbers(text, translation) or changed_currency(text, translation):
             numbers = unit.numbers
             spans += number_spans(text)
-        times = [Span(a, b, text[a:b], said) for a, b, said in lost_afternoons(text, translation)]
+        times = [Span(a, b, text[a:b], said) for a, b, said in shifted_times(text, translation)]
         numbers = [
             *(n for n in numbers if all(n.end <= t.start or t.end <= n.start for t in times)),
             *times,

@@ -80,7 +80,9 @@ def _compare(source: str, translation: str) -> Iterator[tuple[str, int, list[str
     """For each kind how many the source holds, which are lost, and which come too often."""
     parts = zip(KINDS, _parts(source), _parts(translation), strict=False)
     for kind, before, after in parts:
-        lost = [*(before - after).elements()]
+        lost = [
+            part for part in (before - after).elements() if translation.count(part) < before[part]
+        ]
         # What a source does not hold as such may be another way to write it: 10 to 20, 10-20.
         extra = [part for part in (after - before).elements() if part in before or kind == "tags"]
         if kind == "tags" and not (lost or extra) and _unclosed(source) != _unclosed(translation):

@@ -20,7 +20,12 @@ from translator.search.beam import Hypothesis
 from translator.storage.model_folder import Model
 from translator.text.codec import fold, normalise
 from translator.text.layout import TAG, core, split_tags
-from translator.text.protected import has_number, protected_spans, rewritten_numbers
+from translator.text.protected import (
+    changed_currency,
+    has_number,
+    protected_spans,
+    rewritten_numbers,
+)
 from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_in_capitals, lower_heading
 from translator.translation.markup import Element, collapse, nest, restore
@@ -124,6 +129,12 @@ def test_what_is_carried_over_comes_out_once(build, name: str, split: str, says)
     translator = build(says, name.split(".")[1])
     found = translator.translate_lines(LINES[name], split=split, guard=False)
     for line, translation in zip(LINES[name], found, strict=True):
+        if says is stubborn and name.startswith("markdown") and "**" in line:
+            # One element may have all words; an empty one beside it is no emphasis any more.
+            assert sorted(re.findall(r"[*~_]", line)) == sorted(
+                re.findall(r"[*~_]", translation.text)
+            )
+            continue
         lost = kept(line) - kept(translation.text)
         assert not lost, (line, translation.text)
         assert not (kept(translation.text) - kept(line)), (line, translation.text)
@@ -247,6 +258,8 @@ def test_numbers_that_are_certain_follow_the_other_language(build, name: str) ->
         ("3,5", "de", ["3.5"]),
         ("am 12.05.2024", "de", []),
         ("2.500.000 EUR", "de", ["2,500,000 EUR"]),
+        ("£20 and 20 dogs", "en", ["20 £"]),
+        ("5 € und 5 Hunde", "de", ["€5"]),
     ],
 )
 def test_which_numbers_are_certain(text: str, language: str, expected: list[str]) -> None:
@@ -259,6 +272,9 @@ def test_which_numbers_are_certain(text: str, language: str, expected: list[str]
         ("19,99 €", "de", ["€19.99", "19.99 EUR", "19.99 euros"], ["$19.99", "19.99", "€19"]),
         ("$19.99", "en", ["19,99 $", "19,99 US-Dollar"], ["19,99 €", "19,99", "19.99 $"]),
         ("2.500.000 EUR", "de", ["EUR 2,500,000", "2,500,000 euros"], ["2,000,000 euros"]),
+        # Another price in the same text does not stand for it.
+        ("3,50 €", "de", ["€3.50 or 4 euros", "$4 or €3.50"], ["$3.50 or 4 euros"]),
+        ("5 €", "de", ["€5", "five euros", "5 euros"], ["$5 and €10", "$5"]),
     ],
 )
 def test_a_price_keeps_its_currency(
@@ -267,6 +283,18 @@ def test_a_price_keeps_its_currency(
     (span,) = rewritten_numbers(text, language, OTHER[language])
     assert all(has_number(said, span, OTHER[language]) for said in right)
     assert not any(has_number(said, span, OTHER[language]) for said in wrong)
+
+
+def test_a_day_and_a_month_are_a_span_behind_their_preposition() -> None:
+    text = "Vom 3.4. bis 15.6. und am 1.2., aber 3.5 und zum 1.2.2024."
+    assert [text[a:b] for a, b in protected_spans(text)] == ["3.4.", "15.6.", "1.2", "1.2.2024"]
+
+
+def test_no_currency_is_invented() -> None:
+    assert changed_currency("3 € oder 4 EUR", "$3 or 4 euros")
+    assert not changed_currency("3 € oder 4 Dollar", "$3 or 4 euros")
+    assert not changed_currency("ten bucks", "zehn Dollar")
+    assert not changed_currency("$5 in Europe", "5 Dollar in Europa")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from translator.text.numbers import lost_afternoons, lost_numbers, number_spans
+from translator.text.numbers import lost_numbers, number_spans, shifted_times
 from translator.training.validation import describe_collapse
 from translator.translation.faults import (
     find_lost_names,
@@ -414,10 +414,18 @@ def test_human_translations_are_no_collapse(real_corpus: Path, split: str) -> No
         ("at 12 pm", "um 12 Uhr", []),
         ("at 9 am", "um 9 Uhr", []),
         ("17 Hunde", "5 dogs", []),
+        ("from 9am to 5 pm", "von 21 bis 17 Uhr", ["9 Uhr"]),
+        ("at 8:15 a.m. sharp", "um 20:15 Uhr", ["8:15 Uhr"]),
+        ("at 8:15 a.m. sharp", "um 8.15 Uhr", []),
+        ("at 12 am", "um 12 Uhr", ["0 Uhr"]),
+        ("at 12 am", "um Mitternacht", []),
+        ("um 9 Uhr", "at 9 pm", ["9 am"]),
+        ("abends um 9 Uhr", "at 9 pm", []),
+        ("Seite 12 am Rand, 9 am Ende", "page 12 at the edge, 9 at the end", []),
     ],
 )
 def test_half_of_the_day_is_lost(source: str, translation: str, written: list[str]) -> None:
-    lost = lost_afternoons(source, translation)
+    lost = shifted_times(source, translation)
     assert [said for _, _, said in lost] == written
     assert all(source[start:end].strip(".") in source for start, end, _ in lost)
     if written:
