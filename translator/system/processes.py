@@ -3,7 +3,7 @@
 import datetime
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -41,6 +41,17 @@ class Ranks:
         tensor = torch.tensor(values, dtype=torch.float64)
         dist.broadcast(tensor, src=0)
         return tensor.tolist()
+
+    def send(self, tensor: torch.Tensor, owner: int) -> Callable[[], object]:
+        """Begins to replace a tensor by that of the process `owner`; returns what waits for it.
+
+        All processes call this in the same order.
+        """
+        if self.world_size == 1:
+            return lambda: None
+        work = dist.broadcast(tensor, src=owner, async_op=True)
+        assert work is not None
+        return work.wait
 
     def wait(self) -> None:
         """Until all processes are here."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from translator.config.schema import TrainConfig
+from translator.system.processes import Ranks
 
 
 def rate_factor(step: int, config: TrainConfig) -> float:
@@ -57,25 +58,50 @@ def _cooldown_factor(step: int, config: TrainConfig) -> float:
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
-def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
-    """Matrices `U S V^T`, `(N, rows, columns)` -> approximately `U V^T`, in bf16."""
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Matrices `U S V^T`, `(N, rows, columns)` -> approximately `U V^T`, in bf16.
+
+    Five iterations. Of long matrices three and then two are made with the small product `x x^T`
+    alone (all polynomials in it commute), which takes a third less time; five at once would let
+    the rounding of the small singular values grow.
+    """
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
     x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for _ in range(steps):
-        gram = x @ x.mT
-        gram = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
-        x = torch.baddbmm(x, gram, x, beta=_A)
+    for iterations in (3, 2) if x.shape[2] > 2 * x.shape[1] else (1,) * 5:
+        x = _iterate(x, iterations)
     return x.mT if tall else x
+
+
+def _iterate(x: Tensor, iterations: int) -> Tensor:
+    """Newton-Schulz iterations of `x` `(N, rows, columns)`, in products of `(N, rows, rows)`."""
+    gram = x @ x.mT
+    total = None  # the product of the polynomials so far
+    for remaining in reversed(range(iterations)):
+        change = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        if not remaining:
+            factor = x if total is None else total
+            factor = torch.baddbmm(factor, change, factor, beta=_A)
+            return factor if total is None else factor @ x
+        change.diagonal(dim1=1, dim2=2).add_(_A)
+        total = change if total is None else change @ total
+        gram = change @ gram @ change
+    return x
+
+
+PART = 2**21  # numbers in the matrices that a CPU updates at a time
 
 
 class Muon(torch.optim.Optimizer):
     """Orthogonalised momentum (Jordan et al. 2024), with the same results as `torch.optim.Muon`.
 
     Matrices of one shape are batched: each product is computed for all of them at once. Like the
-    fused Adam, it skips a step where the tensor `found_inf` is 1, without waiting for the device.
+    fused Adam, it skips a step where the tensor `found_inf` is 1; a GPU is not waited for.
+
+    On a CPU a few matrices at a time are updated in place, while they are in the caches, and
+    processes (`ranks`) share the orthogonalisation out, so that all have the same weights.
     """
 
     def __init__(
@@ -84,9 +110,11 @@ class Muon(torch.optim.Optimizer):
         lr: float,
         weight_decay: float = 0.0,
         momentum: float = 0.95,
+        ranks: Ranks | None = None,
     ):
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         self.found_inf: Tensor | None = None
+        self.ranks = ranks or Ranks()
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -96,30 +124,64 @@ class Muon(torch.optim.Optimizer):
             for matrix in group["params"]:
                 if matrix.grad is not None:
                     shapes.setdefault(matrix.shape, []).append(matrix)
-            for shape, matrices in shapes.items():
-                self._update(group, shape, matrices)
+                    if not self.state[matrix]:
+                        self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
+            if group["params"][0].device.type != "cpu":
+                for matrices in shapes.values():
+                    self._update_at_once(group, matrices)
+            elif self.found_inf is None or not self.found_inf:
+                self._update_in_parts(group, list(shapes.values()))
 
-    def _update(self, group: dict[str, Any], shape: torch.Size, matrices: list[Tensor]) -> None:
-        for matrix in matrices:
-            if not self.state[matrix]:
-                self.state[matrix]["momentum_buffer"] = torch.zeros_like(matrix)
-        buffers = [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+    def _buffers(self, matrices: list[Tensor]) -> list[Tensor]:
+        return [self.state[matrix]["momentum_buffer"] for matrix in matrices]
+
+    def _update_at_once(self, group: dict[str, Any], matrices: list[Tensor]) -> None:
+        buffers = self._buffers(matrices)
         grad = torch.stack([cast(Tensor, m.grad) for m in matrices])
         before = torch.stack(buffers)
         momentum = before.lerp(grad, 1 - group["momentum"])
         update = orthogonalise(grad.lerp(momentum, group["momentum"]))  # Nesterov momentum
-        lr = group["lr"]
-        decay = 1 - lr * group["weight_decay"]
         weights = torch.stack(list(matrices))
-        after = weights * decay - update.float() * (lr * math.sqrt(max(1, shape[0] / shape[1])))
+        decay = 1 - group["lr"] * group["weight_decay"]
+        after = weights * decay - update.float() * _scaled_rate(group, matrices[0])
         if self.found_inf is not None:
             skip = self.found_inf > 0
             momentum, after = torch.where(skip, before, momentum), torch.where(skip, weights, after)
         torch._foreach_copy_(buffers, list(momentum))
         torch._foreach_copy_(matrices, list(after))
 
+    def _update_in_parts(self, group: dict[str, Any], shapes: list[list[Tensor]]) -> None:
+        work = [0] * self.ranks.world_size  # of each process
+        pending = []
+        for matrices in shapes:
+            size = max(PART // matrices[0].numel(), 1)
+            for part in (matrices[i : i + size] for i in range(0, len(matrices), size)):
+                owner = work.index(min(work))
+                work[owner] += len(part) * part[0].numel() * min(part[0].shape)
+                buffers, grads = self._buffers(part), [cast(Tensor, m.grad) for m in part]
+                torch._foreach_lerp_(buffers, grads, 1 - group["momentum"])
+                if owner == self.ranks.rank:
+                    nesterov = torch._foreach_lerp(grads, buffers, group["momentum"])
+                    update = orthogonalise(torch.stack(list(nesterov))).contiguous()
+                else:
+                    update = torch.empty((len(part), *part[0].shape), dtype=torch.bfloat16)
+                pending.append((part, update, self.ranks.send(update, owner)))
+        for part, update, wait in pending:
+            wait()
+            if group["weight_decay"]:
+                torch._foreach_mul_(part, 1 - group["lr"] * group["weight_decay"])
+            torch._foreach_add_(part, list(update.float()), alpha=-_scaled_rate(group, part[0]))
 
-def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.Optimizer]:
+
+def _scaled_rate(group: dict[str, Any], matrix: Tensor) -> Any:
+    """The rate of a matrix: higher where there are more rows than columns."""
+    rows, columns = matrix.shape
+    return group["lr"] * math.sqrt(max(1, rows / columns))
+
+
+def build_optimizers(
+    model: nn.Module, config: TrainConfig, ranks: Ranks | None = None
+) -> list[torch.optim.Optimizer]:
     """Builds Adam with the paper's betas (section 5.3), or Muon and AdamW.
 
     - `adam`, or `adamw` with decoupled `weight_decay` of the matrices (Loshchilov & Hutter 2019);
@@ -138,6 +200,7 @@ def build_optimizers(model: nn.Module, config: TrainConfig) -> list[torch.optim.
             [p for p in matrices if p is not embedding],
             lr=config.muon_lr,
             weight_decay=config.weight_decay,
+            ranks=ranks,
         )
         matrices = [embedding]
         optimizers.append(muon)

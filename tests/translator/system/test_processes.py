@@ -91,7 +91,9 @@ def test_two_processes_do_what_one_does(launch: Launch, tmp_path: Path) -> None:
 
 
 def test_two_processes_resume_bit_for_bit(launch: Launch, tmp_path: Path) -> None:
-    options = ["--set", "model.dropout=0.2"]
+    """Also where they share out Muon's matrices and exchange gradients in bf16."""
+    changes = ("model.dropout=0.2", "train.optimizer=muon", "train.precision=bf16")
+    options = [x for change in changes for x in ("--set", change)]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     succeed(launch(whole, "--steps", "6", *options, processes=2))
     for steps in ("3", "6"):

@@ -1,5 +1,6 @@
 """The learning rate's shape, and what the optimizer does with it."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ from torch.testing import assert_close
 
 from translator.config.schema import TrainConfig
 from translator.model.batch import collate
+from translator.system.processes import Ranks
 from translator.training.losses import Objective
 from translator.training.optim import (
     Muon,
@@ -164,11 +166,40 @@ def test_muon_by_shapes_equals_torchs_one_by_one(weight_decay: float) -> None:
         for optimizer in optimizers:
             optimizer.step()
     for one, other, first in zip(ours, theirs, matrices(), strict=True):
-        assert (one - other).norm() < 0.02 * (other - first).norm()  # products are in bf16
+        assert (one - other).norm() < 0.05 * (other - first).norm()  # products are in bf16
         assert_close(
             optimizers[0].state[one]["momentum_buffer"],
             optimizers[1].state[other]["momentum_buffer"],
         )
+
+
+def test_two_processes_share_muons_matrices_and_have_the_same_weights(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def update(ranks: Ranks) -> list[torch.nn.Parameter]:
+        found = matrices()
+        for matrix in found:
+            matrix.grad = matrix.detach().cos()
+        Muon(found, lr=0.02, weight_decay=0.1, ranks=ranks).step()
+        return found
+
+    updates: dict[int, torch.Tensor] = {}
+    owners: list[int] = []
+
+    def send(self: Ranks, tensor: torch.Tensor, owner: int) -> Callable[[], object]:
+        number = len(owners)
+        owners.append(owner)
+        if owner == self.rank:
+            updates[number] = tensor.clone()
+        return lambda: tensor.copy_(updates.get(number, torch.zeros(())))
+
+    alone = update(Ranks())
+    monkeypatch.setattr(Ranks, "send", send)
+    for rank in (0, 1, 0):  # the first time the other's updates are not there yet
+        owners.clear()
+        found = update(Ranks(rank, 2))
+        assert all(map(torch.equal, found, alone)) == (len(updates) == len(owners))
+    assert set(owners) == {0, 1}
 
 
 def test_orthogonalise_gives_singular_values_near_one() -> None:
