@@ -4,24 +4,31 @@ Only light imports stand at the top: `translator --help` must not wait for torch
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from translator.cli.app import command
-from translator.cli.groups import usage_error
-from translator.cli.options import Common, ModelChoice, Search, SearchSettings, with_settings
+from translator.cli.options import (
+    Common,
+    ModelChoice,
+    Search,
+    SearchSettings,
+    resolve_search,
+    with_settings,
+)
 from translator.cli.render import check_page, check_writable
 from translator.cli.results import print_json
-from translator.config.errors import SettingError, TranslatorError
+from translator.config.errors import TranslatorError
 from translator.config.schema import METRICS, Config
 from translator.system.disk import write_file
 
 if TYPE_CHECKING:
     from translator.evaluation.testset import System
 
-_SCORES = "Scores"
+_option = partial(typer.Option, rich_help_panel="Scores")
 
 
 @dataclass(frozen=True)
@@ -50,60 +57,43 @@ class Scores:
 
     metrics: Annotated[
         str,
-        typer.Option(
-            rich_help_panel=_SCORES,
-            help="Some of bleu, chrf, ter, and multi30k_bleu: as papers on Multi30k score it.",
-        ),
+        _option(help="Some of bleu, chrf, ter, and multi30k_bleu: as papers on Multi30k score it."),
     ] = "bleu,chrf,ter"
-    lowercase: Annotated[
-        bool, typer.Option("--lowercase", rich_help_panel=_SCORES, help="Ignore case.")
-    ] = False
+    lowercase: Annotated[bool, _option("--lowercase", help="Ignore case.")] = False
     bootstrap: Annotated[
         int | None,
-        typer.Option(
+        _option(
             min=0,
             show_default="1000",
-            rich_help_panel=_SCORES,
             help="Resamples for the 95 % intervals and for --compare; 0 = none.",
         ),
     ] = None
     compare: Annotated[
         str | None,
-        typer.Option(
-            metavar="MODEL|FILE",
-            rich_help_panel=_SCORES,
-            help="Another system on the same lines, or its translations.",
+        _option(
+            metavar="MODEL|FILE", help="Another system on the same lines, or its translations."
         ),
     ] = None
     training_data: Annotated[
         str | None,
-        typer.Option(
+        _option(
             metavar="CORPUS",
-            rich_help_panel=_SCORES,
             help="Also score only the lines that this corpus does not contain or nearly contain.",
         ),
     ] = None
     analyse: Annotated[
         bool,
-        typer.Option(
+        _option(
             "--analyse",
-            rich_help_panel=_SCORES,
             help="Scores by kind of sentence and on changed sources, faults, confidence.",
         ),
     ] = False
     report: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE.html",
-            rich_help_panel=_SCORES,
-            help="Write everything that --analyse finds as a page.",
-        ),
+        _option(metavar="FILE.html", help="Write everything that --analyse finds as a page."),
     ] = None
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output", "-o", rich_help_panel=_SCORES, help="Write the translations here."
-        ),
+        Path | None, _option("--output", "-o", help="Write the translations here.")
     ] = None
 
     @property
@@ -209,10 +199,7 @@ def _load_system(
         choice = replace(choice, model=[name], src=src, tgt=tgt)
     translator = choice.load(common)
     translator.show_bar = common.bar
-    try:
-        config = Config(search=translator.search_config(**search))
-    except SettingError as error:
-        raise usage_error(error) from None
+    config = Config(search=resolve_search(translator, search))
     names = choice.model or [m.folder.name for m in translator.models if m.folder]
     return System(" + ".join(names), translator, with_settings(config, settings).search)
 

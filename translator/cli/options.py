@@ -8,13 +8,14 @@ import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from translator.cli.groups import Settings
+from translator.cli.groups import Settings, usage_error
 from translator.cli.help import RUNNING
-from translator.config.errors import TranslatorError
+from translator.config.errors import SettingError, TranslatorError
 from translator.config.loading import override
 from translator.config.schema import PRECISIONS, Config, SearchConfig
 
@@ -22,34 +23,13 @@ if TYPE_CHECKING:
     from translator.translation.translator import Translator
 
 
-Quiet = Annotated[
-    bool,
-    typer.Option(
-        "--quiet", "-q", rich_help_panel=RUNNING, help="No logs, warnings or progress bars."
-    ),
-]
-Debug = Annotated[
-    bool, typer.Option("--debug", rich_help_panel=RUNNING, help="Show the traceback of an error.")
-]
-Json = Annotated[
-    bool, typer.Option("--json", rich_help_panel=RUNNING, help="Print machine-readable results.")
-]
-Progress = Annotated[
-    bool,
-    typer.Option(
-        "--progress", rich_help_panel=RUNNING, help="Progress bars even without a terminal."
-    ),
-]
-Device = Annotated[
-    str,
-    typer.Option(
-        metavar="auto|cpu|cuda|mps", rich_help_panel=RUNNING, help="auto is the best there is."
-    ),
-]
-Threads = Annotated[
-    int,
-    typer.Option(min=0, rich_help_panel=RUNNING, show_default="those idle", help="CPU threads."),
-]
+_running = partial(typer.Option, rich_help_panel=RUNNING)
+Quiet = Annotated[bool, _running("--quiet", "-q", help="No logs, warnings or progress bars.")]
+Debug = Annotated[bool, _running("--debug", help="Show the traceback of an error.")]
+Json = Annotated[bool, _running("--json", help="Print machine-readable results.")]
+Progress = Annotated[bool, _running("--progress", help="Progress bars even without a terminal.")]
+Device = Annotated[str, _running(metavar="auto|cpu|cuda|mps", help="auto is the best there is.")]
+Threads = Annotated[int, _running(min=0, show_default="those idle", help="CPU threads.")]
 Precision = Annotated[
     Literal[PRECISIONS],  # type: ignore[valid-type]
     typer.Option(help="bf16 is faster and less exact."),
@@ -147,6 +127,14 @@ class ModelChoice:
 
 def _language(code: str) -> str:
     return code.replace("_", "-").partition("-")[0].lower()  # en-US is en
+
+
+def resolve_search(translator: "Translator", given: dict[str, Any]) -> SearchConfig:
+    """The model's own search settings, with those that options gave put in."""
+    try:
+        return translator.search_config(**given)
+    except SettingError as error:
+        raise usage_error(error) from None
 
 
 def with_settings(config: Config, settings: Sequence[str] | None) -> Config:

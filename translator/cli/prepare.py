@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from translator.cli.app import app, command, one_line_errors
-from translator.cli.groups import Settings, expand, usage_error
+from translator.cli.groups import Settings, expand
 from translator.cli.help import Group
 from translator.cli.options import (
     Common,
@@ -23,13 +23,14 @@ from translator.cli.options import (
     ModelChoice,
     Progress,
     Talk,
+    resolve_search,
     show_bar,
     with_settings,
 )
 from translator.cli.render import check_page, check_writable
 from translator.cli.results import print_json
 from translator.cli.train import Recipe
-from translator.config.errors import SettingError, TranslatorError
+from translator.config.errors import TranslatorError
 from translator.config.schema import Config, SearchConfig
 from translator.system.disk import write_file
 
@@ -283,10 +284,7 @@ def _synthesise(
             f"{mono} is {language} by its name, but {translator.model.folder} translates "
             f"{translator.src}-{translator.tgt}: name a model that translates from {language}."
         )
-    try:
-        config = Config(search=translator.search_config(**search))
-    except SettingError as error:
-        raise usage_error(error) from None
+    config = Config(search=resolve_search(translator, search))
     config = with_settings(config, synthesis.set_)
     name = f"{stem}.{language}-{'back' if back else 'forward'}-{method}".lstrip(".")
     report = synthesise(

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from translator.cli.app import command
-from translator.cli.options import Common, ModelChoice, Scoring
+from translator.cli.options import Common, ModelChoice, Scoring, resolve_search
 from translator.cli.results import print_json
 
 
@@ -41,7 +41,7 @@ def score(
 
     pairs = read_pairs(source, target)
     translator = model.load(common)
-    found = translator.score(pairs, translator.search_config(**search))
+    found = translator.score(pairs, resolve_search(translator, search))
     summary = total(found)
     if common.json:
         print_json({"pairs": [asdict(pair) for pair in found], "total": asdict(summary)})

@@ -11,7 +11,7 @@ import typer
 
 from translator.cli.app import command
 from translator.cli.groups import Settings
-from translator.cli.options import Common, with_settings
+from translator.cli.options import Common, Src, Tgt, with_settings
 from translator.cli.results import print_json, print_scores
 from translator.config.errors import did_you_mean
 from translator.config.loading import from_dict, load_config
@@ -21,9 +21,7 @@ from translator.config.schema import Config, TrainConfig
 Updates = Annotated[
     dict[str, Any],
     Settings(
-        TrainConfig,
-        ("steps", "checkpoint_every", "seed", "precision"),
-        default="the preset's",
+        TrainConfig, ("steps", "checkpoint_every", "seed", "precision"), default="the preset's"
     ),
 ]
 
@@ -42,12 +40,8 @@ class Recipe:
             "each is read.",
         ),
     ] = None
-    src: Annotated[
-        str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")
-    ] = None
-    tgt: Annotated[
-        str | None, typer.Option(metavar="LANG", show_default="de", help="Target language.")
-    ] = None
+    src: Src = None
+    tgt: Tgt = None
     preset: Annotated[
         str | None,
         typer.Option(metavar="|".join(PRESETS), show_default="tiny", help="Settings by name."),

@@ -7,24 +7,23 @@ import logging
 import sys
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from translator.cli.app import command
-from translator.cli.groups import usage_error
 from translator.cli.input import Lines
-from translator.cli.options import Common, ModelChoice, Search
+from translator.cli.options import Common, ModelChoice, Search, resolve_search
 from translator.cli.render import Renderer, check_writable
 from translator.cli.watch import Watch, report_tally
-from translator.config.errors import SettingError
 
 if TYPE_CHECKING:
     from translator.text.terms import Terms
     from translator.translation.translator import Translator
 
-_OUTPUT = "Output"
+_option = partial(typer.Option, rich_help_panel="Output")
 
 
 @dataclass(frozen=True)
@@ -32,12 +31,10 @@ class Job:
     """What is translated, where the result goes, and how lines become sentences."""
 
     input: Annotated[
-        Path | None,
-        typer.Option("--input", "-i", help="Translate its lines; - is standard input."),
+        Path | None, typer.Option("--input", "-i", help="Translate its lines; - is standard input.")
     ] = None
     output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Write here; an interrupted job resumes."),
+        Path | None, typer.Option("--output", "-o", help="Write here; an interrupted job resumes.")
     ] = None
     format: Annotated[
         str | None,
@@ -51,27 +48,20 @@ class Job:
     ] = None
     terms: Annotated[
         Path | None,
-        typer.Option(
-            "--terms",
-            metavar="FILE.tsv",
-            help="Terms that it must say (docs/terms.md).",
-        ),
+        typer.Option("--terms", metavar="FILE.tsv", help="Terms that it must say (docs/terms.md)."),
     ] = None
     check: Annotated[
-        bool,
-        typer.Option("--check", help="Fail if a placeholder, tag or number is lost."),
+        bool, typer.Option("--check", help="Fail if a placeholder, tag or number is lost.")
     ] = False
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = ""
     engine: Annotated[
-        Literal["torch", "ctranslate2"],
-        typer.Option(help="What does the searching."),
+        Literal["torch", "ctranslate2"], typer.Option(help="What does the searching.")
     ] = "torch"
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Do not split lines into sentences.")
     ] = False
     no_guard: Annotated[
-        bool,
-        typer.Option("--no-guard", help="Do not retry loops or lost names and numbers."),
+        bool, typer.Option("--no-guard", help="Do not retry loops or lost names and numbers.")
     ] = False
 
 
@@ -79,43 +69,25 @@ class Job:
 class Shown:
     """What is written beside a translation."""
 
-    scores: Annotated[
-        bool,
-        typer.Option("--scores", rich_help_panel=_OUTPUT, help="Put the score and a tab first."),
-    ] = False
+    scores: Annotated[bool, _option("--scores", help="Put the score and a tab first.")] = False
     confidence: Annotated[
-        bool,
-        typer.Option(
-            "--confidence", rich_help_panel=_OUTPUT, help="Put the trust, 0 to 1, and a tab first."
-        ),
+        bool, _option("--confidence", help="Put the trust, 0 to 1, and a tab first.")
     ] = False
     min_confidence: Annotated[
-        float | None,
-        typer.Option(metavar="P", rich_help_panel=_OUTPUT, help="Blank what is trusted less."),
+        float | None, _option(metavar="P", help="Blank what is trusted less.")
     ] = None
     alignments: Annotated[
-        bool,
-        typer.Option(
-            "--alignments", rich_help_panel=_OUTPUT, help="Put a tab and the word alignment last."
-        ),
+        bool, _option("--alignments", help="Put a tab and the word alignment last.")
     ] = False
     attention: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            rich_help_panel=_OUTPUT,
-            help="Where it looked: .png .svg .html .json .tsv.",
-        ),
+        Path | None, _option(metavar="FILE", help="Where it looked: .png .svg .html .json .tsv.")
     ] = None
     attention_kind: Annotated[
         Literal["cross", "encoder", "decoder"],
-        typer.Option(
-            metavar="KIND", rich_help_panel=_OUTPUT, help="cross, or within encoder or decoder."
-        ),
+        _option(metavar="KIND", help="cross, or within encoder or decoder."),
     ] = "cross"
     attention_view: Annotated[
-        Literal["mean", "heads"],
-        typer.Option(rich_help_panel=_OUTPUT, help="One map, or one for each head."),
+        Literal["mean", "heads"], _option(help="One map, or one for each head.")
     ] = "mean"
 
 
@@ -212,12 +184,8 @@ def _options(
     terms: "Terms | None",
 ) -> dict[str, Any]:
     """The options of `Translator.translate_lines`."""
-    try:
-        config = translator.search_config(**search)
-    except SettingError as error:
-        raise usage_error(error) from None
     return {
-        "search": config,
+        "search": resolve_search(translator, search),
         "split": "long" if job.no_split else "sentences",
         "prefix": job.prefix,
         "alignments": shown.alignments,
