@@ -26,7 +26,7 @@ from translator.training.validation import Validator
 Start = Callable[[Path, int], "subprocess.Popen[str]"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start(
     corpus_folder: Path, subprocess_environment: dict[str, str], tiny_options: list[str]
 ) -> Start:
@@ -60,14 +60,22 @@ def _losses(run: Path) -> list[tuple[int, float]]:
     return [(row["step"], row["loss"]) for row in rows if "loss" in row]
 
 
+@pytest.fixture(scope="module")
+def sixty_steps(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupts, by the command."""
+    run = tmp_path_factory.mktemp("sixty") / "run"
+    process = start(run, 60)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_stopped_run_ends_as_one_that_was_not(
-    number: signal.Signals, start: Start, tmp_path: Path
+def test_a_stopped_run_ends_like_an_uninterrupted_one(
+    number: signal.Signals, start: Start, sixty_steps: Path, tmp_path: Path
 ) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    assert start(whole, 60).wait() == 0
-
+    stopped = tmp_path / "stopped"
     process = start(stopped, 60)
     _wait_for_step(stopped, 25, process)
     os.kill(process.pid, number)
@@ -85,8 +93,8 @@ def test_a_stopped_run_ends_as_one_that_was_not(
     _, errors = again.communicate()
     assert again.returncode == 0, errors
     assert "Continuing from step" in errors
-    assert _losses(stopped) == _losses(whole)
-    weights = [(run / "model.safetensors").read_bytes() for run in (whole, stopped)]
+    assert _losses(stopped) == _losses(sixty_steps)
+    weights = [(run / "model.safetensors").read_bytes() for run in (sixty_steps, stopped)]
     assert weights[0] == weights[1]
 
 
@@ -215,6 +223,31 @@ main()
 """
 
 
+Command = Callable[[Path, int], list[str]]
+
+
+@pytest.fixture(scope="module")
+def two_a_validation(corpus_folder: Path, tiny_options: list[str]) -> Command:
+    """The arguments that train in a run folder with so many workers."""
+
+    def command(run: Path, workers: int) -> list[str]:
+        options = ["train", "--data", str(corpus_folder), "--run", str(run)]
+        settings = [f"train.workers={workers}", "train.log_every=1", "train.validate_every=2"]
+        options += ["--steps", "6", "--checkpoint-every", "2", "--threads", "1", *tiny_options]
+        return options + [part for setting in settings for part in ("--set", setting)]
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(two_a_validation: Command, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What that command makes of a run if nothing stops it."""
+    run = tmp_path_factory.mktemp("uninterrupted") / "run"
+    result = CliRunner().invoke(app, two_a_validation(run, 0))
+    assert result.exit_code == 0, result.stderr
+    return run
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "place",
@@ -224,21 +257,16 @@ main()
         ("translator.storage.run_log", "MetricsLog", "sync"),  # the beginning of a checkpoint
     ],
 )
-def test_ctrl_c_at_a_terminal_reaches_the_loaders_processes_too(
+def test_ctrl_c_at_a_terminal_reaches_the_processes_of_the_loader_too(
     place: tuple[str, str, str],
-    corpus_folder: Path,
+    two_a_validation: Command,
+    uninterrupted: Path,
     subprocess_environment: dict[str, str],
-    tiny_options: list[str],
     tmp_path: Path,
 ) -> None:
-    def command(run: str, workers: int) -> list[str]:
-        options = ["train", "--data", str(corpus_folder), "--run", str(tmp_path / run)]
-        settings = [f"train.workers={workers}", "train.log_every=1", "train.validate_every=2"]
-        options += ["--steps", "6", "--checkpoint-every", "2", "--threads", "1", *tiny_options]
-        return options + [part for setting in settings for part in ("--set", setting)]
-
+    run = tmp_path / "run"
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, *place, *command("stopped", workers=2)],
+        [sys.executable, "-c", SCRIPT, *place, *two_a_validation(run, 2)],
         env=subprocess_environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -256,51 +284,68 @@ def test_ctrl_c_at_a_terminal_reaches_the_loaders_processes_too(
         ["Warning:", "Stopping"],
         ["Stopped", "after"],
     ], errors
-
-    for run in ("stopped", "whole"):
-        result = CliRunner().invoke(app, command(run, workers=0))
-        assert result.exit_code == 0, result.stderr
-    assert _same(tmp_path / "stopped", tmp_path / "whole", 6)
+    result = CliRunner().invoke(app, two_a_validation(run, 0))
+    assert result.exit_code == 0, result.stderr
+    assert _same(run, uninterrupted, 6)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_a_stopped_translation_ends_as_one_that_was_not(
-    number: signal.Signals,
+N_LINES = 3000
+Begin = Callable[[Path], "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def begin(
     model_folder: Path,
     subprocess_environment: dict[str, str],
-    tmp_path: Path,
-) -> None:
-    lines = [f"The dog runs {i} times. A man sleeps." for i in range(3000)]
-    (tmp_path / "in.en").write_text("".join(line + "\n" for line in lines))
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Begin:
+    """Translates a long file into another one, in a process of its own."""
+    source = tmp_path_factory.mktemp("source") / "in.en"
+    lines = (f"The dog runs {i} times. A man sleeps.\n" for i in range(N_LINES))
+    source.write_text("".join(lines))
 
-    def begin(output: Path) -> "subprocess.Popen[str]":
+    def call(output: Path) -> "subprocess.Popen[str]":
         command = [sys.executable, "-m", "translator", "translate", "--threads", "1", "--no-guard"]
         return subprocess.Popen(
-            [*command, "--input", str(tmp_path / "in.en"), "--output", str(output)],
+            [*command, "--beam-size", "1", "--input", str(source), "--output", str(output)],
             env={**subprocess_environment, "TRANSLATOR_MODEL": str(model_folder)},
             stderr=subprocess.PIPE,
             text=True,
         )
 
-    whole, stopped = tmp_path / "whole.de", tmp_path / "stopped.de"
-    assert begin(whole).wait() == 0
+    return call
 
-    process = begin(stopped)
-    note = tmp_path / "stopped.de.partial.json"
+
+@pytest.fixture(scope="module")
+def translated(begin: Begin, tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The whole translation."""
+    output = tmp_path_factory.mktemp("translated") / "out.de"
+    process = begin(output)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+    return output.read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_translation_ends_like_an_uninterrupted_one(
+    number: signal.Signals, begin: Begin, translated: bytes, tmp_path: Path
+) -> None:
+    output = tmp_path / "out.de"
+    process = begin(output)
+    note = tmp_path / "out.de.partial.json"
     while process.poll() is None and not (note.exists() and json.loads(note.read_text())["lines"]):
         time.sleep(0.01)
     os.kill(process.pid, number)
     _, errors = process.communicate()
-    assert not stopped.exists()
+    assert not output.exists()
     if number == signal.SIGINT:
         assert process.returncode == 130
-        assert "of 3000 lines are done; the same command continues from there." in errors
+        assert f"of {N_LINES} lines are done; the same command continues from there." in errors
         assert len(errors.splitlines()) == 1
 
-    again = begin(stopped)
+    again = begin(output)
     _, errors = again.communicate()
     assert again.returncode == 0 and "Continuing after the" in errors
-    assert stopped.read_bytes() == whole.read_bytes()
-    names = ["in.en", "stopped.de", "whole.de"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert output.read_bytes() == translated
+    assert [path.name for path in tmp_path.iterdir()] == ["out.de"]
