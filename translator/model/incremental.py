@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from translator.model.cache import CrossAttentionCache, DecoderState, KeyValueCache
 from translator.model.transformer import DecoderLayer, EncoderLayer, Transformer, mask_bias
+from translator.system.machine import return_memory
 from translator.text.tokenizer import BOS, EOS, PAD, UNK
 
 PRECISIONS = ("fp32", "bf16")
@@ -41,28 +42,28 @@ class Linear:
     With `relu` it keeps the type of the product, in which the next product takes it.
 
     On a CPU, oneDNN multiplies by a big matrix up to twice as fast if it has laid it out itself.
-    For one row in fp32 the plain matrix is better, a very big one if it is stored by columns.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, by_columns: bool = False):
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype):
         self.given = weight.dtype
         self.bias = bias.to(dtype)
-        self.columns = weight.to(dtype).t()
-        self.packed: Tensor | None = None
-        if weight.device.type == "cpu" and weight.numel() >= _BIG and _can_pack():
-            self.packed = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype), None)
-            if by_columns and dtype == torch.float32:
-                self.columns = self.columns.contiguous()
+        weight = weight.to(dtype)
+        self.packed = weight.device.type == "cpu" and weight.numel() >= _BIG and _can_pack()
+        if self.packed:
+            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight, None)
+        else:
+            self.weight = weight.t()
 
     def __call__(self, x: Tensor, relu: bool = False) -> Tensor:
         dtype = self.bias.dtype
         if x.dtype != dtype:
             x = x.to(dtype)
-        if self.packed is None or (len(x) == 1 and dtype == torch.float32):
-            x = torch.addmm(self.bias, x, self.columns)
-            return x.relu_() if relu else x.to(self.given)
-        after = "relu" if relu else "none"
-        x = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, after, [], "")
+        if self.packed:
+            after = "relu" if relu else "none"
+            x = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, after, [], "")
+        else:
+            x = torch.addmm(self.bias, x, self.weight)
+            x = x.relu_() if relu else x
         return x if relu else x.to(self.given)
 
 
@@ -248,16 +249,20 @@ class IncrementalDecoder:
             sums, norms and attention stay in the type of the model.
         pieces: ids in order, of which `SPECIAL` are the first, that translations may consist of;
             as if the others had no chance. None: all.
+        release: empty the matrices of the model's layers one by one as they are laid out, so that
+            memory never holds all of them twice. The model is of no use after it.
     """
 
     # (V,): the id of each column of the logits, if it is not the column's number.
     pieces: Tensor | None = None
 
+    @torch.no_grad()  # a graph would keep what is released
     def __init__(
         self,
         model: Transformer,
         precision: str = "fp32",
         pieces: Sequence[int] | None = None,
+        release: bool = False,
     ):
         self.model = model
         weight = model.embedding.weight.detach()
@@ -267,8 +272,18 @@ class IncrementalDecoder:
             self.pieces = torch.tensor(pieces, device=weight.device)
         dtype = torch.bfloat16 if precision == "bf16" else weight.dtype
         in_layers = dtype if model.config.d_model >= _CAST_FROM else weight.dtype
-        self.encoder = [SourceLayer(layer, in_layers) for layer in model.encoder]  # type: ignore
-        self.layers = [TargetLayer(layer, in_layers) for layer in model.decoder]  # type: ignore[arg-type]
+        self.encoder: list[SourceLayer] = []
+        self.layers: list[TargetLayer] = []
+        for layer in [*model.encoder, *model.decoder]:
+            if isinstance(layer, EncoderLayer):
+                self.encoder.append(SourceLayer(layer, in_layers))
+            elif isinstance(layer, DecoderLayer):
+                self.layers.append(TargetLayer(layer, in_layers))
+            if release:
+                for part in layer.modules():
+                    if isinstance(part, nn.Linear):
+                        part.weight = nn.Parameter(torch.empty(0), requires_grad=False)
+                return_memory()
         self.encoder_norm, self.norm = (
             Norm(norm) if isinstance(norm, nn.LayerNorm) else None
             for norm in (model.encoder_norm, model.decoder_norm)
@@ -280,7 +295,12 @@ class IncrementalDecoder:
         bias = weight.new_zeros(len(weight) + fill)
         bias[NEVER] = float("-inf")
         bias[len(weight) :] = float("-inf")
-        self.output = Linear(F.pad(weight, (0, 0, 0, fill)), bias, dtype, by_columns=True)
+        padded = F.pad(weight, (0, 0, 0, fill))
+        if release and pieces is None:
+            model.embedding.weight = nn.Parameter(padded[: len(weight)], requires_grad=False)
+            del weight
+            return_memory()
+        self.output = Linear(padded, bias, dtype)
 
     def _embed(self, ids: Tensor, positions: Tensor) -> Tensor:
         rows = F.embedding(ids, self.model.embedding.weight)

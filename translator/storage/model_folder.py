@@ -32,19 +32,36 @@ STATE_TENSORS, STATE = "training.safetensors", "training.json"
 
 @dataclass
 class Model:
-    """A model with what belongs to it. `info` is free-form: scores, recipe, data fingerprint."""
+    """A model with what belongs to it. `info` is free-form: scores, recipe, data fingerprint.
+
+    After `release`, `transformer` is read from the folder again as soon as it is asked for.
+    """
 
     transformer: Transformer
     tokenizer: Tokenizer
     config: Config
     info: dict[str, Any] = field(default_factory=dict)
     folder: Path | None = None
+    weights: tuple[Path, str] | None = None  # the file, and its SHA-256
 
     @property
     def directions(self) -> list[tuple[str, str]]:
         """The (source, target) languages that it knows, its first one first."""
         data = self.config.data
         return [(data.src, data.tgt), (data.tgt, data.src)][: 1 + data.bidirectional]
+
+    def release(self) -> Transformer:
+        """Hands over the weights, which the caller may use up."""
+        return self.__dict__.pop("transformer")
+
+    def __getattr__(self, name: str) -> Any:
+        if name != "transformer" or self.weights is None:
+            raise AttributeError(name)
+        return self.__dict__.setdefault(name, _read_transformer(self.config, *self.weights))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickling and copying: with the weights, so that the folder isn't needed."""
+        return {**self.__dict__, "transformer": self.transformer}
 
 
 def read_file(path: Path, digest: str | None) -> bytes:
@@ -206,16 +223,16 @@ def load_model(folder: Path, device: torch.device | None = None) -> Model:
     digests = description["sha256"]
     config = from_saved(description["config"])
     tokenizer = Tokenizer(read_file(folder / TOKENIZER, digests[TOKENIZER]))
-    transformer = empty_transformer(config.model)
-    _fill(transformer, folder / WEIGHTS, digests[WEIGHTS])
+    weights = (folder / WEIGHTS).absolute(), digests[WEIGHTS]
+    transformer = _read_transformer(config, *weights).to(device or torch.device("cpu"))
     info = {k: v for k, v in description.items() if k not in ("config", "sha256")}
-    transformer.to(device or torch.device("cpu")).eval()
-    return Model(transformer, tokenizer, config, info, folder)
+    return Model(transformer, tokenizer, config, info, folder, weights)
 
 
 @torch.no_grad()
-def _fill(transformer: Transformer, path: Path, digest: str) -> None:
-    """Gives a model the weights of a file, one after the other."""
+def _read_transformer(config: Config, path: Path, digest: str) -> Transformer:
+    """A model with the weights of a file, which are read one after the other."""
+    transformer = empty_transformer(config.model).eval()
     parameters = dict(transformer.named_parameters())
     left = set(parameters)
     for name, weight, scale in read_weights(path, digest):
@@ -229,6 +246,7 @@ def _fill(transformer: Transformer, path: Path, digest: str) -> None:
         left.remove(name)
     if left:
         raise TranslatorError(f"{path} does not fit its config: it lacks {', '.join(left)}.")
+    return transformer
 
 
 def step_folders(run: Path) -> list[Path]:

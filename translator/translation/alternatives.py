@@ -92,7 +92,7 @@ def _next_pieces(translator: Translator, unit: Unit) -> Tensor:
     The first word may begin with any piece, as with an opening quotation mark.
     """
     decoder = translator.decoder
-    transformer = decoder.transformers[0]
+    transformer = decoder.models[0].transformer
     src = torch.tensor([[*decoder.tag, *unit.source.ids, EOS]], device=decoder.device)
     tgt_in = torch.tensor([[BOS, *unit.prefix]], device=decoder.device)
     logits = transformer.decode(tgt_in, *transformer.encode(src))[0, -1].float()

@@ -13,11 +13,11 @@ from tqdm import tqdm
 from translator.config.schema import SearchConfig
 from translator.model.batch import pad_right, token_batches
 from translator.model.incremental import IncrementalDecoder
-from translator.model.transformer import Transformer
 from translator.search import mbr
 from translator.search.beam import Hypothesis, beam_search, normalised
 from translator.search.forced import force
 from translator.search.sampling import sample
+from translator.storage.model_folder import Model
 from translator.text.codec import TextCodec, target_ids
 from translator.text.tokenizer import BOS, EOS
 from translator.translation.result import Segment
@@ -29,28 +29,35 @@ class UnitDecoder:
     """One model, or several as an ensemble, that finds translations of units.
 
     Args:
-        transformers: the models, on `device`.
+        models: on `device`.
         codec: of their common vocabulary.
         device: where they run.
         precision: as for `IncrementalDecoder`.
         tag: what leads each source, for models that know both directions.
         pieces: as for `IncrementalDecoder`.
+        release: give up the models' own weights once they are laid out for the search; what else
+            needs them (attention, scores of given translations) reads them again.
     """
 
     def __init__(
         self,
-        transformers: Sequence[Transformer],
+        models: Sequence[Model],
         codec: TextCodec,
         device: torch.device,
         precision: str = "fp32",
         tag: Sequence[int] = (),
         pieces: Sequence[int] | None = None,
+        release: bool = False,
     ):
-        self.transformers = transformers
+        self.models = models
         self.codec = codec
         self.device = device
         self.tag = tag
-        self.decoders = [IncrementalDecoder(t, precision, pieces) for t in transformers]
+        self.decoders = []
+        for model in models:
+            use_up = release and model.weights is not None
+            transformer = model.release() if use_up else model.transformer
+            self.decoders.append(IncrementalDecoder(transformer, precision, pieces, use_up))
         self.beam_search = beam_search  # another engine's may take its place
         self.show_bar = False  # over the batches of a call that has several
 
@@ -119,7 +126,7 @@ class UnitDecoder:
             which = torch.tensor([sources.index(src_rows[i]) for i in rows], device=self.device)
             tgt = pad_right([tgt_rows[i] for i in rows]).to(self.device)
             each = torch.stack(
-                [force(t, src, tgt, which=which).log_probs for t in self.transformers]
+                [force(m.transformer, src, tgt, which=which).log_probs for m in self.models]
             )
             log_probs = each.logsumexp(dim=0) - math.log(len(each))
             for i, log_prob in zip(rows, log_probs.sum(dim=1).tolist(), strict=True):
@@ -175,7 +182,7 @@ class UnitDecoder:
         tgt_in = torch.tensor([[BOS, *tgt_ids]], device=self.device)
         n_tag = len(self.tag)
         layers: list[Tensor] = []
-        for transformer in self.transformers:
+        for transformer in (model.transformer for model in self.models):
             memory, src_mask = transformer.encode(src)
             if kind == "cross":
                 layers += transformer.decode_states(tgt_in, memory, src_mask, need_weights=True)[1]

@@ -50,6 +50,8 @@ class Translator:
         precision: `fp32`, or `bf16`: matrix products in bfloat16, and only pieces that the target
             language has, where the model knows them; faster, and not quite the same.
         direction: (source, target) language, for models that know both; default: the first one's.
+        release: give up the models' own weights once they are laid out for the search, to save
+            memory; what else needs them reads their folders again.
 
     Raises:
         TypeError: what is given is not a model.
@@ -62,6 +64,7 @@ class Translator:
         device: torch.device | None = None,
         precision: str = "fp32",
         direction: tuple[str, str] | None = None,
+        release: bool = False,
     ):
         self.models = list(models) if isinstance(models, Sequence) else [models]
         if not self.models or not all(isinstance(model, Model) for model in self.models):
@@ -99,10 +102,11 @@ class Translator:
         # What leads each source: the direction's tag, for models that know both.
         both = self.model.config.data.bidirectional
         self._tag = [self.model.tokenizer.tag(self.tgt)] if both else []
-        transformers = [m.transformer.to(self.device).eval() for m in self.models]
+        for model in self.models:
+            model.transformer.to(self.device).eval()
         pieces = common_pieces(self.models, self.tgt) if precision == "bf16" else None
         self.decoder = UnitDecoder(
-            transformers, self.codec, self.device, precision, self._tag, pieces
+            self.models, self.codec, self.device, precision, self._tag, pieces, release
         )
 
     @property
@@ -146,9 +150,8 @@ class Translator:
         named = [model] if model is None or isinstance(model, str | Path) else model
         direction = complete_direction(src, tgt)
         models = [load_model(find_model(name, *direction), chosen) for name in named]
-        if src is None and tgt is None:
-            return cls(models, chosen, precision)
-        return cls(models, chosen, precision, direction)
+        known = None if src is None and tgt is None else direction
+        return cls(models, chosen, precision, known, release=chosen.type == "cpu")
 
     @overload
     def translate(

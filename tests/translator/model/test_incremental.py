@@ -279,3 +279,23 @@ def test_a_model_is_left_as_it_was(make_model) -> None:
         walk.choose_at_random(8)
     for name, weight in model.state_dict().items():
         assert torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize("pieces", [None, [*range(4), *range(300, 1100)]])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_model_that_is_used_up_says_the_same_and_holds_no_matrix(
+    make_model, precision: str, pieces: list[int] | None
+) -> None:
+    model = make_model(**BIG)
+    used_up = copy.deepcopy(model)
+    kept = IncrementalDecoder(model, precision, pieces)
+    released = IncrementalDecoder(used_up, precision, pieces, release=True)
+    src = sources(6, 4, vocab_size=1100)
+    last = torch.tensor([[5, 6], [7, 8]])
+    with torch.inference_mode():
+        one, other = (d.step(last, d.start(src))[0] for d in (kept, released))
+    assert torch.equal(one, other)
+    assert (
+        sum(p.numel() for p in used_up.parameters() if p.dim() == 2)
+        == model.embedding.weight.numel()
+    )

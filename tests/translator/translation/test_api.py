@@ -6,6 +6,7 @@ import io
 import multiprocessing
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -141,6 +142,31 @@ def test_copies_translate_alike(
     assert twin.translate_lines(LINES) == before
     assert (twin.src, twin.tgt, twin.precision) == ("en", "de", precision)
     assert original.translate_lines(LINES) == before
+
+
+def test_a_loaded_one_reads_its_weights_again_when_they_are_needed(
+    random_model: Model, model_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    kept, loaded = Translator(random_model), Translator.load(folder, device="cpu")
+    assert loaded.translate(LINES) == kept.translate(LINES)
+    assert "transformer" not in vars(loaded.model)
+    (one,), (other,) = (t.translate_lines(LINES[:1], alignments=True) for t in (kept, loaded))
+    assert other == one
+    for name, weight in random_model.transformer.state_dict().items():
+        assert torch.equal(loaded.model.transformer.state_dict()[name], weight), name
+    sent = pickle.dumps(Translator.load(folder, device="cpu"))
+    shutil.rmtree(folder)
+    assert pickle.loads(sent).translate_lines(LINES[:1], alignments=True) == [one]
+
+
+def test_weights_that_are_gone_are_said_to_be(model_folder: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    loaded = Translator.load(folder, device="cpu")
+    shutil.rmtree(folder)
+    assert loaded(LINES[0])
+    with pytest.raises(TranslatorError, match="cannot be read"):
+        loaded.translate_lines(LINES[:1], alignments=True)
 
 
 def test_threads_share_one(translator: Translator) -> None:
