@@ -168,7 +168,7 @@ def test_rules_can_be_changed(dictionary: Dictionary, english, tmp_path: Path) -
         synthesise(dictionary, mono, tmp_path / "off", clean=CleanConfig(duplicates="off"))
 
 
-def test_what_surrounds_and_ends_lines_is_left_out(dictionary: Dictionary, tmp_path) -> None:
+def test_white_space_around_lines_is_removed(dictionary: Dictionary, tmp_path) -> None:
     mono = tmp_path / "mono.en"
     text = "\ufeff  The dog runs here. \r\nThe man &#10;sleeps\u2028today."
     mono.write_bytes(text.encode())
@@ -246,7 +246,7 @@ def test_what_is_translated_is_not_translated_again(
         ({"mono": "other.en"}, "mono"),
     ],
 )
-def test_another_jobs_folder_is_left_alone(
+def test_the_folder_of_another_job_is_not_touched(
     dictionary: Dictionary, english, corpus_folder, tmp_path: Path, change: dict, named, done: bool
 ) -> None:
     mono = write(tmp_path / "mono.en", english)
@@ -269,7 +269,7 @@ def test_another_jobs_folder_is_left_alone(
     assert contents(tmp_path / "out") == before
 
 
-def test_a_folder_of_something_else_is_left_alone(
+def test_a_folder_with_other_content_is_not_touched(
     dictionary: Dictionary, english, tmp_path: Path
 ) -> None:
     mono = write(tmp_path / "mono.en", english)

@@ -37,6 +37,6 @@ def test_a_way_is_ten_functions_down_the_wings(what: str, text: str) -> None:
     assert places == sorted(places), what
 
 
-def test_every_named_file_is_there() -> None:
+def test_every_named_file_exists() -> None:
     for file in re.findall(r"`((?:translator|data_prep)/[\w/]+(?:\.py)?)`", PAGE):
         assert (REPOSITORY / file).exists(), file

@@ -27,7 +27,7 @@ def test_the_suite_is_sound(direction: str) -> None:
             assert pattern.count("(") == pattern.count(")"), pattern
 
 
-def test_what_a_pattern_accepts() -> None:
+def test_translations_that_a_pattern_accepts() -> None:
     sentence = Sentence(
         "travel",
         "Go!",

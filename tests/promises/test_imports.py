@@ -60,7 +60,7 @@ def test_the_import_reader_sees_all_forms() -> None:
     assert imported_modules("\n".join(lines)) == expected
 
 
-def test_public_names_are_there() -> None:
+def test_public_names_exist() -> None:
     for name in translator.__all__:
         assert getattr(translator, name).__name__ == name
 

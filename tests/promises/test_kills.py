@@ -307,7 +307,7 @@ def died_at(run: Path) -> str:
     return text
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_been(
+def test_a_killed_run_ends_like_an_uninterrupted_one(
     configs: dict[str, Config], session: Session, whole: dict[str, Any], tmp_path: Path
 ) -> None:
     """Killed once, at each moment."""
@@ -330,7 +330,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_a_run_that_is_killed_again_and_again(
+def test_a_run_that_is_killed_repeatedly(
     configs: dict[str, Config],
     session: Session,
     whole: dict[str, Any],
@@ -438,7 +438,7 @@ def test_a_run_without_an_intact_checkpoint_starts_from_scratch_and_keeps_what_i
 
 @pytest.mark.parametrize("damage", [_cut, _empty, _flip])
 @pytest.mark.parametrize("name", ["tokenizer.model", "config.json"])
-def test_damage_to_what_a_run_began_with_is_named_and_can_be_mended(
+def test_a_damaged_tokenizer_or_config_is_named_and_can_be_replaced(
     configs: dict[str, Config],
     session: Session,
     whole: dict[str, Any],

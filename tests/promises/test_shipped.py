@@ -62,7 +62,7 @@ def test_it_is_small_enough_and_has_a_card(shipped: Translator) -> None:
             assert f"{score['score']:.2f}" in card
 
 
-def test_it_translates_well_enough_to_be_shown(shipped: Translator) -> None:
+def test_it_reaches_its_published_quality(shipped: Translator) -> None:
     # Two words of the answer, not one frozen sentence: the weights may be replaced.
     (found,) = shipped.translate(CAPTIONS[shipped.src][:1])
     dog, beach = {"de": ("Ein Hund ", "Strand"), "en": ("A dog ", "beach")}[shipped.tgt]
@@ -114,7 +114,7 @@ def test_a_direction_without_a_model_is_one_line(
     assert done.stderr.count("\n") == 1 and f"No model for {direction} is shipped" in done.stderr
 
 
-def test_a_batch_gives_what_single_sentences_give(shipped: Translator) -> None:
+def test_a_batch_equals_single_sentences(shipped: Translator) -> None:
     lines = [row[shipped.src == "de"] for row in _copying_rows()]
     assert shipped.translate(lines) == [shipped.translate([line])[0] for line in lines]
 
@@ -130,7 +130,7 @@ def test_text_beyond_captions_is_sane(shipped: Translator) -> None:
             assert kept not in line or kept in found, (line, found)
 
 
-def test_it_knows_what_it_does_not_know(captions: Translator) -> None:
+def test_its_confidence_is_low_outside_its_domain(captions: Translator) -> None:
     known = captions.translate_lines(CAPTIONS[captions.src], confidence=True)
     others = captions.translate_lines(OTHER_TEXT[captions.src], confidence=True)
     sure = [found.confidence for found in known]

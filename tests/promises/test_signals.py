@@ -172,7 +172,7 @@ def test_a_signal_in_a_validation_or_a_checkpoint_stops_the_run(
 
 
 @pytest.mark.parametrize("call, step", [(1, 3), (2, 6)])
-def test_a_stop_breaks_a_validation_off_and_it_is_made_up_for(
+def test_a_stop_interrupts_a_validation_which_is_repeated_later(
     tiny_config: Config,
     six_steps: Path,
     tmp_path: Path,

@@ -14,7 +14,7 @@ EVERY = 3  # lines, of which one is translated; all of them take a minute
 
 @pytest.mark.slow
 @pytest.mark.parametrize("src", ["en", "de"])
-def test_the_general_model_keeps_what_is_no_sentence(src: str) -> None:
+def test_the_general_model_keeps_text_without_sentences(src: str) -> None:
     folder = shipped_models().get("general-en-de" if src == "en" else "general-de-en")
     if folder is None:
         pytest.skip("needs the general models")

@@ -101,7 +101,7 @@ def test_rates_zero_and_one(id_pairs, links, tokenizer, rate: float) -> None:
     assert set(changed) == {bool(rate)}
 
 
-def test_each_placeholder_stands_once_on_each_side(noisy, tokenizer) -> None:
+def test_each_placeholder_occurs_once_on_each_side(noisy, tokenizer) -> None:
     counts = set()
     for _, (src, tgt) in noisy:
         in_src = [i for i in src if i in tokenizer.copy_ids]
@@ -119,7 +119,7 @@ def test_all_placeholders_are_learnt(noisy, tokenizer) -> None:
     assert used == set(tokenizer.copy_ids) and len(used) == N_COPY
 
 
-def test_what_is_left_still_translates(noisy, tokenizer, lexicon) -> None:
+def test_the_remaining_words_still_translate_each_other(noisy, tokenizer, lexicon) -> None:
     """Placeholders stand at the same places, and took the same words away."""
     lexicon = {"The": "Der", ".": ".", **lexicon}
     replaced = inserted = 0
@@ -226,7 +226,7 @@ def test_noise_of_the_text_is_what_the_ids_say(id_pairs, tokenizer) -> None:
         assert len(read(tokenizer, new)[0].split()) == 4
 
 
-def test_what_cannot_be_spelt_is_a_placeholder_on_both_sides(id_pairs, tokenizer) -> None:
+def test_unknown_text_is_a_placeholder_on_both_sides(id_pairs, tokenizer) -> None:
     augmentation = build(id_pairs, tokenizer, NoiseConfig(inline=1.0), unigram_alpha=0.2)
     placed = 0
     for old, (src, tgt) in zip(id_pairs, run(augmentation, id_pairs), strict=True):
@@ -316,7 +316,7 @@ def test_placeholders_go_to_pairs_without_noise(id_pairs, tokenizer) -> None:
         assert has_placeholders == (new is old) and (has_placeholders or pair == new)
 
 
-def test_the_loader_goes_on_from_any_batch_with_any_workers(id_pairs, tokenizer) -> None:
+def test_the_loader_resumes_at_any_batch_with_any_workers(id_pairs, tokenizer) -> None:
     augmentation = build(id_pairs, tokenizer, NoiseConfig(scale=2.0), copy_rate=0.2)
 
     def batches(start: tuple[int, int], n: int, workers: int = 0) -> list[torch.Tensor]:

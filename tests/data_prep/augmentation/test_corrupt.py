@@ -20,7 +20,7 @@ def test_a_kind_is_a_function_of_its_arguments(kind) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-def test_a_pair_of_single_letters_is_spoilt_too(kind) -> None:
+def test_a_pair_of_single_letters_is_corrupted_too(kind) -> None:
     for seed in range(5):
         assert all(kind(("a", "b"), ("c", "d"), random.Random(seed)))
 
@@ -37,7 +37,7 @@ def test_half_of_the_words_are_strange() -> None:
     assert sum(strange) == 3 and len(strange) == 6
 
 
-def test_what_is_cut_off_is_the_end() -> None:
+def test_the_end_is_cut_off() -> None:
     for seed in range(20):
         src, _ = corrupt.cut_off(PAIR, OTHER, random.Random(seed))
         assert PAIR[0].startswith(f"{src} ")

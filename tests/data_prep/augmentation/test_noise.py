@@ -113,14 +113,14 @@ def test_typos_are_slips_in_long_words_of_the_source() -> None:
     assert min(slips.values()) > 0.1 * slips.total()
 
 
-def test_keys_beside_each_other_are_those_of_both_keyboards() -> None:
+def test_neighbouring_keys_are_those_of_both_keyboards() -> None:
     assert set(module._NEIGHBOURS["z"]) == {"x", "t", "u"}  # QWERTY; QWERTZ
     assert set(module._NEIGHBOURS["g"]) == {"f", "h"}
     for key, others in module._NEIGHBOURS.items():
         assert all(key in module._NEIGHBOURS[other] for other in others)
 
 
-def test_what_has_no_long_word_gets_no_typo() -> None:
+def test_text_without_long_words_gets_no_typo() -> None:
     for src in ("Go on, so be it 123456 @somebody #something", "", "😀"):
         assert changed("typos", src, "x") == (src, "x")
 
@@ -211,7 +211,7 @@ def chosen() -> list[list[str]]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_is_as_often_as_its_rate(chosen, kind: str) -> None:
+def test_each_kind_occurs_at_its_rate(chosen, kind: str) -> None:
     rate = USUAL_NOISE[kind]
     count = sum(kind in kinds for kinds in chosen)
     assert count / N == pytest.approx(rate, abs=4 * math.sqrt(rate * (1 - rate) / N))

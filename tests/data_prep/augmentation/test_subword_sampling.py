@@ -180,7 +180,7 @@ def test_a_pickled_sampler_draws_the_same(all_samplers: list[SegmentSampler]) ->
 
 
 @given(texts=st.lists(WORDS, max_size=12), seed=st.integers(0, 9))
-def test_what_was_drawn_before_changes_nothing(
+def test_earlier_draws_change_nothing(
     all_samplers: list[SegmentSampler], texts: list[str], seed: int
 ) -> None:
     for warm in all_samplers:
@@ -203,7 +203,7 @@ def test_the_cache_is_bounded(unigram: Tokenizer, monkeypatch: pytest.MonkeyPatc
     assert "x" * 1000 not in sampler._lattices
 
 
-def test_what_cannot_be_sampled_is_refused(unigram: Tokenizer, bpe: Tokenizer) -> None:
+def test_a_tokenizer_that_cannot_be_sampled_is_refused(unigram: Tokenizer, bpe: Tokenizer) -> None:
     for tokenizer, alpha, message in (
         (bpe, 0.1, "need a unigram tokenizer"),
         (unigram, -0.1, "must be 0 or more"),

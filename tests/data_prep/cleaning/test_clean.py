@@ -177,11 +177,11 @@ def test_bad_thresholds_are_refused() -> None:
         ("👩\u200d🚀", "👩\u200d🚀"),  # the joiner is part of it
     ],
 )
-def test_what_is_certain_is_mended(broken: str, whole: str) -> None:
+def test_certain_faults_are_repaired(broken: str, whole: str) -> None:
     assert repair(broken) == whole
 
 
-def test_text_decoded_wrongly_is_mended_with_ftfy() -> None:
+def test_wrongly_decoded_text_is_repaired_with_ftfy() -> None:
     pytest.importorskip("ftfy", reason="pip install small-nmt[clean]")
     for text in ("Die Straße über den Fluß", "„Ja“, sagt die Frau", "Motörhead"):
         for encoding in ("cp1252", "latin-1"):
@@ -193,13 +193,13 @@ def test_text_decoded_wrongly_is_mended_with_ftfy() -> None:
 
 
 @given(st.text(max_size=60))
-def test_mending_what_is_mended_changes_nothing_else(line: str) -> None:
+def test_repairing_twice_changes_nothing(line: str) -> None:
     once = repair(line)
     assert "&" in once or repair(once) == once
     assert "\n" not in once
 
 
-def test_lines_of_megabytes_are_no_work() -> None:
+def test_lines_of_megabytes_cost_no_time() -> None:
     line = "é&amp;" * MAX_REPAIRED
     assert repair(line) == line
     _, report = clean_in_memory([(line * 20, "x"), ("x", line)], CONFIG, "en", "de")
@@ -222,7 +222,7 @@ def test_near_duplicates_share_their_key(pairs: Pairs) -> None:
 
 
 @given(st.lists(st.sampled_from([("a b", "c"), ("a", "b c"), ("x 1", "y"), ("X 2!", "y")])))
-def test_repeats_are_what_stood_there_before(pairs: Pairs) -> None:
+def test_repeats_are_pairs_that_occurred_before(pairs: Pairs) -> None:
     keys = pair_keys(pairs, CONFIG)
     assert find_repeats(keys) == [key in keys[:n] for n, key in enumerate(keys)]
 
@@ -315,7 +315,7 @@ def dirty(pairs: Pairs) -> Pairs:
 
 
 @pytest.mark.parametrize("size", [7, 300])
-def test_chunks_give_what_the_whole_gives(pairs: Pairs, size: int) -> None:
+def test_chunks_equal_the_whole(pairs: Pairs, size: int) -> None:
     changed = dirty(pairs)
     held_out = HeldOut({"valid": pairs[:3]}, NO_ALIGNMENT)
     whole, report = clean_in_memory(changed, NO_ALIGNMENT, "en", "de", held_out)

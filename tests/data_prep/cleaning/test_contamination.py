@@ -133,7 +133,7 @@ def splits(text_pairs: Pairs) -> dict[str, Pairs]:
     }
 
 
-def test_held_out_pairs_that_training_holds_are_told_by_side(splits: dict[str, Pairs]) -> None:
+def test_held_out_pairs_in_training_are_reported_by_side(splits: dict[str, Pairs]) -> None:
     found = contaminated_lines(splits, splits["train"], CONFIG)
     n = len(splits["valid"])
     assert found == {"valid": ({n - 3, n - 2}, {n - 3, n - 1}), "test": (set(), set())}

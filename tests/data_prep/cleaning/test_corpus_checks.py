@@ -72,12 +72,12 @@ def english() -> Pairs:
     return load_corpus("sample", "en", "de").splits["train"][1000:1600]
 
 
-def test_a_sound_corpus_is_left_in_peace(pairs: Pairs, direction: tuple[str, str]) -> None:
+def test_a_sound_corpus_has_no_findings(pairs: Pairs, direction: tuple[str, str]) -> None:
     assert findings(pairs, *direction) == {}
     assert findings(pairs[:300], *direction) == {}
 
 
-def test_repeated_templates_are_no_fault(text_pairs: Pairs) -> None:
+def test_repeated_templates_are_not_a_fault(text_pairs: Pairs) -> None:
     assert findings(text_pairs) == {}
 
 
@@ -253,7 +253,7 @@ def test_copied_sides_are_found(english: Pairs, share: float, severity: str) -> 
     assert check_corpus({"train": changed}, "en", "de")
 
 
-def test_numbers_and_marks_are_no_copies() -> None:
+def test_numbers_and_marks_are_not_copies() -> None:
     assert find_copies([("12:30", "12:30"), ("...", "...")] * 100) == []
 
 
@@ -293,7 +293,7 @@ def real_pairs(request: pytest.FixtureRequest, real_corpus: Path) -> Pairs:
     return load_corpus(str(folder), "en", "de").splits["train"]
 
 
-def test_real_text_is_left_in_peace(real_pairs: Pairs) -> None:
+def test_real_text_has_no_findings(real_pairs: Pairs) -> None:
     for start, size in ((0, 500), (4000, 1000)):
         part = real_pairs[start : start + size]
         assert findings(part) == {}
@@ -322,5 +322,5 @@ def test_faults_in_real_text_are_found(
 
 
 @pytest.mark.slow
-def test_whole_real_corpora_are_left_in_peace(real_pairs: Pairs) -> None:
+def test_whole_real_corpora_have_no_findings(real_pairs: Pairs) -> None:
     assert findings(real_pairs) == {}

@@ -230,7 +230,7 @@ POINTS = ("_Read", "_Judge", "_learn", "_finish", "write_json", "merge")
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
 @pytest.mark.parametrize("point", POINTS)
-def test_an_interrupted_call_goes_on(
+def test_an_interrupted_call_is_resumed(
     corpus: Path, small_shards, tmp_path: Path, monkeypatch, point: str, error: BaseException
 ) -> None:
     """Nothing is done twice, and in the end all is as if nothing had happened."""
@@ -317,7 +317,9 @@ def test_a_table_without_header_is_source_and_target(tmp_path: Path, cache: Path
         assert sorted([*found.train, *found.splits["valid"]]) == sorted(pairs)
 
 
-def test_who_waited_does_no_work(corpus: Path, tmp_path: Path, tokenizer, monkeypatch) -> None:
+def test_a_process_that_waited_does_no_work(
+    corpus: Path, tmp_path: Path, tokenizer, monkeypatch
+) -> None:
     """Another process ends while this one waits for its turn."""
     folder = tmp_path / "folder"
     locked = cleaned.locked
@@ -344,7 +346,7 @@ def test_who_waited_does_no_work(corpus: Path, tmp_path: Path, tokenizer, monkey
 # --- what is trusted --------------------------------------------------------------------------
 
 
-def test_the_same_again_is_no_work(corpus: Path, monkeypatch) -> None:
+def test_repeating_a_call_does_no_work(corpus: Path, monkeypatch) -> None:
     first = prepare(corpus)
     before = content(first.folder)
     monkeypatch.setattr(cleaned, "open_corpus", None)
@@ -402,7 +404,7 @@ def test_other_languages_are_another_folder(corpus: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "train.en", ".hidden", "making.json"])
-def test_a_folder_that_holds_something_else_is_left_alone(
+def test_a_folder_with_other_content_is_not_touched(
     corpus: Path, tmp_path: Path, name: str
 ) -> None:
     folder = tmp_path / "folder"
@@ -512,7 +514,7 @@ def test_a_prepared_folder_is_a_corpus(corpus: Path, tmp_path: Path) -> None:
         open_prepared(made.folder, "en", "fr")
 
 
-def test_a_known_name_is_no_folder(corpus: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_known_name_is_not_a_folder(corpus: Path, tmp_path: Path, monkeypatch) -> None:
     """That a folder of this name lies here by chance changes nothing."""
     monkeypatch.chdir(tmp_path)
     prepare(corpus, Path("sample"))
@@ -564,7 +566,7 @@ def test_ids_are_made_once_for_both_directions(
 
 
 @pytest.mark.parametrize("point, stop_at", [("encode_pair", 100), ("merge", 2), ("write_json", 1)])
-def test_interrupted_encoding_goes_on(
+def test_interrupted_encoding_is_resumed(
     corpus: Path, tokenizer: Tokenizer, small_shards, monkeypatch, point: str, stop_at: int
 ) -> None:
     small_shards(40)

@@ -255,7 +255,7 @@ def test_training_data_are_the_kept_pairs(change: Change, corpus_folder: Path, w
     assert sorted(i for batch in batches for i in batch) == list(range(len(data.train)))
 
 
-def test_the_same_again_is_no_work(change: Change, monkeypatch) -> None:
+def test_repeating_a_call_does_no_work(change: Change, monkeypatch) -> None:
     first = ready(change())
     for owner, name in ((cleaned, "open_corpus"), (cleaned, "make_shards"), (Tokenizer, "train")):
         monkeypatch.setattr(owner, name, None)
@@ -299,7 +299,7 @@ def test_fingerprints_tell_corpora_apart(change: Change, parts, tmp_path: Path) 
     assert len(found) == len(corpora)
 
 
-def test_what_is_left_of_bad_data_is_one_line(change: Change, tokenizer: Tokenizer) -> None:
+def test_unusable_data_are_an_error_of_one_line(change: Change, tokenizer: Tokenizer) -> None:
     for config in (change(clean=CleanConfig(max_characters=5)), change(max_length=1)):
         for given_tokenizer in (None, tokenizer):
             with pytest.raises(TranslatorError, match=r"no usable pairs \(dropped: 200 ") as error:

@@ -93,7 +93,7 @@ def test_pieces_are_counted_as_the_text_shows(
         assert found["coverage"][language] == pytest.approx(expected["coverage"], abs=1e-6)
 
 
-def test_a_tag_is_no_piece_of_a_word(make: Make, text_pairs: Pairs) -> None:
+def test_a_tag_is_not_counted_as_a_piece(make: Make, text_pairs: Pairs) -> None:
     config = make(text_pairs[:100])
     plain = prepared(config)
     (Path(config.data.corpus) / "corpus.json").write_text('{"tag": "<bt>"}')

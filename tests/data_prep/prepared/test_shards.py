@@ -46,7 +46,7 @@ def test_shards_hold_all_in_order(tmp_path: Path, workers: int) -> None:
     assert [read_report(shard)["rows"] for shard in shards] == [5, 5, 5, 5, 3]
 
 
-def test_what_is_there_is_not_made_again(tmp_path: Path) -> None:
+def test_existing_shards_are_not_made_again(tmp_path: Path) -> None:
     shards = make(tmp_path)
 
     def refuse(chunk: list[str], folder: Path) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def test_unequal_line_counts_name_both_files_and_counts(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("gz", [False, True])
-def test_bytes_that_are_no_utf8_name_file_and_line(tmp_path: Path, gz: bool) -> None:
+def test_invalid_utf8_names_file_and_line(tmp_path: Path, gz: bool) -> None:
     data = b"eins\nzwei\ndrei \xfc\nvier\n"
     path = tmp_path / ("bad.de.gz" if gz else "bad.de")
     path.write_bytes(gzip.compress(data) if gz else data)

@@ -263,7 +263,7 @@ def test_unequal_line_counts_are_counted_to_the_end(tmp_path: Path, longer: str)
         (b"x" * formats.MAX_LINE, "longer than 10 MB"),
     ],
 )
-def test_what_is_no_text_names_file_and_line(tmp_path: Path, data: bytes, message: str) -> None:
+def test_errors_in_text_name_file_and_line(tmp_path: Path, data: bytes, message: str) -> None:
     assert f"line 3: {message}" in fault(tmp_path, "a.tsv", b"a\tb\n" * 2 + data + b"\nc\td\n")
     (tmp_path / "a.en").write_bytes(b"one\n" * 2 + data + b"\n")
     (tmp_path / "a.de").write_bytes(b"eins\n" * 3)

@@ -43,7 +43,7 @@ def test_ids_come_back(sentences: list[list[int]]) -> None:
         assert rows.lengths.tolist() == [len(ids) for ids in sentences]
 
 
-def test_a_row_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_row_is_an_index_error(tmp_path: Path) -> None:
     write(tmp_path / "a", [b"x", b"y"])
     for i in (2, -3):
         with pytest.raises(IndexError):

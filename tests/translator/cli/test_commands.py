@@ -333,7 +333,7 @@ def test_models_with_other_tokenizers_are_one_line(
     assert_one_line(result, model_folder, tmp_path, "tokenizers")
 
 
-def test_an_interrupted_file_goes_on_where_it_stopped(
+def test_an_interrupted_file_continues_where_it_stopped(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, output = tmp_path / "in.txt", tmp_path / "out.txt"
@@ -364,7 +364,7 @@ def test_an_interrupted_file_goes_on_where_it_stopped(
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.txt", "out.txt"]
 
 
-def test_another_job_does_not_go_on_from_a_partial_file(run: Run, tmp_path: Path) -> None:
+def test_another_job_does_not_continue_a_partial_file(run: Run, tmp_path: Path) -> None:
     output = tmp_path / "out.txt"
     (tmp_path / "out.txt.partial").write_text("from another job\n")
     note = {"job": "another", "lines": 1, "bytes": 17}
@@ -457,7 +457,7 @@ def loops(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(UnitDecoder, "search", search)
 
 
-def test_a_repair_is_told_in_json(run: Run, loops: None) -> None:
+def test_a_repair_is_reported_in_json(run: Run, loops: None) -> None:
     (found,) = objects(run("translate", "The dog runs.", "--json"))
     (segment,) = found["segments"]
     assert found["translation"] == segment["translation"] == "Der Hund läuft."
@@ -470,7 +470,9 @@ def test_without_a_guard_a_loop_stays(run: Run, loops: None) -> None:
     assert "repair" not in found["segments"][0]
 
 
-def test_evaluate_mends_nothing(run: Run, loops: None, corpus_folder: Path, tmp_path: Path) -> None:
+def test_evaluate_repairs_nothing(
+    run: Run, loops: None, corpus_folder: Path, tmp_path: Path
+) -> None:
     """A score is the model's."""
     command = ["evaluate", "--data", corpus_folder, "--split", "test", "--output", tmp_path / "out"]
     assert run(*command).exit_code == 0
@@ -659,7 +661,7 @@ def test_an_output_that_is_a_folder_or_has_none(run: Run, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_an_output_that_is_no_ordinary_file_is_not_replaced(run: Run, tmp_path: Path) -> None:
+def test_an_output_that_is_not_an_ordinary_file_is_not_replaced(run: Run, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     assert_one_line(run("translate", "x", "--output", tmp_path / "pipe"), "pipe", "ordinary file")
     assert (tmp_path / "pipe").is_fifo()
@@ -911,7 +913,7 @@ def test_evaluate_failures(run: Run, corpus_folder: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGPIPE"), reason="needs pipes that break")
-def test_a_reader_that_leaves_is_no_traceback(
+def test_a_closed_pipe_has_no_traceback(
     model_folder: Path, subprocess_environment: dict[str, str]
 ) -> None:
     command = f"{sys.executable} -m translator translate --model {model_folder} x y z | true"

@@ -158,7 +158,7 @@ def shell(subprocess_environment: dict[str, str], model_folder: Path):
         ("translator --help | true; exit 0", 0),
     ],
 )
-def test_closed_streams_and_broken_arguments_are_no_traceback(shell, line: str, code: int) -> None:
+def test_closed_streams_and_broken_arguments_have_no_traceback(shell, line: str, code: int) -> None:
     done = shell(line)
     assert done.returncode == code, done.stderr
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr

@@ -36,7 +36,7 @@ def test_a_format_may_be_named_and_columns_chosen(run, tmp_path: Path) -> None:
     assert target.read_text().startswith("id,text\nThe dog,")
 
 
-def test_what_documents_do_not_have_is_wrong_usage(run, tmp_path: Path) -> None:
+def test_options_that_documents_lack_are_wrong_usage(run, tmp_path: Path) -> None:
     source = tmp_path / "page.md"
     source.write_text("The dog")
     files = ("-i", source, "-o", tmp_path / "out.md")
@@ -66,7 +66,7 @@ def test_terms_and_checks_are_reported_last(run, tmp_path: Path) -> None:
     assert "Köter" in target.read_text() and "{name}" in target.read_text()
 
 
-def test_what_is_lost_is_named_and_fails(
+def test_lost_parts_are_named_and_fail(
     run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from translator.text.codec import TextCodec

@@ -67,7 +67,7 @@ def test_there_is_a_file_for_every_format() -> None:
 
 
 @pytest.mark.parametrize("file", IN_PLACE, ids=lambda file: file.name)
-def test_what_is_its_own_translation_leaves_the_file_as_it_is(file: Path) -> None:
+def test_an_identity_translation_leaves_the_file_unchanged(file: Path) -> None:
     data = file.read_bytes()
     document = read_document(data, format_of(file) or "", file.name)
     assert document.pieces
@@ -128,7 +128,7 @@ def test_sentences_over_cues_and_wrapped_lines_are_one() -> None:
     ]
 
 
-def test_markdown_keeps_what_is_no_prose() -> None:
+def test_markdown_keeps_everything_but_prose() -> None:
     found = texts((FOLDER / "page.md").read_bytes(), "markdown")
     whole = "\n".join(found)
     for stays in ("print", "indented", "example.org", "title:", "raw block", "x.png"):

@@ -60,7 +60,7 @@ def test_lines_are_described_one_by_one(test_set, hypotheses) -> None:
     assert rates["loop"].sentences == sum("loop" in line.faults for line in lines) >= 1
 
 
-def test_lost_names_are_counted_where_there_is_one_who_knows_names(random_model) -> None:
+def test_lost_names_are_counted_if_there_is_a_vocabulary(random_model) -> None:
     """That is a model that reads English; a file of translations has no vocabulary."""
     references = ["Der Hund sieht Lolowolo.", "Der Hund läuft hier."]
     test_set = Set(["The dog sees Lolowolo.", "The dog runs here."], [references])

@@ -77,7 +77,7 @@ class Oracle(Translator):
         ]
 
 
-def test_good_and_bad_translations_are_told_apart(
+def test_good_and_bad_translations_are_distinguished(
     random_model: Model, text_pairs: list[tuple[str, str]]
 ) -> None:
     own, others = text_pairs[:120], [(f"{s} {s}", t) for s, t in text_pairs[120:160]]
@@ -105,7 +105,7 @@ def test_good_and_bad_translations_are_told_apart(
     del translator.model.info["confidence"]
 
 
-def test_it_is_the_same_each_time_and_takes_translations_that_are_there(
+def test_it_is_deterministic_and_reuses_existing_translations(
     random_model: Model, text_pairs: list[tuple[str, str]]
 ) -> None:
     translator, own = Translator(random_model), text_pairs[:15]
@@ -167,7 +167,7 @@ def test_an_average_has_none(calibrated: Path, model_folder: Path, tmp_path: Pat
     assert "confidence" not in read_description(tmp_path / "mean")
 
 
-def test_a_checkpoint_to_go_on_from_stays_as_it_is(
+def test_a_checkpoint_of_an_unfinished_run_is_not_changed(
     save_step: Callable[..., Path], run: Run, corpus_folder: Path
 ) -> None:
     step = save_step(3, best=3)
@@ -206,9 +206,7 @@ def test_a_finished_run_has_one(
     assert train(later, tmp_path / "later").confidence is None
 
 
-def test_a_corpus_that_is_not_there_is_told_before_the_training(
-    tiny_config: Config, tmp_path: Path
-) -> None:
+def test_a_missing_corpus_is_an_error_before_training(tiny_config: Config, tmp_path: Path) -> None:
     config = replace(tiny_config, confidence=ConfidenceConfig(corpora="no-such-corpus"))
     with pytest.raises(TranslatorError, match="no-such-corpus"):
         train(config, tmp_path / "run")
@@ -255,7 +253,7 @@ def test_calibrate_fails_in_one_line(
 # --- translate --confidence ---------------------------------------------------------------------
 
 
-def test_confidence_stands_before_the_translation(run: Run) -> None:
+def test_confidence_is_printed_before_the_translation(run: Run) -> None:
     plain = run("translate", *LINES, "").stdout.split("\n")[:-1]
     found = run("translate", *LINES, "", "--confidence").stdout.split("\n")[:-1]
     rows = [line.split("\t") for line in found]
@@ -291,7 +289,7 @@ def test_without_calibration_one_line_says_what_to_do(
         assert f"translator calibrate {model_folder} --data" in line
 
 
-def test_what_is_not_sure_is_left_blank(run: Run) -> None:
+def test_uncertain_translations_are_left_blank(run: Run) -> None:
     least = threshold(run)
     plain = run("translate", *LINES, "--confidence").stdout.split("\n")[:-1]
     result = run("translate", *LINES, "", "--min-confidence", least, "--confidence")
@@ -318,7 +316,7 @@ def test_lines_end_as_they_did(run: Run, tmp_path: Path) -> None:
     assert stdin.stdout == "\n\n\n" and "2 lines were withheld" in stdin.stderr
 
 
-def test_a_job_with_another_threshold_begins_anew(
+def test_a_job_with_another_threshold_starts_over(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     least = threshold(run)

@@ -151,7 +151,7 @@ def test_text_is_scored_as_it_is() -> None:
     assert score(decomposed, [composed])["chrf"].score < 100
 
 
-def test_unequal_counts_name_both() -> None:
+def test_unequal_line_counts_are_both_named() -> None:
     with pytest.raises(TranslatorError, match="2 hypotheses but 3 references"):
         score(["a", "b"], [["a", "b"], ["a", "b", "c"]])
 
@@ -179,7 +179,7 @@ def test_pairs_are_translated_and_scored(random_model, text_pairs) -> None:
     assert result.search == changed | {"length_reward": 0.0, "no_repeat_ngram": 0}
 
 
-def test_lines_are_not_split_and_nothing_is_mended(random_model, text_pairs) -> None:
+def test_lines_are_not_split_and_nothing_is_repaired(random_model, text_pairs) -> None:
     """The score is the model's: it reads each line as it was trained to."""
     translator = Translator(random_model)
     sources = [" ".join(src for src, _ in text_pairs[:3]), "The dog " * 40, ""]
@@ -210,7 +210,7 @@ def test_files_of_unequal_length_are_named_with_their_counts(corpus_folder: Path
         read_test_sets("", "", "en", "de", corpus_folder / "train.en", [corpus_folder / "test.de"])
 
 
-def test_the_clean_part_is_what_training_data_have_not(text_pairs, tmp_path: Path) -> None:
+def test_the_clean_part_excludes_training_data(text_pairs, tmp_path: Path) -> None:
     """Neither a line's source nor its target, nor nearly; scored like a test set of its own."""
     test = [("An old woman reads a long letter in the dark garden.", f"Zeile {i}") for i in "ab"]
     test += [(f"Source {n} stands here alone.", f"Ziel {n} steht hier allein.") for n in range(6)]

@@ -64,7 +64,7 @@ def test_the_calibration_error_of_known_cases() -> None:
     assert compute_calibration_error([]) == 0
 
 
-def test_confidence_that_is_drawn_as_it_says_has_hardly_an_error() -> None:
+def test_calibrated_confidence_has_hardly_any_error() -> None:
     rng = random.Random(1)
     confidences = [rng.random() for _ in range(20_000)]
     events = [rng.random() < p for p in confidences]
@@ -113,7 +113,7 @@ def test_a_summary_takes_the_better_log_probability() -> None:
     assert compute_auc([-4.0, -5.0, -3.0, -2.5], events) == 0
 
 
-def test_nothing_to_tell_apart_is_no_failure() -> None:
+def test_a_single_class_does_not_fail() -> None:
     found = measure_reliability([0.9, 0.8], [True, True], [-1.0, -2.0], [3, 3])
     assert found.auc is None and found.auc_log_prob is None
     assert measure_reliability([0.9], [True]).auc_log_prob is None

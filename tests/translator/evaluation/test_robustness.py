@@ -25,7 +25,7 @@ class Echo:
         return [type("Found", (), {"text": source}) for source in sources]
 
 
-def test_what_a_slice_does_not_count_costs_nothing(test_set) -> None:
+def test_an_uncounted_change_costs_nothing(test_set) -> None:
     """Who repeats capitals, a missing stop and emoji has lost nothing; who repeats typos has."""
     same = Set(test_set.sources, [test_set.sources])
     found = {row.slice: row for row in measure_robustness(Echo(), same, test_set.sources)}

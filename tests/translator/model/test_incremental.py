@@ -130,7 +130,7 @@ def test_sources_may_also_change_places(make_model) -> None:
 
 
 @pytest.mark.parametrize("norm", NORMS)
-def test_slots_that_nobody_sees_are_given_up(make_model, norm: str) -> None:
+def test_slots_that_no_mask_shows_are_freed(make_model, norm: str) -> None:
     """Children of few parents: all but a few slots lose their last descendant."""
     walk = Walk(make_model(norm=norm), sources(6, 4, 3))
     for step in range(48):

@@ -192,7 +192,7 @@ def test_groups_of_few_sentences_are_marked() -> None:
         assert len(bars) == few + slices
 
 
-def test_a_single_group_is_no_chart() -> None:
+def test_a_single_group_has_no_chart() -> None:
     """It would say what the scores say."""
     results = make_results(60)
     kinds = {table["by"] for table in results["analysis"]["breakdown"]}
@@ -235,7 +235,7 @@ def test_sentences_can_be_chosen_by_all_that_training_data_hold() -> None:
 
 
 @pytest.mark.parametrize("asked", ["ab", "a", "b"])
-def test_two_systems_stand_side_by_side(asked: str) -> None:
+def test_two_systems_are_shown_side_by_side(asked: str) -> None:
     """What could be asked of one of them only is drawn as its own."""
     results = make_results(60, compare=True)
     for kind, system in zip("ab", (results, results["compare"]), strict=True):

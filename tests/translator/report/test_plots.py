@@ -112,7 +112,7 @@ def test_each_panel_has_a_title_and_a_unit(make_run, drawn, tmp_path: Path) -> N
     assert drawn[0].legends
 
 
-def test_updates_left_out_are_shown_if_there_are_any(make_run, drawn, tmp_path: Path) -> None:
+def test_skipped_updates_are_shown_if_there_are_any(make_run, drawn, tmp_path: Path) -> None:
     lines = [training_line(step) for step in range(10, 60, 10)]
     for line, total in zip(lines[2:], (1, 1, 4), strict=True):
         line["left_out"] = total  # which is not logged before there is one
@@ -186,7 +186,7 @@ def test_a_spike_late_in_a_run_is_inside_the_picture(make_run, drawn, tmp_path: 
     assert low < min(line["perplexity"] for line in lines) and high > 5000
 
 
-def test_half_a_line_at_the_end_is_no_obstacle(make_run, drawn, tmp_path: Path) -> None:
+def test_half_a_line_at_the_end_is_ignored(make_run, drawn, tmp_path: Path) -> None:
     run = make_run(LINES)
     with open(run / "metrics.jsonl", "ab") as file:
         file.write(b'{"step": 120, "loss": \xff')
@@ -204,7 +204,7 @@ def test_a_log_that_the_program_wrote_is_drawn(drawn, tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error")
-def test_several_runs_are_told_apart(make_run, drawn, tmp_path: Path) -> None:
+def test_several_runs_are_distinguished(make_run, drawn, tmp_path: Path) -> None:
     names = ["one", "_two", "$three$", "vier 中文", "deep/one", *map(str, range(12)), "x" * 90]
     runs = [make_run(LINES, name) for name in names]
     plot_runs(runs, tmp_path / "curves.png")
@@ -216,7 +216,7 @@ def test_several_runs_are_told_apart(make_run, drawn, tmp_path: Path) -> None:
     assert labels.count("best BLEU 31.25 at step 80") == len(names)
 
 
-def test_one_run_named_twice_is_no_obstacle(make_run, tmp_path: Path) -> None:
+def test_one_run_can_be_named_twice(make_run, tmp_path: Path) -> None:
     run = make_run(LINES)
     plot_runs([run, run], tmp_path / "curves.png")
 
@@ -233,7 +233,7 @@ def test_an_unknown_kind_is_named(make_run, tmp_path: Path, name: str) -> None:
         plot_run(make_run(LINES), tmp_path / name)
 
 
-def test_what_cannot_be_drawn_is_one_line(make_run, tmp_path: Path, monkeypatch) -> None:
+def test_a_failure_to_draw_is_one_line(make_run, tmp_path: Path, monkeypatch) -> None:
     run, empty = make_run(LINES), make_run([], "empty")
     output = tmp_path / "curves.png"
     with pytest.raises(TranslatorError, match=r"nowhere.metrics\.jsonl cannot be read"):

@@ -548,7 +548,7 @@ def test_a_wider_beam_finds_no_worse_log_prob_than_greedy(model: Model) -> None:
         assert best[0].log_prob >= first[0].log_prob - 1e-5
 
 
-def test_a_long_search_is_as_the_plain_loop(make_model) -> None:
+def test_a_long_search_equals_the_plain_loop(make_model) -> None:
     """Long enough that what nobody sees any more is given up, and that sentences leave."""
     model = make_model(seed=4, vocab_size=7)
     with torch.no_grad():
@@ -563,7 +563,7 @@ def test_a_long_search_is_as_the_plain_loop(make_model) -> None:
 # --- its features -------------------------------------------------------------------------------
 
 
-def test_a_length_rule_is_what_it_says() -> None:
+def test_each_length_rule_follows_its_formula() -> None:
     plain, gnmt = SearchConfig(length_penalty=0.7), SearchConfig(length_rule="gnmt")
     assert length_divisor(9, plain) == pytest.approx(9**0.7)
     assert length_divisor(7, gnmt) == pytest.approx(2.0)
@@ -650,7 +650,7 @@ def test_without_pieces_a_prefix_is_none(model: Model) -> None:
         assert_same(one, other)
 
 
-def test_what_greedy_search_would_say_as_a_prefix_changes_nothing(model: Model) -> None:
+def test_the_greedy_translation_as_a_prefix_changes_nothing(model: Model) -> None:
     config = SearchConfig(beam_size=1, max_ratio=0.0, max_extra=6)
     found = beam_search(model, source_batch(SOURCES), config)
     prefixes = [h.ids[: i % 3] for i, (h,) in enumerate(found)]
@@ -701,7 +701,7 @@ def test_an_ensemble_of_one_model_twice_is_that_model(models: Models, case: Case
         assert_same(found, expected)
 
 
-def test_an_ensemble_is_none_of_its_models(make_model) -> None:
+def test_an_ensemble_differs_from_each_of_its_models(make_model) -> None:
     """Nor does the order of the models count."""
     one, other = (make_model(seed=seed) for seed in (1, 2))
     src, config = source_batch(SOURCES), SearchConfig(max_extra=5)
@@ -830,7 +830,7 @@ def assert_frequencies(
         assert counts[ids] == pytest.approx(n * p, abs=5 * math.sqrt(n * p * (1 - p)) + 1e-9), ids
 
 
-def test_samples_are_as_frequent_as_they_are_likely(models: Models) -> None:
+def test_samples_follow_their_probabilities(models: Models) -> None:
     """Whole translations of at most two pieces."""
     expected = {}
     for ids in (ids for n in range(3) for ids in itertools.product(PIECES, repeat=n)):

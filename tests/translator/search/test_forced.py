@@ -164,7 +164,7 @@ def test_blank_texts(random_model: Model) -> None:
     assert score_pairs(random_model, []) == []
 
 
-def test_white_space_and_composition_do_not_count(random_model: Model) -> None:
+def test_white_space_and_composition_are_normalised(random_model: Model) -> None:
     plain, odd = score_pairs(
         random_model,
         [("The dog runs.", "Der Hund läuft."), (" The\u00a0dog  runs.", "Der Hund la\u0308uft.\r")],

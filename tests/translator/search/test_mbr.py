@@ -71,12 +71,12 @@ def test_it_is_the_plain_loop_for_any_text(candidates: list[str], utility: str, 
 
 
 @pytest.mark.parametrize("utility", UTILITIES)
-def test_what_most_say_wins(utility: str) -> None:
+def test_the_majority_wins(utility: str) -> None:
     found = choose(["Die Katze schläft.", *["Ein Hund bellt laut."] * 3, "Hunde"], None, utility)
     assert found[0][0] == 1
 
 
-def test_one_between_the_others_beats_the_likeliest() -> None:
+def test_a_central_candidate_beats_the_likeliest() -> None:
     """Nobody else says it, but it is the least wrong whoever is right."""
     candidates = ["aaaa bbbb cccc", "aaaa bbbb dddd", "aaaa eeee cccc", "ffff gggg hhhh"]
     found = choose(candidates, [0.2, 0.25, 0.25, 0.3])

@@ -81,7 +81,7 @@ def test_the_others_have_no_chance(models, config: SearchConfig, n_models: int) 
 
 
 @pytest.mark.parametrize("config", SETTINGS)
-def test_all_pieces_are_as_none_given(models, config: SearchConfig) -> None:
+def test_all_pieces_equal_none_given(models, config: SearchConfig) -> None:
     every = IncrementalDecoder(models[0], pieces=range(V))
     check_equal(search([every], config), search([IncrementalDecoder(models[0])], config))
 

@@ -131,7 +131,7 @@ def test_terms_are_said(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("prefix", ["", "Der", "Der Hund"])
-def test_continuations_begin_as_they_are_told(client: TestClient, prefix: str) -> None:
+def test_continuations_begin_with_the_prefix(client: TestClient, prefix: str) -> None:
     fields = {"q": "The dog runs here.", "prefix": prefix, "source": "en", "target": "de"}
     found = post(client, "/continuations", **fields)
     words = [each["word"] for each in found]
@@ -172,7 +172,7 @@ def test_a_document_comes_back_whatever_it_is_called(
 @pytest.mark.parametrize(
     "name", ["x", "%2e%2e%2fetc%2fpasswd", "..%5cx", "nothing.srt", "%00", "x" * 5000]
 )
-def test_what_was_not_made_cannot_be_fetched(client: TestClient, name: str) -> None:
+def test_an_unknown_file_cannot_be_downloaded(client: TestClient, name: str) -> None:
     answer = client.get(f"/download_file/{name}")
     assert answer.status_code == 404 and list(answer.json()) == ["error"]
 
@@ -188,7 +188,7 @@ def test_what_was_not_made_cannot_be_fetched(client: TestClient, name: str) -> N
         ("a.xliff", b"<a><b></a>", "document"),
     ],
 )
-def test_a_broken_document_is_said_to_be_so(
+def test_a_broken_document_is_an_error(
     client: TestClient, name: str, data: bytes, word: str
 ) -> None:
     files = {"file": (name, data)}
@@ -284,7 +284,7 @@ def test_a_key_is_asked_for(serve: Any) -> None:
         assert '"key": true' in client.get("/").text
 
 
-def test_who_asks_too_often_is_told_when_to_come_back(serve: Any) -> None:
+def test_the_rate_limit_says_when_to_retry(serve: Any) -> None:
     with serve(rate_limit=3) as client:
         answers = [client.post("/detect", json={"q": "x"}) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -292,14 +292,16 @@ def test_who_asks_too_often_is_told_when_to_come_back(serve: Any) -> None:
         assert client.get("/health").status_code == 200
 
 
-def test_what_takes_too_long_is_given_up(serve: Any) -> None:
+def test_a_request_that_takes_too_long_is_cancelled(serve: Any) -> None:
     with serve(timeout=0.001) as client:
         answer = client.post("/translate", json={**GOOD, "q": "The dog runs here. " * 200})
         assert answer.status_code == 504 and "error" in answer.json()
         assert client.get("/health").json()["status"] == "ok"
 
 
-def test_reading_a_document_has_a_time_too(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reading_a_document_has_a_time_limit_too(
+    serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def slow(*_: object) -> None:
         time.sleep(1)
 

@@ -69,7 +69,7 @@ def test_requests_that_wait_are_one_batch_for_each_kind() -> None:
     assert [(key, len(items)) for key, items in work.batches[1:]] == [("a", 5), ("b", 5)]
 
 
-def test_a_long_request_does_not_hold_up_a_short_one() -> None:
+def test_a_long_request_does_not_delay_a_short_one() -> None:
     work = Work()
     batcher = Batcher(work, 100)
     work.hold(batcher)
@@ -83,7 +83,7 @@ def test_a_long_request_does_not_hold_up_a_short_one() -> None:
     assert len(long.result()) == 1000
 
 
-def test_one_too_many_is_told_to_come_back() -> None:
+def test_a_full_queue_refuses_with_a_time_to_retry() -> None:
     work = Work()
     batcher = Batcher(work, 2)
     work.hold(batcher)
@@ -97,7 +97,7 @@ def test_one_too_many_is_told_to_come_back() -> None:
     assert futures[-1].result(10) == ["aniaga"]
 
 
-def test_what_nobody_waits_for_is_not_done() -> None:
+def test_abandoned_requests_are_not_computed() -> None:
     work = Work()
     batcher = Batcher(work, 100)
     work.hold(batcher)
@@ -122,7 +122,7 @@ def test_a_failure_is_only_that_of_its_own_request() -> None:
     assert batcher.submit("a", ["after"]).result(10) == ["aretfa"]
 
 
-def test_closing_finishes_what_waits() -> None:
+def test_closing_finishes_waiting_requests() -> None:
     work = Work()
     batcher = Batcher(work, 100)
     work.hold(batcher)

@@ -34,7 +34,7 @@ async def talk(port: int, *parts: bytes) -> tuple[bytes, float]:
     return found, time.monotonic() - start
 
 
-def test_who_sends_no_request_in_time_is_left_and_who_waits_is_not() -> None:
+def test_silent_clients_are_disconnected_and_waiting_ones_are_not() -> None:
     early = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"  # and one byte
 
     async def talk_to_it() -> list[tuple[bytes, float]]:
@@ -63,7 +63,7 @@ def test_who_sends_no_request_in_time_is_left_and_who_waits_is_not() -> None:
 
 
 @pytest.mark.parametrize("behind_proxy", [False, True])
-def test_only_a_proxy_is_believed_who_asks(
+def test_forwarded_addresses_are_trusted_only_behind_a_proxy(
     monkeypatch: pytest.MonkeyPatch, behind_proxy: bool
 ) -> None:
     made: list[uvicorn.Config] = []

@@ -86,7 +86,7 @@ def test_a_client_library_of_libretranslate(running: Running, model_folder: Path
         client.translate(TEXT, "en", "fr")
 
 
-def test_slow_and_silent_clients_hold_up_nobody(running: Running) -> None:
+def test_slow_and_silent_clients_delay_nobody(running: Running) -> None:
     silent = [running.raw(b"") for _ in range(50)]
     slow = [running.raw(post(TEXT)[:-5]) for _ in range(50)]
     heads = [running.raw(b"POST /translate HTTP/1.1\r\nHo") for _ in range(50)]
@@ -98,7 +98,7 @@ def test_slow_and_silent_clients_hold_up_nobody(running: Running) -> None:
     assert running.ask(TEXT)
 
 
-def test_who_hangs_up_frees_the_work(running: Running) -> None:
+def test_the_work_for_a_client_that_hangs_up_is_freed(running: Running) -> None:
     running.ask(LONG)
     start = time.monotonic()
     running.ask(LONG)
@@ -151,7 +151,7 @@ def test_a_missing_library_is_one_line(
     assert done.stderr == "Error: The server needs uvicorn: pip install 'small-nmt[serve]'\n"
 
 
-def test_sigterm_finishes_what_is_asked(running: Running) -> None:
+def test_sigterm_finishes_pending_requests(running: Running) -> None:
     running.ask(TEXT)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(running.ask, LONG)

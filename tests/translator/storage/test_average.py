@@ -215,7 +215,7 @@ def test_the_last_are_the_newest_regular_ones(run: Path, n: int, chosen: list[st
     assert names(choose_steps(run, last=n)) == chosen
 
 
-def test_the_newest_counts_as_regular(run: Path) -> None:
+def test_the_newest_is_treated_as_regular(run: Path) -> None:
     shutil.rmtree(run / "steps" / "8")
     assert names(choose_steps(run, last=2)) == ["6", "7"]
 

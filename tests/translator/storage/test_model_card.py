@@ -62,7 +62,7 @@ def test_the_header_is_read_by_the_hub(corpus: str) -> None:
     assert [(m["type"], m["value"]) for m in result["metrics"]] == [("bleu", 12.35), ("ter", 7)]
 
 
-def test_what_confidence_is_worth_is_told_where_there_is_one() -> None:
+def test_the_card_states_the_quality_of_confidence() -> None:
     found = {"sentences": 41, "auc": 0.876, "auc_log_prob": None, "calibration_error": 0.0321}
     confidence = {"en-de": {"event": "good end", "measured": {"own": found}}}
     card = model_card(Config(), replace(INFO, confidence=confidence), FOLDER)

@@ -32,7 +32,7 @@ def test_a_run_is_called_after_corpus_direction_and_preset(corpus: str, name: st
     assert run_folder(Config(data=DataConfig(corpus=corpus))) == Path("checkpoints") / name
 
 
-def test_a_corpus_is_the_same_by_what_it_holds(tmp_path: Path) -> None:
+def test_a_corpus_is_identified_by_its_content(tmp_path: Path) -> None:
     """Under another spelling of its path, and after a move; the weights of a mixture count."""
 
     def check(before: str, after: str, fingerprint: str = "same") -> None:
@@ -66,7 +66,7 @@ def test_rotate_keeps_the_last_the_best_and_two_training_states(save_step, tmp_p
     assert load_model(run / "steps" / "2").info["step"] == 2  # still a MODEL
 
 
-def test_checkpoints_of_a_stop_do_not_count(save_step, tmp_path: Path) -> None:
+def test_checkpoints_of_a_stop_are_not_counted(save_step, tmp_path: Path) -> None:
     run = tmp_path / "run"
     for step in (10, 13, 20, 24, 30):
         save_step(step)

@@ -36,7 +36,7 @@ def test_what_is_recorded_can_be_read(path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, None])
-def test_what_is_not_finite_is_null_and_no_point_of_a_series(path: Path, value) -> None:
+def test_values_that_are_not_finite_are_null_and_not_in_a_series(path: Path, value) -> None:
     log = MetricsLog(path)
     log.record(1, loss=value)
     log.record(2, loss=3.0)
@@ -225,7 +225,7 @@ def test_a_log_that_was_never_rewound_writes_to_tensorboard_too(path: Path, read
     assert read_events(path.parent / "tensorboard") == {"train/loss": [(4, 1.0)]}
 
 
-def test_an_event_file_that_a_kill_has_cut_short_is_no_obstacle(path: Path, read_events) -> None:
+def test_a_truncated_event_file_is_ignored(path: Path, read_events) -> None:
     folder = path.parent / "tensorboard"
     log = MetricsLog(path, folder)
     log.rewind(-1)

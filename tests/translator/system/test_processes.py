@@ -71,7 +71,7 @@ def losses(run: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
-def test_two_processes_do_what_one_does(launch: Launch, tmp_path: Path) -> None:
+def test_two_processes_equal_one(launch: Launch, tmp_path: Path) -> None:
     """Equal updates from equal data, to rounding; the second half after an interruption."""
     one, two = tmp_path / "one", tmp_path / "two"
     succeed(launch(one, "--steps", "6"))

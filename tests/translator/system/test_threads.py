@@ -45,7 +45,7 @@ def test_idle_processors_get_a_thread_each(
     assert choose_threads({}) == expected
 
 
-def test_what_the_process_itself_uses_counts_as_idle(machine, monkeypatch) -> None:
+def test_processors_that_this_process_uses_count_as_idle(machine, monkeypatch) -> None:
     meter = LoadMeter()
     machine(3)
     used = threads.os.times_result((1.5, 0.5, 0, 0, 0))

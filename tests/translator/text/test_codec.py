@@ -71,7 +71,7 @@ def test_masking_can_be_undone(text: str) -> None:
 
 
 @given(ANY_TEXT)
-def test_what_is_left_is_in_the_alphabet(text: str) -> None:
+def test_the_rest_is_in_the_alphabet(text: str) -> None:
     masked, _ = mask(text, ALPHABET)
     assert {c for c in masked if not c.isspace()} <= ALPHABET | {STAND_IN}
 
@@ -137,7 +137,7 @@ def test_an_address_keeps_its_typographic_marks(codec: TextCodec) -> None:
 
 
 @given(st.data())
-def test_chosen_spans_are_carried_over_too(codec: TextCodec, data: st.DataObject) -> None:
+def test_chosen_spans_are_copied_too(codec: TextCodec, data: st.DataObject) -> None:
     """Whatever touches them: a model that copies ids still gives back the text."""
     words = st.sampled_from(["dog", "Tim", "37", "λ", "🐶", "www.x.org", "$", "."])
     text = " ".join(data.draw(st.lists(words, min_size=1, max_size=8)))
@@ -150,7 +150,7 @@ def test_chosen_spans_are_carried_over_too(codec: TextCodec, data: st.DataObject
     assert all(span.text in copied for span in chosen)
 
 
-def test_what_the_model_says_stays_on_one_line(codec: TextCodec) -> None:
+def test_output_stays_on_one_line(codec: TextCodec) -> None:
     source = codec.encode("the dog")
     newline = codec.tokenizer.encode("\n")
     ids = [*codec.tokenizer.encode("Der"), *newline, *codec.tokenizer.encode("Hund")]

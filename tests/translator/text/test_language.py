@@ -132,7 +132,7 @@ MARKS = st.text("0123456789,;:!?-–()\"'„“%€$+=", min_size=1, max_size=5)
 
 
 @pytest.mark.parametrize(("line", "language"), JUDGED)
-def test_languages_and_scripts_are_told_apart(line: str, language: str) -> None:
+def test_languages_and_scripts_are_distinguished(line: str, language: str) -> None:
     assert identify(line) == language
 
 
@@ -178,7 +178,7 @@ def test_composition_does_not_matter(
 
 
 @given(st.sampled_from(OURS))
-def test_repetition_is_no_evidence(case: tuple[str, str]) -> None:
+def test_repetition_is_not_evidence(case: tuple[str, str]) -> None:
     """A line's first words hold little; repeating them does not make them more."""
     line, language = case
     start = " ".join(line.split()[:3])
@@ -219,7 +219,7 @@ def real_pairs(real_corpus: Path, name: str, split: str) -> list[TextPair]:
 
 @pytest.mark.parametrize("name", ["wmt_news", "multi30k"])
 @pytest.mark.parametrize(("side", "language"), [(0, "en"), (1, "de")])
-def test_real_lines_of_five_words_are_told(
+def test_real_lines_of_five_words_are_identified(
     real_corpus: Path, name: str, side: int, language: str
 ) -> None:
     lines = [pair[side] for pair in real_pairs(real_corpus, name, "valid")]

@@ -40,7 +40,7 @@ def test_the_parts_join_to_the_text(text: str, language: str) -> None:
 
 
 @given(TEXTS, LANGUAGES)
-def test_what_no_mark_ends_is_not_cut(text: str, language: str) -> None:
+def test_text_without_a_final_mark_is_not_cut(text: str, language: str) -> None:
     unmarked = re.sub(r"[.!?…‽。！？؟।]", "", text).strip()
     assert len(split_sentences(unmarked, language)) <= 1
 
@@ -125,7 +125,7 @@ def test_a_number_with_a_full_stop_ends_a_sentence_in_english_only() -> None:
     assert marked("Wir sahen den 12. Vogel.", "de") == "Wir sahen den 12. Vogel."
 
 
-def test_other_languages_get_what_both_know() -> None:
+def test_other_languages_use_the_rules_common_to_both() -> None:
     text = "Mr. Dupont est là. Il vient le 3. Mai, z. B. Nr. 5. Elle part."
     assert (
         marked(text, "fr") == "Mr. Dupont est là. | Il vient le 3. Mai, z. B. Nr. 5. | Elle part."
@@ -154,11 +154,11 @@ def check_odd_text(unit: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("unit", ODD)
-def test_odd_text_is_no_trap(unit: str) -> None:
+def test_odd_text_takes_linear_time(unit: str) -> None:
     check_odd_text(unit, 50_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", ODD[:3])
-def test_long_odd_text_is_no_trap(unit: str) -> None:
+def test_long_odd_text_takes_linear_time(unit: str) -> None:
     check_odd_text(unit, 1_000_000)

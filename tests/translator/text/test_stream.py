@@ -97,7 +97,7 @@ def test_each_line_is_given_out_before_the_next_comes(pipe) -> None:
     assert list(found) == [["five"]]
 
 
-def test_who_writes_fast_is_served_in_batches(pipe) -> None:
+def test_fast_input_is_translated_in_batches(pipe) -> None:
     sink, found = pipe
     sink.write(b"0\n")
     assert next(found) == ["0"]

@@ -106,7 +106,7 @@ def test_adjectives_of_names_have_endings() -> None:
         assert not lost_terms(Terms.of({"x": form}).find("x", "en"), text, "de"), form
 
 
-def test_what_stays_as_it_is_counts_only_as_it_is() -> None:
+def test_unchanged_terms_match_only_exactly() -> None:
     matches = Terms.of({"npm": "!"}).find("npm", "en")
     assert used_terms(matches, "Das npm hier.", "de")[0].used == "npm"
     for text in ("Npm ist hier.", "NPM IST HIER.", "npms"):

@@ -162,7 +162,7 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is measure
 
 
 @on_linux
-def test_the_probe_foretells_what_the_whole_batch_needs(probed: Config) -> None:
+def test_the_probe_predicts_the_memory_of_the_whole_batch(probed: Config) -> None:
     batch = square_batch(400, 40)
     foretold = probe_memory(probed, batch, CPU)
     assert foretold is not None
@@ -179,7 +179,7 @@ def test_the_probe_foretells_what_the_whole_batch_needs(probed: Config) -> None:
 
 
 @on_linux
-def test_the_probe_computes_but_a_part(probed: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_probe_computes_only_a_part(probed: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = []
     update = measure.Updater.update
 

@@ -71,7 +71,7 @@ def test_every_index_occurs_once_per_epoch(pairs: list[IdPair], epoch: int) -> N
     assert sorted(itertools.chain(*batches)) == list(range(len(pairs)))
 
 
-def test_batches_are_full_but_not_overfull(pairs: list[IdPair]) -> None:
+def test_batches_are_full_but_within_the_limit(pairs: list[IdPair]) -> None:
     batches = BatchSampler(pair_lengths(pairs), MAX_TOKENS, seed=1).epoch(0)
     sizes = []
     for indices in batches:
@@ -166,7 +166,7 @@ def same(one: Batch, other: Batch) -> bool:
     return all(torch.equal(a, b) for a, b in tensors)
 
 
-def test_workers_load_what_one_process_loads(pairs: list[IdPair]) -> None:
+def test_workers_load_the_same_as_one_process(pairs: list[IdPair]) -> None:
     sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1)
     n = 2 * len(sampler.epoch(0)) + 3
     runs = []

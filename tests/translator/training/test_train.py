@@ -200,7 +200,7 @@ def test_a_damaged_newest_checkpoint_is_skipped(
     assert metrics(run) == metrics(six_steps)
 
 
-def test_a_damaged_checkpoint_does_not_spoil_the_end_of_a_run(
+def test_a_damaged_checkpoint_does_not_break_the_end_of_a_run(
     settings, tmp_path: Path, stop_at, monkeypatch
 ) -> None:
     """Its step is not written again: it was saved because of a signal."""
@@ -241,7 +241,7 @@ def test_resume_with_another_corpus_is_an_error(
         train(config, tmp_path / "run", device="cpu")
 
 
-def test_a_finished_run_is_left_alone(six_steps: Path, tiny_config: Config) -> None:
+def test_a_finished_run_is_not_changed(six_steps: Path, tiny_config: Config) -> None:
     before = {p: p.stat().st_mtime_ns for p in six_steps.rglob("*.safetensors")}
     info = train(tiny_config, six_steps, device="cpu")
     assert info.to_dict()["scores"] == load_model(six_steps).info["scores"]
@@ -302,7 +302,7 @@ def test_freed_memory_is_returned_now_and_then(
 
 
 @pytest.mark.parametrize("n_pairs", [1, 5])
-def test_a_corpus_that_is_far_too_small_is_said_to_be(
+def test_a_far_too_small_corpus_is_named(
     settings, tmp_path: Path, caplog: pytest.LogCaptureFixture, n_pairs: int
 ) -> None:
     lines = [f"{name} runs to the house.\t{name} läuft zum Haus.\n" for name in "ABCDE"]
@@ -373,7 +373,7 @@ def test_accumulated_batches_are_consumed_once(settings, tmp_path: Path) -> None
     ]
 
 
-def test_a_run_folder_holds_what_is_promised(six_steps: Path, tiny_config: Config) -> None:
+def test_a_run_folder_has_the_documented_files(six_steps: Path, tiny_config: Config) -> None:
     for name in ("config.json", "tokenizer.model", "metrics.jsonl", "model.safetensors"):
         assert (six_steps / name).is_file()
     for folder in step_folders(six_steps):
@@ -399,7 +399,7 @@ def test_the_scores_of_a_model_are_those_of_its_stored_weights(six_steps: Path) 
         assert result.to_dict()["scores"] == translator.model.info["scores"][split]["scores"]
 
 
-def test_tests_are_left_alone_while_recipes_are_compared(six_steps, settings, tmp_path) -> None:
+def test_test_sets_are_not_scored_while_recipes_are_compared(six_steps, settings, tmp_path) -> None:
     found = train(settings(score_tests=False), tmp_path / "run", device="cpu").scores
     theirs = read_description(six_steps)["scores"]
     assert set(theirs) == {"valid", "test"} and set(found) == {"valid"}

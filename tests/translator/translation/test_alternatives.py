@@ -9,7 +9,7 @@ TEXT = "The dog runs here."
 
 
 @pytest.mark.parametrize("prefix", ["", "Der", "Der Hund"])
-def test_alternatives_go_on_from_the_prefix(translator: Translator, prefix: str) -> None:
+def test_alternatives_continue_the_prefix(translator: Translator, prefix: str) -> None:
     n_words = len(prefix.split())
     found = alternatives(translator, TEXT, prefix)
     assert 1 < len(found) <= 8

@@ -125,7 +125,7 @@ def test_a_model_that_repeats_its_source_gives_back_the_line(build, name: str, s
 @pytest.mark.parametrize("says", [forgetful, chatty, stubborn])
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("name", names("capitals", "numbers"))
-def test_what_is_carried_over_comes_out_once(build, name: str, split: str, says) -> None:
+def test_copied_text_occurs_once_in_the_translation(build, name: str, split: str, says) -> None:
     translator = build(says, name.split(".")[1])
     found = translator.translate_lines(LINES[name], split=split, guard=False)
     for line, translation in zip(LINES[name], found, strict=True):
@@ -153,7 +153,7 @@ def test_marks_around_a_text_stay_around_it(build, name: str, says) -> None:
 
 
 @pytest.mark.parametrize("name", ["no_letters.en", "no_letters.de"])
-def test_what_holds_no_words_is_not_translated(build, name: str) -> None:
+def test_text_without_words_is_not_translated(build, name: str) -> None:
     for split in SPLITS:
         found = build(stubborn, name.split(".")[1]).translate_lines(LINES[name], split=split)
         assert [t.text for t in found] == LINES[name]
@@ -201,7 +201,7 @@ def test_letters_in_another_form_are_read_as_plain_ones(build, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["capitals.en", "capitals.de"])
-def test_capitals_are_read_in_small_letters_but_not_in_spans(build, name: str) -> None:
+def test_capitals_are_lowercased_except_in_copied_spans(build, name: str) -> None:
     translator = build(echo, name.split(".")[1])
     read = []
     inner = translator.decoder.search
@@ -226,7 +226,7 @@ def test_headings_keep_all_their_words(build, name: str) -> None:
         assert found.text.lower() == line.lower()
 
 
-def test_names_are_no_headings() -> None:
+def test_names_are_not_taken_for_headings() -> None:
     for text in ("Peter Brown", "Anna And Peter", "New York", "The man in New York", "A Man"):
         assert lower_heading(text, "en") == text or " And " in text
 

@@ -73,7 +73,7 @@ def test_anything_else_is_a_type_error_in_one_line(
         assert "\n" not in str(caught.value)
 
 
-def test_lines_are_no_single_string(translator: Translator) -> None:
+def test_a_single_string_is_refused_as_lines(translator: Translator) -> None:
     with pytest.raises(TypeError, match="Expected a list of strings, not str"):
         translator.translate_lines("A dog runs.")
 
@@ -175,7 +175,7 @@ def test_threads_share_one(translator: Translator) -> None:
         assert list(pool.map(translator, texts)) == translator(texts)
 
 
-def test_an_event_loop_goes_on_meanwhile(translator: Translator) -> None:
+def test_an_event_loop_is_not_blocked(translator: Translator) -> None:
     async def main() -> list[str]:
         return await asyncio.gather(*(asyncio.to_thread(translator, line) for line in LINES))
 
@@ -235,7 +235,7 @@ def test_a_used_one_answers_after_a_fork(
     assert subprocess.run(command, env=environment, timeout=600).returncode == 0
 
 
-def test_after_a_fork_a_gpu_is_said_to_be_away(
+def test_using_a_gpu_after_a_fork_is_an_error(
     random_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     translator = Translator(random_model)

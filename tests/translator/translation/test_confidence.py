@@ -169,7 +169,7 @@ def test_its_gradient_is_zero_and_repeats_count_like_weights() -> None:
     assert mean == pytest.approx(sum(are_good(chrf)) / 60, abs=0.01)
 
 
-def test_how_good_they_were_tells_more_than_which_were_good() -> None:
+def test_graded_outcomes_fit_better_than_binary_ones() -> None:
     table, chrf = examples(300)
     steps = [GOOD_CHRF + 30.0 * (1 if event else -1) for event in are_good(chrf)]
     new, later = examples(4000, seed=2)
@@ -182,14 +182,14 @@ def test_how_good_they_were_tells_more_than_which_were_good() -> None:
 
 @pytest.mark.parametrize("event", [False, True])
 @pytest.mark.parametrize("n", [1, 20])
-def test_one_outcome_alone_is_no_failure(event: bool, n: int) -> None:
+def test_a_single_outcome_does_not_fail(event: bool, n: int) -> None:
     table, _ = examples(n)
     for row in (table, torch.zeros_like(table)):  # features that are all the same, too
         confidences = fit(row, [100.0 * event] * n, [1.0] * n).probabilities(row)
         assert all(0 < p < 1 and (p > 0.5) == event for p in confidences)
 
 
-def test_what_is_far_away_counts_no_more_than_what_is_far(calibration: Calibration) -> None:
+def test_outliers_are_clipped(calibration: Calibration) -> None:
     far, further = torch.full((1, len(FEATURES)), 1e3), torch.full((1, len(FEATURES)), 1e9)
     assert calibration.probabilities(far) == calibration.probabilities(further)
 
@@ -311,7 +311,7 @@ def test_a_model_without_calibration_says_so_before_it_works(
 # --- withholding --------------------------------------------------------------------------------
 
 
-def test_what_is_below_the_threshold_is_withheld(trusted: Translator) -> None:
+def test_translations_below_the_threshold_are_withheld(trusted: Translator) -> None:
     lines = [f"The {noun} runs here." for noun in ("dog", "man", "boy", "bird")] + ["", " "]
     plain = trusted.translate_lines(lines, confidence=True)
     threshold = sorted(t.confidences[0] for t in plain[:4])[2]

@@ -90,7 +90,7 @@ def test_any_text_can_be_checked(source: str, translation: str, src: int, tgt: i
         ("", ""),
     ],
 )
-def test_good_translations_are_left_alone(source: str, translation: str) -> None:
+def test_good_translations_have_no_faults(source: str, translation: str) -> None:
     assert found(source, translation) == []
 
 
@@ -138,7 +138,7 @@ def test_other_loops(loop: str) -> None:
     assert is_loop("Something quite different is said here", loop)
 
 
-def test_what_the_source_repeats_may_be_repeated_but_not_without_end() -> None:
+def test_repetition_in_the_source_may_be_repeated_but_not_endlessly() -> None:
     assert not is_loop("no no no", "nein nein nein nein")
     assert is_loop("no no no", "nein " * 7)
     assert not is_loop("Sooooooooooooo!", "Soooooooooooooooo!")
@@ -270,13 +270,13 @@ def check_odd_text(unit: str, length: int) -> None:
 
 
 @pytest.mark.parametrize("unit", ODD)
-def test_odd_text_is_no_trap(unit: str) -> None:
+def test_odd_text_takes_linear_time(unit: str) -> None:
     check_odd_text(unit, 20_000)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("unit", ODD)
-def test_long_odd_text_is_no_trap(unit: str) -> None:
+def test_long_odd_text_takes_linear_time(unit: str) -> None:
     check_odd_text(unit, 200_000)
 
 
@@ -290,7 +290,7 @@ def sides(text_pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return list(src), list(tgt)
 
 
-def test_good_translations_are_no_collapse(sides) -> None:
+def test_good_translations_are_not_a_collapse(sides) -> None:
     src, tgt = sides
     for n in range(len(src) + 1):
         assert describe_collapse(src[:n], tgt[:n]) is None
@@ -368,7 +368,7 @@ def test_names_numbers_and_signs_may_be_copied_and_signs_may_vanish() -> None:
     assert describe_collapse(["!" * i for i in range(20)], [""] * 20) is None
 
 
-def test_a_collapse_is_told_in_one_line(sides) -> None:
+def test_a_collapse_is_described_in_one_line(sides) -> None:
     text = describe_collapse(sides[0], ["a\nvery " + "long " * 30] * 100)
     assert text is not None and "\n" not in text and len(text) < 400
 
@@ -380,7 +380,7 @@ def test_any_validation_set_can_be_looked_at(pairs: Sequence[tuple[str, str]]) -
 
 
 @pytest.mark.parametrize("split", ["val", "test_2016_flickr", "test_2017_flickr"])
-def test_human_translations_are_no_collapse(real_corpus: Path, split: str) -> None:
+def test_human_translations_are_not_a_collapse(real_corpus: Path, split: str) -> None:
     src, tgt = (
         gzip.decompress((real_corpus / f"{split}.{side}.gz").read_bytes()).decode().split("\n")
         for side in ("en", "de")
@@ -483,5 +483,5 @@ def test_a_name_may_have_an_ending() -> None:
         ("No number", []),
     ],
 )
-def test_where_numbers_stand(text: str, spans: list[str]) -> None:
+def test_spans_of_numbers(text: str, spans: list[str]) -> None:
     assert [text[start:end] for start, end in number_spans(text)] == spans

@@ -107,7 +107,7 @@ def interrupt(translator: Counting, output: Path, lines: list[str] = LINES, **op
     return caught.value
 
 
-def test_an_interrupted_file_goes_on(translator: Counting, tmp_path: Path) -> None:
+def test_an_interrupted_file_is_resumed(translator: Counting, tmp_path: Path) -> None:
     output = tmp_path / "out.de"
     output.write_text("an older one\n")
     stopped = interrupt(translator, output)
@@ -121,7 +121,7 @@ def test_an_interrupted_file_goes_on(translator: Counting, tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_a_failed_file_goes_on_too(translator: Counting, tmp_path: Path) -> None:
+def test_a_failed_file_is_resumed_too(translator: Counting, tmp_path: Path) -> None:
     translator.error = TranslatorError
     interrupt(translator, tmp_path / "out.de")
     run(translator, LINES, tmp_path / "out.de", render)
@@ -138,7 +138,7 @@ def test_a_file_can_be_interrupted_again_and_again(translator: Counting, tmp_pat
 
 
 @pytest.mark.parametrize("what", ["lines", "order", "search", "split", "form", "precision"])
-def test_another_job_begins_anew(
+def test_another_job_starts_over(
     translator: Counting, random_model: Model, tmp_path: Path, what: str
 ) -> None:
     output, lines, form, options = tmp_path / "out.de", LINES, render, {}
@@ -162,7 +162,7 @@ def test_another_job_begins_anew(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_another_model_begins_anew(
+def test_another_model_starts_over(
     translator: Counting, model_folder: Path, tmp_path: Path
 ) -> None:
     interrupt(translator, tmp_path / "out.de")
@@ -399,7 +399,7 @@ def test_sigterm_ends_a_translation_as_ctrl_c_does(
     assert not (tmp_path / "out.de").exists()
 
 
-def test_a_partial_file_that_lost_its_end_begins_anew(translator: Counting, tmp_path: Path) -> None:
+def test_a_truncated_partial_file_starts_over(translator: Counting, tmp_path: Path) -> None:
     interrupt(translator, tmp_path / "out.de")
     note = json.loads((tmp_path / "out.de.partial.json").read_text())
     assert note["lines"] == 3

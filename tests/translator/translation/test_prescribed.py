@@ -57,7 +57,7 @@ def test_a_prefix_stays_as_it_is_beside_terms(translator: Translator) -> None:
         assert all(use.used for use in found.terms)
 
 
-def test_private_characters_of_a_text_are_no_terms(translator: Translator) -> None:
+def test_private_characters_in_a_text_are_not_terms(translator: Translator) -> None:
     (found,) = translator.translate_lines(
         ["The dog \ue100 sees \ue101 a man."], terms={"dog": "Köter", "man": "Kerl"}
     )
@@ -72,15 +72,13 @@ def test_terms_of_a_text_full_of_placeholders_are_looked_for(translator: Transla
     assert all(found.text.count(f"{{name{i}}}") <= 1 for i in range(N_COPY + 5))
 
 
-def test_what_stays_as_it_is_does_so_at_the_start_of_a_sentence(translator: Translator) -> None:
+def test_unchanged_terms_stay_so_at_the_start_of_a_sentence(translator: Translator) -> None:
     for text in ("The npm sleeps.", "npm", "THE MAN SEES NPM."):
         (found,) = translator.translate_lines([text], terms={"npm": "!"})
         assert [use.used for use in found.terms] == [use.source for use in found.terms] != []
 
 
-def test_a_term_that_is_lost_is_told(
-    translator: Translator, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_lost_term_is_reported(translator: Translator, monkeypatch: pytest.MonkeyPatch) -> None:
     from translator.translation.prescribed import Prescriber
 
     monkeypatch.setattr(Prescriber, "search", lambda self, *args: self.decoder.search(*args))

@@ -79,7 +79,7 @@ def test_a_faulty_translation_is_searched_in_two_parts(
     assert " ".join(text for text, *_ in model.asked[2:]) == SOURCE
 
 
-def test_parts_of_a_mended_sentence_keep_their_links(
+def test_parts_of_a_repaired_sentence_keep_their_links(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Says(
@@ -145,7 +145,7 @@ def test_capitals_are_read_in_small_letters(
         assert found.text.endswith(GOOD) and (not repair or repair.by != "small letters")
 
 
-def test_a_loop_in_capitals_is_mended(
+def test_a_loop_in_capitals_is_repaired(
     translator: Translator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = Says(translator, monkeypatch, first=[LOOP], safer=[GOOD])
@@ -187,7 +187,7 @@ def test_without_a_guard_and_for_samples_faults_stay(
 
 
 @pytest.mark.parametrize("n_best", [1, 2, 3, 4])
-def test_a_mended_sentence_has_as_many_translations(
+def test_a_repaired_sentence_has_as_many_translations(
     translator: Translator, monkeypatch: pytest.MonkeyPatch, n_best: int
 ) -> None:
     """The good one first."""
@@ -201,7 +201,7 @@ def test_a_mended_sentence_has_as_many_translations(
     assert len({text for text, _ in found.n_best}) == n_best
 
 
-def test_a_mended_sentence_keeps_its_prefix(translator: Translator) -> None:
+def test_a_repaired_sentence_keeps_its_prefix(translator: Translator) -> None:
     lines = ["The dog runs here.", "The man sleeps today and 12 dogs run."]
     for found in translator.translate_lines(lines, prefix="Hund Hund Hund Hund"):
         assert found.text.startswith("Hund Hund Hund Hund")

@@ -111,7 +111,7 @@ def test_order_does_not_depend_on_batches(
     assert close(translator.translate_lines(lines[::-1], search), single[::-1])
 
 
-def test_blocks_are_as_one_call(translator: Translator) -> None:
+def test_blocks_equal_one_call(translator: Translator) -> None:
     found = translator.translate_blocks(blocks(iter(LINES), 3), prefix="Der")
     assert close(list(found), translator.translate_lines(LINES, prefix="Der"))
 
@@ -235,7 +235,7 @@ def test_a_long_text_is_translated_in_parts_with_one_warning(
     assert found.score == pytest.approx(sum(t.score for t in translations), abs=1e-3)
 
 
-def test_many_sentences_are_no_long_text(
+def test_many_sentences_are_not_a_long_text(
     translator: Translator, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = " ".join(SENTENCES * 10)
@@ -358,7 +358,7 @@ def test_white_space_that_the_model_adds_is_dropped(
 
 @pytest.mark.parametrize("decode", ["beam", "sample", "mbr"])
 @pytest.mark.parametrize("beam_size", [1, 4])
-def test_a_prefix_begins_every_line_but_no_other_sentence(
+def test_a_prefix_starts_only_the_first_sentence_of_a_line(
     translator: Translator, beam_size: int, decode: str
 ) -> None:
     lines = ["The dog runs here. A man sleeps!", "", " The boy waits. ", "dog"]
@@ -392,7 +392,7 @@ def test_a_blank_prefix_is_none(translator: Translator, prefix: str) -> None:
         ["The dog runs here.", "👍 The λόγος dog runs.", "λόγος 👍", "The 👍dog 漢字."]
     ),
 )
-def test_a_prefix_is_kept_beside_spans(translator: Translator, prefix: str, line: str) -> None:
+def test_a_prefix_is_kept_with_copied_spans(translator: Translator, prefix: str, line: str) -> None:
     """Placeholders that the model leaves out are not put into it."""
     (found,) = translator.translate_lines([line], prefix=prefix)
     # White space around a span is as in the source, and not as in the prefix.
@@ -434,7 +434,7 @@ def test_one_model_twice_is_an_ensemble_that_says_the_same(
     assert close(twice.translate_lines(LINES), translator.translate_lines(LINES))
 
 
-def test_an_ensemble_is_none_of_its_models(
+def test_an_ensemble_differs_from_each_of_its_models(
     random_model: Model, small_translator: Callable[[int], Translator]
 ) -> None:
     translators = [Translator(random_model), small_translator(1)]

@@ -175,7 +175,7 @@ def test_a_single_word_takes_what_it_looked_at_most() -> None:
     assert word_alignment(weights, one_word_each(3), one_word_each(1)) == [(2, 0)]
 
 
-def test_rows_and_columns_of_eos_do_not_count() -> None:
+def test_rows_and_columns_of_eos_are_ignored() -> None:
     weights = random_weights(2, 2, 7, 6)
     changed = weights.clone()
     changed[:, :, -1] = 9.0
@@ -233,7 +233,7 @@ def test_a_span_is_linked_with_itself_word_by_word(codec: TextCodec) -> None:
     assert copied(codec, text, ids, weights) == "0-1 1-2 2-3 4-0"
 
 
-def test_marks_beside_a_span_do_not_count(codec: TextCodec) -> None:
+def test_punctuation_next_to_a_span_is_ignored(codec: TextCodec) -> None:
     text = "dog 👍."
     source = codec.encode(text)
     ids = [*codec.tokenizer.encode("Hund"), codec.tokenizer.copy_ids[0]]
@@ -242,7 +242,7 @@ def test_marks_beside_a_span_do_not_count(codec: TextCodec) -> None:
     assert copied(codec, text, ids, weights) == "1-1"
 
 
-def test_a_full_stop_does_not_count_for_the_word_before_it(codec: TextCodec) -> None:
+def test_a_full_stop_is_not_part_of_the_word_before_it(codec: TextCodec) -> None:
     text = "The teacher waits."
     source = codec.encode(text)
     assert codec.tokenizer.is_mark[source.ids[-1]]
