@@ -33,6 +33,9 @@ class Lines:
         self.lines: list[str] | None = None
         if not (standard_input or file):
             self.lines = [line for text in join_words(texts) for line in text.split("\n")]
+            if len(texts) == 1 and Path(texts[0]).suffix and Path(texts[0]).is_file():
+                log = logging.getLogger("translator")
+                log.warning("%s is a file; for what is in it: --input %s", texts[0], texts[0])
         self.file = None if standard_input else file
         self.live = standard_input  # someone may be waiting for each answer
 

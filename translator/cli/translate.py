@@ -215,8 +215,13 @@ def _is_document(job: Job) -> bool:
         raise typer.BadParameter("--format goes with --input FILE and --output FILE")
     if job.format and job.format not in FORMATS:
         raise typer.BadParameter(f'no format "{job.format}"; there are: {", ".join(FORMATS)}')
-    named = job.format or (format_of(job.input) if files and job.input else None)
-    return bool(job.format) or named not in (None, "text")
+    named = job.format or (format_of(job.input) if job.input else None)
+    if named in (None, "text") and not job.format:
+        return False
+    if not files:
+        log = logging.getLogger("translator")
+        log.warning("%s is translated line by line; --output FILE keeps its format.", job.input)
+    return files
 
 
 def _check_document(job: Job, search: dict[str, Any], shown: Shown, common: Common) -> None:

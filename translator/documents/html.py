@@ -4,6 +4,7 @@ import bisect
 import html as entities
 import re
 from collections import Counter
+from collections.abc import Sequence
 from html.parser import HTMLParser
 
 from translator.documents.document import (
@@ -68,7 +69,8 @@ class _Reader(HTMLParser):
                 self._opaque.append(tag)
                 self._counts[tag] += 1
             return
-        named = ("translate", "no") in attrs
+        # Quotes may be escaped, in HTML that was taken from a program or a database.
+        named = any(name == "translate" and (v or "").strip("\\\"'") == "no" for name, v in attrs)
         stays = named or tag in _OPAQUE or tag in _WORDS
         if not named and (not stays or tag in _VOID):
             for match in _ATTRIBUTES.finditer(raw):
@@ -146,20 +148,26 @@ def read_html(text: str) -> Document:
     reader = _Reader(text)
     reader.feed(text)
     reader.close()
-    pieces = [piece for run in reader.runs if (piece := _piece(text, run))]
+    attributes = [place for place in reader.attributes if text[slice(*place)].strip()]
+    pieces = [piece for run in reader.runs if (piece := _piece(text, run, attributes))]
     taken = [piece.places[0] for piece in pieces]
-    for place in reader.attributes:  # `taken` is in order
+    for place in attributes:  # `taken` is in order
         start, end = trimmed(text, place)
-        # What stands inside a sentence stays.
         before = bisect.bisect_left(taken, (end,))
-        if start < end and not (before and taken[before - 1][1] > start):
-            plain = entities.unescape(text[start:end])
-            pieces.append(Piece(" ".join(plain.split()), [(start, end)], entities.escape))
+        if not (before and taken[before - 1][1] > start):  # those inside have been read
+            pieces.append(Piece(_plain(text[start:end]), [(start, end)], entities.escape))
     return Document(text, sorted(pieces, key=lambda piece: piece.places[0]))
 
 
-def _piece(text: str, run: list[tuple[str, int, int]]) -> Piece | None:
-    """A run without the white space and the tags around it."""
+def _plain(raw: str) -> str:
+    return " ".join(entities.unescape(raw).split())
+
+
+def _piece(text: str, run: list[tuple[str, int, int]], attributes: Sequence[Place]) -> Piece | None:
+    """A run without the white space and the tags around it.
+
+    The attributes inside it are further lines of the piece.
+    """
 
     def is_text(item: tuple[str, int, int]) -> bool:
         blank = item[0] == "text" and not text[item[1] : item[2]].strip()
@@ -181,17 +189,40 @@ def _piece(text: str, run: list[tuple[str, int, int]]) -> Piece | None:
         last, balance = last + 1, balance - 1
     start, end = trimmed(text, (run[first][1], run[last][2]))
     marks = Marks(text[start:end])
+    slot = Marks(text[start:end] + marks.word("")).word  # with another letter
+    slots: dict[str, str] = {}  # what stands for an attribute, and its text
+
+    def hide(a: int, b: int) -> str:
+        """text[a:b], a tag, with slots for its attributes."""
+        hidden = ""
+        for first, last in attributes[bisect.bisect(attributes, (a,)) :]:
+            if first >= b:
+                break
+            slots[name := slot(text[first:last])] = text[first:last]
+            hidden += text[a:first] + name
+            a = last
+        return hidden + text[a:b]
+
     parts = []
     for kind, a, b in run[first : last + 1]:
         raw = text[max(a, start) : min(b, end)]
         if kind == "tag":
-            raw = marks.point(raw) if raw.startswith("<!") else raw
+            raw = marks.point(raw) if raw.startswith("<!") else hide(a, b)
         elif kind == "word":
-            raw = marks.word(raw)
+            raw = marks.word(hide(a, b))
         elif kind == "reference":
             raw = hide_references(raw, marks)
         else:
             raw = re.sub(r"\s+", " ", raw)
         parts.append(raw)
-    piece = Piece(text[start:end], [(start, end)])
-    return with_text(piece, marks, "".join(parts))
+    said = [_plain(raw) for raw in slots.values()]
+
+    def write(translation: str) -> str:
+        """The sentence, with its attributes in their slots."""
+        sentence, *values = translation.split("\n")
+        for (slot, raw), old, value in zip(slots.items(), said, values, strict=True):
+            sentence = sentence.replace(slot, raw if value == old else entities.escape(value))
+        return sentence
+
+    piece = Piece(text[start:end], [(start, end)], write)
+    return with_text(piece, marks, "\n".join(["".join(parts), *said]))

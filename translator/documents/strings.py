@@ -21,6 +21,10 @@ _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COLON = re.compile(r"\s*:")
 _PROPERTY = re.compile(r"\s*(?![#!])(?:[^\s=:\\]|\\.)+(?:\s*[=:]\s*|\s+)")
 _MESSAGE = re.compile(r"(?P<key>-?[A-Za-z][\w-]*|\s+\.[A-Za-z][\w-]*)\s*=[ \t]*")
+# How a selector begins, a whole placeable, the key of a variant, and how a selector ends.
+_SELECTOR = re.compile(
+    r"(?P<open>\{[^{}]*->)|\{[^{}]*\}|(?P<key>(?<=\n)[ \t]*\*?\[[^\[\]\n]*\][ \t]*)|(?P<close>\})"
+)
 
 
 def read_json(text: str) -> Document:
@@ -137,8 +141,8 @@ def _in_properties(text: str) -> str:
 
 
 def read_fluent(text: str) -> Document:
-    """The values of messages and attributes; lines with selectors stay."""
-    groups: list[list[Place]] = []
+    """The values of messages and attributes, and each variant of a selector."""
+    values: list[Place] = []
     inside = False
     braces = 0
     for start, end in line_places(text):
@@ -146,16 +150,26 @@ def read_fluent(text: str) -> Document:
         match = _MESSAGE.match(text, start, end)
         if match and not braces:
             inside = True
-            place = trimmed(text, (match.end(), end))
-            groups.append([place] if place[0] < place[1] else [])
-        elif inside and line[:1].isspace() and line.strip():
-            groups[-1].append(trimmed(text, (start, end)))
+            values.append((match.end(), end))
+        elif inside and line.strip() and (line[0].isspace() or braces):
+            values[-1] = (values[-1][0], end)
         elif line.strip():
             inside = False
         braces += line.count("{") - line.count("}")
-    whole = []
-    for group in groups:
-        value = " ".join(text[slice(*place)] for place in group)
-        if "->" not in value and value.count("{") == value.count("}"):
-            whole.append(group)
-    return Document(text, plain_pieces(text, whole))
+    parts = (part for value in values for part in _variants(text, value))
+    return Document(text, plain_pieces(text, ([*line_places(text[a:b], a)] for a, b in parts)))
+
+
+def _variants(text: str, value: Place) -> list[Place]:
+    """The texts of a value around and inside its selectors; none if its braces do not match."""
+    found: list[Place] = []
+    depth, position = 0, value[0]
+    for match in _SELECTOR.finditer(text, *value):
+        if match["open"] or depth and (match["key"] or match["close"]):
+            found.append((position, match.start()))
+            position = match.end()
+            depth += bool(match["open"]) - bool(match["close"])
+        elif match["close"]:
+            return []
+    rest = text[position : value[1]]
+    return [] if depth or "{" in _SELECTOR.sub("", rest) else [*found, (position, value[1])]

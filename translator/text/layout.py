@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from translator.text.protected import protected_spans
 
-_ATTRIBUTES = r"(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>=`]+))?)*\s*"
+_ATTRIBUTES = r"(?:\s+[\w:@.-]+(?:\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s\"'<>][^\s<>]*))?)*\s*"
 _BLOCKS = (
     "address article aside blockquote body br button caption center dd details dialog div dl dt "
     "fieldset figcaption figure footer form h[1-6] head header hr html iframe img input label "

@@ -30,7 +30,7 @@ _VARIABLE = (
 )
 _ENTITY = (
     r"\w*&[A-Za-z]{1,2}(?:acute|grave|uml|circ|tilde|cedil|ring|slash|lig);(?:\w|&\w+;)*"
-    r"|&(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
+    r"|&(?:amp;)*(?:[A-Za-z][A-Za-z0-9]{1,30}|#\d{1,7}|#[xX][0-9A-Fa-f]{1,6});"
 )
 _NAMED = r"(?<![\w@.])@[A-Za-z_](?:[\w.-]*\w)?|(?<![\w&#])#\w+"
 _FILE_TYPES = (
@@ -186,8 +186,11 @@ def has_number(text: str, span: Span, tgt: str) -> bool:
     if not places:
         return number[0].isdigit()
     return not own or any(
-        not (beside := (match["before"] or "") + (match["after"] or ""))
-        or any(pattern.search(beside) for pattern in own)
+        not (match["before"] and match["after"])  # one currency is enough
+        and (
+            not (beside := match["before"] or match["after"])
+            or any(pattern.search(beside) for pattern in own)
+        )
         for match in places
     )
 

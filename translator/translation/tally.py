@@ -96,7 +96,7 @@ def _parts(text: str) -> Iterator[Counter[str]]:
     plain, tags = split_tags(text)
     yield Counter(plain[start:end] for start, end in protected_spans(plain))
     yield Counter(tag.text for tag in tags if tag.text.strip())
-    yield Counter(_MARKS.findall(TAG.sub("", text)))
+    yield Counter(_MARKS.findall(TAG.sub("\0", text)))
 
 
 def _unclosed(text: str) -> tuple[list[str], list[str]]:

@@ -10,3 +10,13 @@ count = { $n ->
     [one] One dog
    *[other] { $n } dogs
 }
+nested = You see { $n ->
+    [0] no cat
+   *[other] { $big ->
+        [yes] a big cat
+       *[no] a cat that
+            walks
+    }
+} here.
+broken = A { dog
+last = The cat

@@ -29,6 +29,18 @@ def test_a_document_is_known_by_its_ending(run, tmp_path: Path) -> None:
     assert f"{target}: 1 segments, 2 words" in result.stderr
 
 
+def test_a_document_without_an_output_is_told_from_one(run, tmp_path: Path) -> None:
+    source = tmp_path / "page.md"
+    source.write_text("The dog\n")
+    result = run("-i", source)
+    assert result.exit_code == 0 and result.stdout.count("\n") == 1
+    assert "line by line; --output FILE" in result.stderr
+    result = run(source)
+    assert result.exit_code == 0 and f"--input {source}" in result.stderr
+    (tmp_path / "page.txt").write_text("The dog\n")
+    assert run("-i", tmp_path / "page.txt").stderr == ""
+
+
 def test_a_format_may_be_named_and_columns_chosen(run, tmp_path: Path) -> None:
     source, target = tmp_path / "table.data", tmp_path / "out.data"
     source.write_text("id,text\nThe dog,The man\n")

@@ -148,6 +148,37 @@ def test_html_keeps_code_names_and_comments() -> None:
     assert any("café 'here'" in text for text in found)
 
 
+def test_each_variant_of_a_selector_is_a_text() -> None:
+    assert texts((FOLDER / "strings.ftl").read_bytes(), "fluent")[5:] == [
+        *["One dog", "{ $n } dogs", "You see", "no cat", "a big cat", "a cat that walks", "here."],
+    ]
+
+
+def test_attributes_inside_a_sentence_are_read_with_it() -> None:
+    image = """<img src="a.png" alt="a &quot;red&quot;\n car" title='big'/>"""
+    link = '<a href="#" title="Go home">this</a> <button title="press">x</button>'
+    page = f'<p>We saw {image} and {link} and {image} now.</p><img alt="alone">'
+    first, alone = texts(page.encode(), "html")
+    values = ['a "red" car', "big"]
+    assert first.split("\n")[1:] == [*values, "Go home", *values] and alone == "alone"
+    assert "red" not in first.split("\n")[0]
+    assert translated(page.encode(), "html", str) == page
+
+    def change(text: str) -> str:
+        return text.replace("red", "blue<").replace("big", "B")
+
+    expected = page.replace("red&quot;\n", "blue&lt;&quot;").replace("big", "B")
+    assert translated(page.encode(), "html", change) == expected
+
+
+def test_html_with_escaped_quotes_keeps_its_tags() -> None:
+    data = rb"<p>See <a href=\"$URL\">this page</a> and <b translate=\"no\">Acme Co</b> now</p>"
+    (text,) = texts(data, "html")
+    assert "Acme" not in text
+    tags = re.findall(r"<[^<>]*>", data.decode())
+    assert re.findall(r"<[^<>]*>", translated(data, "html", outside_tags(str.upper))) == tags
+
+
 def test_a_catalogue_gets_translations_where_there_are_none() -> None:
     data = (FOLDER / "page.po").read_bytes()
     written = translated(data, "po", lambda text: f"<{text}>")

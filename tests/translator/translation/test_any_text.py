@@ -275,6 +275,7 @@ def test_which_numbers_are_certain(text: str, language: str, expected: list[str]
         # Another price in the same text does not stand for it.
         ("3,50 €", "de", ["€3.50 or 4 euros", "$4 or €3.50"], ["$3.50 or 4 euros"]),
         ("5 €", "de", ["€5", "five euros", "5 euros"], ["$5 and €10", "$5"]),
+        ("€18.10", "en", ["18,10 €", "18,10 Euro"], ["€18,10 Euro"]),
     ],
 )
 def test_a_price_keeps_its_currency(
