@@ -30,7 +30,7 @@ from translator.text.language import LANGUAGE_NAMES
 from translator.text.tokenizer import UNK, Tokenizer
 
 SCRIPTS = ("tokenizer.js", "sentences.js", "kernel.js", "network.js", "search.js", "translator.js")
-TYPES = ("int8", "int5", "float32")
+TYPES = ("int8", "int5", "float16")
 _STEPS_PER_DEVIATION = 6.0  # of int5: about 4.7 bits a weight
 # What search.js knows; any other setting must have its default.
 _SEARCH = {
@@ -61,7 +61,7 @@ def steps(weight: Tensor, kind: str) -> Tensor:
 def pack_weights(
     weights: Mapping[str, Tensor], kind: str
 ) -> tuple[list[dict[str, Any]], bytes, bytes]:
-    """The shapes of all weights, the matrices as bytes, and the other numbers as fp32.
+    """The shapes of all weights, the matrices as int8 or fp16, and the other numbers as fp32.
 
     Args:
         weights: by name, matrices and vectors.
@@ -76,16 +76,15 @@ def pack_weights(
             numbers.append(weight)
             continue
         rows, columns = weight.shape
-        stored = "float32" if kind == "float32" else "int8"
+        stored = "float16" if kind == "float16" else "int8"
         shapes.append({"name": name, "kind": stored, "rows": rows, "columns": columns})
-        if stored == "float32":
-            numbers.append(weight.flatten())
+        if stored == "float16":
+            codes.append(weight.half().flatten())
         else:
             step = steps(weight, kind)
             codes.append((weight / step).round().to(torch.int8).flatten())
             numbers.append(step.flatten())
-    as_bytes = torch.cat(codes).numpy().tobytes() if codes else b""
-    return shapes, as_bytes, torch.cat(numbers).numpy().tobytes()
+    return shapes, torch.cat(codes).numpy().tobytes(), torch.cat(numbers).numpy().tobytes()
 
 
 def restored(weights: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
@@ -93,7 +92,9 @@ def restored(weights: Mapping[str, Tensor], kind: str) -> dict[str, Tensor]:
     found = {}
     for name, weight in weights.items():
         found[name] = weight
-        if weight.dim() == 2 and kind != "float32":
+        if weight.dim() == 2 and kind == "float16":
+            found[name] = weight.half().float()
+        elif weight.dim() == 2:
             step = steps(weight.float(), kind)
             found[name] = (weight / step).round() * step
     return found

@@ -137,8 +137,15 @@ async function unpack(text) {
   return new Response(stream).arrayBuffer();
 }
 
-// Weights by name: `codes` are int8 or fp32 matrices in the order of `shapes`, `numbers` their
-// steps, one a row, and all vectors. Matrices go to where the kernel reads them.
+// Bits of a number in fp16 -> the number.
+function half(bits) {
+  const exponent = (bits >> 10) & 31, fraction = bits & 1023;
+  const size = exponent ? (1024 + fraction) * 2 ** (exponent - 25) : fraction * 2 ** -24;
+  return bits & 0x8000 ? -size : size;
+}
+
+// Weights by name: `codes` are int8 or fp16 matrices in the order of `shapes`, `numbers` the steps
+// of the former, one a row, and all vectors. Matrices go to where the kernel reads them.
 function readWeights(shapes, codes, numbers, kernel) {
   const floats = new Float32Array(numbers), weights = {};
   let code = 0, number = 0;
@@ -146,11 +153,11 @@ function readWeights(shapes, codes, numbers, kernel) {
     if (kind === "vector") {
       weights[name] = { data: floats.subarray(number, number + rows) };
       number += rows;
-    } else if (kind === "float32") {
-      const data = kernel.matrix(rows * columns);
-      data.set(floats.subarray(number, number + rows * columns));
+    } else if (kind === "float16") {
+      const data = kernel.matrix(rows * columns), part = new Uint16Array(codes, code, data.length);
+      for (let i = 0; i < data.length; i++) data[i] = half(part[i]);
       weights[name] = { data, rows, columns };
-      number += rows * columns;
+      code += 2 * data.length;
     } else {
       const data = kernel.matrix(rows * columns), part = new Int8Array(codes, code, data.length);
       for (let r = 0, i = 0; r < rows; r++) {
