@@ -37,18 +37,24 @@ def _run(command: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the commands run: a page that trains as one before it did finds the run finished."""
+    return tmp_path_factory.mktemp("pages")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
-def test_commands_run_and_print_what_is_shown(page: Path, tmp_path: Path) -> None:
+def test_commands_run_and_print_what_is_shown(page: Path, folder: Path) -> None:
     for block, shown in _COMMANDS.findall(page.read_text(encoding="utf-8")):
-        printed = "".join(_run(["bash", "-c", line], tmp_path) for line in block.splitlines())
+        printed = "".join(_run(["bash", "-c", line], folder) for line in block.splitlines())
         # What is shown is the default model's.
         if shown and "general-en-de" in shipped_models():
             assert printed == shown
     for number, block in enumerate(_blocks(page, "python")):
-        example = tmp_path / f"example{number}.py"
+        example = folder / f"example{number}.py"
         example.write_text(block, encoding="utf-8")
-        _run([sys.executable, str(example)], tmp_path)
+        _run([sys.executable, str(example)], folder)
 
 
 def test_the_pages_have_commands() -> None:
