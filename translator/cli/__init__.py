@@ -1,5 +1,5 @@
 """The `translator` command: options in, one function called, results printed.
 
-Holds no logic of its own, and imports torch only inside a command. Start with main.py; each command
-or group of commands has a file, app.py says how one is registered and how it fails.
+Holds no logic of its own. Torch is imported only inside commands, so that `--help` is fast. Start
+with main.py; each command or group has a file, and app.py says how one is registered and fails.
 """

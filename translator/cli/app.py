@@ -1,7 +1,4 @@
-"""The typer app: how a command is registered, logs, and fails with one line.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The typer app: how a command is registered, logs, and fails with one line."""
 
 import functools
 import logging

@@ -1,7 +1,4 @@
-"""The command `evaluate`: its options turned into settings.
-
-Only light imports stand at the top: `translator --help` must not wait for torch.
-"""
+"""The command `evaluate`: its options turned into settings."""
 
 from dataclasses import dataclass
 from functools import partial

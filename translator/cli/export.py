@@ -1,7 +1,4 @@
-"""The command `export`.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The command `export`."""
 
 from pathlib import Path
 from typing import Annotated, Literal

@@ -1,7 +1,4 @@
-"""The commands `models` and `info`: which models there are, and what one is.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The commands `models` and `info`: which models there are, and what one is."""
 
 from collections.abc import Sequence
 from pathlib import Path

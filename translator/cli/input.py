@@ -1,7 +1,4 @@
-"""Where `translate` reads its lines from: TEXT, a file, or standard input.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""Where `translate` reads its lines from: TEXT, a file, or standard input."""
 
 import logging
 import sys

@@ -1,7 +1,4 @@
-"""`translate` on a terminal: a prompt, line editing, history, and a way to turn round.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""`translate` on a terminal: a prompt, line editing, history, and a way to turn round."""
 
 import contextlib
 import itertools

@@ -1,7 +1,4 @@
-"""The entry point of the `translator` command.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The entry point of the `translator` command."""
 
 import os
 import sys

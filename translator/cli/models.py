@@ -1,7 +1,4 @@
-"""The commands that draw runs and change models: `plot`, `average`, `calibrate`.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The commands that draw runs and change models: `plot`, `average`, `calibrate`."""
 
 from pathlib import Path
 from typing import Annotated, Literal

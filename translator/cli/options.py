@@ -1,7 +1,4 @@
-"""Options that several commands share, and what they mean: a direction, a loaded model.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""Options that several commands share, and what they mean: a direction, a loaded model."""
 
 import dataclasses
 import logging

@@ -1,7 +1,4 @@
-"""The commands that make training data: `prepare` and `prepare ...`.
-
-Only light imports stand at the top: `translator --help` must not wait for torch.
-"""
+"""The commands that make training data: `prepare` and `prepare ...`."""
 
 import os
 import shlex

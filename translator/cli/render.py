@@ -1,7 +1,4 @@
-"""Translations as lines of text or JSON, and whether a file can take them.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""Translations as lines of text or JSON, and whether a file can take them."""
 
 import json
 import logging

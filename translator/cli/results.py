@@ -1,7 +1,4 @@
-"""Scores and calibrations as lines for people; JSON for programs.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""Scores and calibrations as lines for people; JSON for programs."""
 
 import json
 from collections.abc import Mapping

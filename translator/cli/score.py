@@ -1,7 +1,4 @@
-"""The command `score`: how likely given translations are.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The command `score`: how likely given translations are."""
 
 from dataclasses import asdict
 from pathlib import Path

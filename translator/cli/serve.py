@@ -1,7 +1,4 @@
-"""The command `serve`.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The command `serve`."""
 
 import logging
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The commands `train` and `doctor`.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The commands `train` and `doctor`."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path

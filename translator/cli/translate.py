@@ -1,7 +1,4 @@
-"""The command `translate`.
-
-Only light imports at the top: `translator --help` must not wait for torch.
-"""
+"""The command `translate`."""
 
 import logging
 import sys

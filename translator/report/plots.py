@@ -5,14 +5,10 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from translator.config.errors import TranslatorError
 from translator.storage.run_log import duration, read_metrics, series
-
-if TYPE_CHECKING:
-    pass
-
 
 PICTURES = (".png", ".svg", ".pdf")
 # Distinguish eight runs on a projector and for colour-blind people (Okabe and Ito 2008); more runs
