@@ -7,7 +7,7 @@ beside or in place of words that translate each other, at the very start, or at 
 words translate each other is learnt from the corpus by IBM Model 1 (Brown et al. 1993).
 
 **Noise in the text** (noise.py, beside this file) changes the text of randomly drawn pairs; what
-cannot be spelt then becomes placeholders, as in translation.
+cannot be spelled then becomes placeholders, as in translation.
 """
 
 import random

@@ -29,7 +29,7 @@ class Spelling(Record):
     Attributes:
         pieces_per_word: the mean.
         unknown_rate: the share of the pieces that are bytes.
-        coverage: the share of the characters that are not spelt in bytes.
+        coverage: the share of the characters that are not spelled in bytes.
     """
 
     pieces_per_word: dict[str, float]
@@ -206,7 +206,12 @@ def _vocabulary_rows(report: PrepareReport) -> Iterator[tuple[str, str]]:
     yield "pieces", f"{vocabulary.size:,} for both languages ({vocabulary.type})"
     for name, figures, form, rest in (
         ("pieces/word", vocabulary.pieces_per_word, ".2f", ""),
-        ("coverage", vocabulary.coverage, ".3%", " of the characters; the rest is spelt in bytes"),
+        (
+            "coverage",
+            vocabulary.coverage,
+            ".3%",
+            " of the characters; the rest is spelled in bytes",
+        ),
     ):
         yield name, ", ".join(f"{x:{form}} {language}" for language, x in figures.items()) + rest
 

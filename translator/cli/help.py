@@ -12,7 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 Panels = dict[str, list[tuple[str, str]]]  # by title: what is typed, and what it means
 RUNNING = "Common options"  # the last panel
-_NAME_WIDTH = 31  # a longer name stands on a line of its own
+_NAME_WIDTH = 31  # a longer name gets a line of its own
 
 
 class Command(TyperCommand):

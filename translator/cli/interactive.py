@@ -1,4 +1,4 @@
-"""`translate` on a terminal: a prompt, line editing, history, and a way to turn round."""
+"""`translate` on a terminal: a prompt, line editing, history, commands to reverse the direction."""
 
 import contextlib
 import itertools

@@ -83,7 +83,8 @@ def calibrate(
     ],
     common: Common,
     sentences: Annotated[
-        int, typer.Option(min=1, help="At most this many of each corpus, and as many spoilt ones.")
+        int,
+        typer.Option(min=1, help="At most this many of each corpus, and as many corrupted ones."),
     ] = 1000,
 ) -> None:
     """Learn how far a model's translations can be trusted, and store that with the model.

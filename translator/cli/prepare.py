@@ -162,7 +162,7 @@ def _prepare(
         names = {"read": "read", "clean": "cleaned", "encode": "encoded"}
         parts = ", ".join(f"{n:,} pairs {names[stage]}" for stage, n in done.items())
         raise KeyboardInterrupt(
-            f"{parts or 'nothing is done yet'}; the same command goes on from there."
+            f"{parts or 'nothing is done yet'}; the same command continues from there."
         ) from None
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 _KINDS = {
     "own": "its own corpus",
-    "spoilt": "spoilt inputs",
+    "spoilt": "corrupted inputs",
     "exchanged": "exchanged",
     "other": "other corpora",
     "all": "all of them",

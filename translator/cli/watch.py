@@ -38,7 +38,7 @@ class Watch:
             log.warning("%s", said)
 
     def state(self) -> dict[str, Any]:
-        """What a resumed job needs to go on counting, as plain data."""
+        """What a resumed job needs to continue counting, as plain data."""
         return {"wrong": self.wrong, "tally": self.tally.state()}
 
     def resume(self, state: dict[str, Any]) -> None:

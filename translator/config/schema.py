@@ -257,7 +257,7 @@ class ConfidenceConfig:
 
     enabled: bool = setting(True, "false: --confidence then needs `translator calibrate` first")
     corpora: str = setting("", "corpora besides the run's own, separated by commas")
-    sentences: int = setting(1000, "at most, of each corpus, and as many spoilt ones", _COUNT)
+    sentences: int = setting(1000, "at most, of each corpus, and as many corrupted ones", _COUNT)
 
     def __post_init__(self) -> None:
         check("confidence", self)

@@ -70,7 +70,7 @@ def translate_document(
 ) -> DocumentResult:
     """Translates a document: its text, and nothing else.
 
-    Texts that occur again are translated once. An interrupted call goes on where it stopped. A
+    Texts that occur again are translated once. An interrupted call continues where it stopped. A
     broken file is an error, and nothing is written then.
 
     Args:

@@ -1,6 +1,6 @@
 """Fits a model's confidence to translations with known references, good ones and bad ones.
 
-Users ask a model more than its corpus contains, so spoilt inputs
+Users ask a model more than its corpus contains, so corrupted inputs
 (data_prep/augmentation/corrupt.py) and, if there are any, other corpora show what its bad
 translations look like.
 """
@@ -83,7 +83,7 @@ def calibrate(
         translator: a model in one direction.
         own: (source, reference) pairs like the training data.
         others: pairs of other corpora.
-        limit: the most pairs to use of each corpus; as many spoilt ones are made as `own` has then.
+        limit: the most pairs to use of each corpus; as many corrupted pairs are made as `own` has.
         translations: the translations of `own`, if they are known already.
     """
     places = _draw(len(own), limit)

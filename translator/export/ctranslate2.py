@@ -1,7 +1,7 @@
 """A model as a folder for CTranslate2, and CTranslate2 as an engine that reads it.
 
 Its tokens are our pieces, and `tokenizer.model` lies beside: any client that runs SentencePiece
-can use it. A model for both directions wants `<2de>` or `<2en>` as the first token of a source.
+can use it. A model for both directions needs `<2de>` or `<2en>` as the first token of a source.
 """
 
 from __future__ import annotations
@@ -189,7 +189,7 @@ class Engine:
             target_prefix=starts if any(starts) else None,
             **self.options,
             beam_size=config.beam_size,
-            patience=2.0 if config.beam_size > 1 else 1.0,  # as long as ours goes on
+            patience=2.0 if config.beam_size > 1 else 1.0,  # as long as ours continues
             num_hypotheses=min(config.n_best, config.beam_size),
             length_penalty=config.length_penalty,
             no_repeat_ngram_size=config.no_repeat_ngram,

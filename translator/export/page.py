@@ -105,8 +105,8 @@ def tokenizer_data(tokenizer: Tokenizer) -> dict[str, Any]:
     if tokenizer.model_type != "unigram":
         raise TranslatorError("--to html reads unigram vocabularies only, and this one is BPE.")
     pieces = tokenizer.pieces(range(tokenizer.vocab_size))
-    spelt = [*tokenizer.text_pieces.values(), *tokenizer.all_bytes, UNK]
-    control = sorted({*range(tokenizer.vocab_size)} - set(spelt))
+    spelled = [*tokenizer.text_pieces.values(), *tokenizer.all_bytes, UNK]
+    control = sorted({*range(tokenizer.vocab_size)} - set(spelled))
     return {
         "pieces": pieces,
         "scores": [tokenizer.score(i) for i in range(tokenizer.vocab_size)],

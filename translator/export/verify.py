@@ -33,7 +33,7 @@ Greedy = Callable[[Sequence[Sequence[int]], int], list[list[int]]]  # (sources, 
 
 @dataclass(frozen=True)
 class Proof:
-    """What came of the comparison: `largest` is the largest gap in nats, of how many pieces."""
+    """The outcome of the comparison; `largest` is the largest difference in nats."""
 
     lines: int
     pieces: int

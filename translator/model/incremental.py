@@ -29,7 +29,7 @@ from translator.text.tokenizer import BOS, EOS, PAD, UNK
 PRECISIONS = ("fp32", "bf16")
 NEVER = [PAD, UNK, BOS]  # what no translation holds
 SPECIAL = [PAD, UNK, BOS, EOS]  # have columns of their own numbers in all logits
-GROUP = 128  # logits are filled up to a multiple of so many columns, see search.best_continuations
+GROUP = 128  # logits are padded to a multiple of this many columns, see search.best_continuations
 
 # Measured with benchmarks/decode.py.
 _BIG = 128 * 1024  # numbers in a matrix that is worth a layout of its own
@@ -247,7 +247,7 @@ class IncrementalDecoder:
         model: in evaluation mode. After a change of its weights, make a new one.
         precision: `bf16` multiplies matrices in bfloat16, where the processor does that faster;
             sums, norms and attention stay in the type of the model.
-        pieces: ids in order, of which `SPECIAL` are the first, that translations may consist of;
+        pieces: the ids that translations may consist of, in order, `SPECIAL` first;
             as if the others had no chance. None: all.
         release: empty the matrices of the model's layers one by one as they are laid out, so that
             memory never holds all of them twice. The model is of no use after it.

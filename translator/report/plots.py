@@ -15,8 +15,8 @@ PICTURES = (".png", ".svg", ".pdf")
 # get other strokes.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31"]
 STROKES = ("-", "--", ":", "-.")
-FEW_POINTS = 12  # up to so many points are marked: a line of one point is invisible
-MANY_POINTS = 150  # more measurements of speed are averaged to so many, to remove noise
+FEW_POINTS = 12  # up to this many points are marked: a line of one point is invisible
+MANY_POINTS = 150  # more measurements of speed are averaged to this many, to remove noise
 
 
 def require_matplotlib() -> Any:

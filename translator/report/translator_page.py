@@ -1,6 +1,6 @@
 """The translator's page, in one string that needs nothing else.
 
-Its script (templates/page.js) talks to an engine, of which that file's head says what it must do:
+Its script (templates/page.js) talks to an engine; the head of that file says what it must do:
 one that asks a server (`server_page`), or one inside the page (translator/export).
 """
 

@@ -253,7 +253,7 @@ class SearchState:
         return scores if forced is None else torch.where(forced == PAD, scores, kept)
 
     def _columns_of(self, ids: Tensor) -> Tensor:
-        """Where the pieces `ids` stand in scores; PAD, for those that stand nowhere."""
+        """The columns of the pieces `ids` in scores; that of PAD for pieces without one."""
         return ids if self.columns is None else self.columns[ids]
 
     def pieces_of(self, columns: Tensor) -> Tensor:
@@ -311,7 +311,7 @@ def beam_search(
     """Translates a batch.
 
     At each step a live hypothesis offers its continuations; the best 2K of a sentence are looked
-    at, of which those that end with EOS and stand among the first K are finished, and the best K
+    at, of which those that end with EOS and are among the first K are finished, and the best K
     others live on. At the length limit only EOS may follow. When a sentence is done:
 
     With a beam of one, as soon as EOS is the likeliest piece: greedy search. Else, `stopping` says.
@@ -379,7 +379,7 @@ def _is_done(state: SearchState) -> Tensor:
 
 
 def follow(state: SearchState, choose: Callable[[Tensor], Tensor]) -> list[list[Hypothesis]]:
-    """Lets each hypothesis go on in the one column `(B, K)` that `choose` takes of its scores."""
+    """Continues each hypothesis with the one column `(B, K)` that `choose` takes of its scores."""
     while True:
         scores = state.scores()  # (B, K, V)
         columns = choose(scores)

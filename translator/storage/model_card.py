@@ -106,7 +106,7 @@ def _confidence(directions: Mapping[str, Mapping[str, Any]]) -> str:
 ## Confidence
 
 `translate --confidence` says how likely a translation has a {event}. Measured by cross-validation
-on the validation pairs ("own"), on inputs spoilt on purpose, on translations of other sentences
+on the validation pairs ("own"), on inputs corrupted on purpose, on translations of other sentences
 ("exchanged"), and on other corpora, if any:
 
 | direction | sentences of | number | AUC | AUC of the log-probability | calibration error |

@@ -165,7 +165,7 @@ def check_changeable(folder: Path) -> None:
     """Complains about a MODEL whose `config.json` must stay as it is.
 
     Raises:
-        TranslatorError: it is a checkpoint that a run goes on from, which vouches for that file.
+        TranslatorError: it is a checkpoint from which a run may resume, and must not change.
     """
     if (folder / STATE).exists():
         raise TranslatorError(

@@ -41,7 +41,7 @@ class TrainingInfo(Record):
     parameters: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; the counters stand beside the rest."""
+        """Plain data; the counters are on the same level as the rest."""
         return {"weights": self.weights, **vars(self.state), "parameters": self.parameters}
 
     @classmethod

@@ -104,7 +104,7 @@ def writing(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise TranslatorError(
             f"{error.filename or folder} cannot be written: {error.strerror}. Check the disk; the "
-            "same command goes on where it stopped."
+            "same command continues where it stopped."
         ) from None
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from translator.text.protected import Span, protected_spans
 from translator.text.tokenizer import N_COPY, Tokenizer
 
-STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelt in bytes
+STAND_IN = "\ue000"  # private use: never in a vocabulary, so always spelled in bytes
 # Typographic marks that a corpus may lack, and what stands for them then.
 _PLAIN_MARKS = {"’": "'", "‘": "'", "“": '"', "”": '"', "„": '"', "–": "-", "—": "-", "…": "..."}
 # Joiners, variation selectors and combining marks belong to the character before them.
@@ -45,7 +45,7 @@ class CopySpan:
     text: str
     space_before: bool
     glued_after: bool  # a letter or digit follows at once
-    written: str  # what stands in the translation for it: the same, or a number in its new form
+    written: str  # what replaces it in the translation: the same, or a number in its new form
 
 
 @dataclass(frozen=True)
@@ -202,7 +202,7 @@ def target_ids(codec: TextCodec, text: str, source: Source) -> list[int]:
 
     What `TextCodec.decode` would make of a placeholder becomes that placeholder again: each span
     that the source carries over, where `text` has it, once. White space beside it is not the
-    model's to write. All else is spelt in pieces, and in bytes where the vocabulary ends.
+    model's to write. All else is spelled in pieces, and in bytes where the vocabulary ends.
     """
     tokenizer = codec.tokenizer
     copies = source.copies[:N_COPY]  # there are no placeholders for more
@@ -211,7 +211,7 @@ def target_ids(codec: TextCodec, text: str, source: Source) -> list[int]:
     for start, end, i in sorted(_copied_spans(text, copies)):
         between = text[position:start]
         stands_for += [*[None] * between.count(STAND_IN), tokenizer.copy_ids[i]]
-        # A word that touches the span is read, and written, as if it stood by itself.
+        # A word that touches the span is read, and written, as if it were a word of its own.
         glued = copies[i].glued_after and text[end : end + 1].isalnum()
         masked += between + STAND_IN + (" " if glued else "")
         position = end
@@ -233,7 +233,7 @@ def target_ids(codec: TextCodec, text: str, source: Source) -> list[int]:
 
 
 def _copied_spans(text: str, copies: Sequence[CopySpan]) -> Iterator[tuple[int, int, int]]:
-    """Where the spans of a source stand in its translation: (start, end, which), apart.
+    """Where the spans of a source occur in its translation: (start, end, which), apart.
 
     Each at most once and long ones first, for a short one may be a part of them; then in the order
     of the source. Parts of longer words are the last choice.

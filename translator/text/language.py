@@ -1,7 +1,7 @@
 """Which language a line is in: English, German, or neither.
 
 A line's words vote, and the ends of its longer words, and its letters. The tables hold what is
-frequent in one language; what two of them share ("in", "was", "war") stands in both, so that it
+frequent in one language; what two of them share ("in", "was", "war") is in both, so that it
 decides nothing between these two. Each thing votes once, however often the line repeats it. The
 entries were chosen on the training parts of Multi30k and the WMT news.
 """
@@ -200,7 +200,7 @@ _NOT_LATIN = re.compile(r"[^\W\d_\u0000-\u02ff\u1e00-\u1eff]")
 
 
 def _count(words: frozenset[str]) -> int:
-    """The votes of words that stand in one table."""
+    """The votes of words that are in one table."""
     return WORD * len(words) - len(words & _IN_NAMES)
 
 

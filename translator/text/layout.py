@@ -1,6 +1,6 @@
 """What a line holds besides sentences: columns, list marks, markup. All of it stays where it is.
 
-A line is cut into parts to translate, and the text between them that stands in the translation as
+A line is cut into parts to translate, and the text between them that appears in the translation as
 it does in the source. Nothing is lost: the parts and what is between them join to the line.
 """
 
@@ -17,7 +17,7 @@ _BLOCKS = (
     "legend li link main meta nav ol optgroup option p pre script section select style summary "
     "table tbody td textarea tfoot th thead title tr ul video"
 )
-# Elements of which even the text stays.
+# Elements whose text is kept as well.
 _OPAQUE = "|".join(
     rf"<{name}\b[^<>]*>.*?</{name}\s*>" for name in ("script", "style", "code", "pre", "kbd")
 )
@@ -136,7 +136,7 @@ def _pairs(text: str, pattern: re.Pattern[str], held: list[tuple[int, int]]) -> 
 
 
 def _slips(text: str, held: Sequence[tuple[int, int]]) -> Iterator[int]:
-    """Where a blank too many stands inside a sentence.
+    """Where there is a superfluous blank inside a sentence.
 
     It has a word in small letters beside it, and no mark that ends a sentence before it.
     """

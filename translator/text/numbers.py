@@ -77,7 +77,7 @@ _THOUSANDS = re.compile(r"(?<![\d.,:])[1-9]\d{0,2}([.,'‘’ \u00a0\u202f])\d{3
 # year finds long ones, and a long one finds short ones.
 _SHORT_YEAR, _LONG_YEAR = "<", ">"
 _OTHER_YEAR = {_SHORT_YEAR: _LONG_YEAR, _LONG_YEAR: _SHORT_YEAR}
-_MAX_DIGITS = 24  # longer rows of digits are told apart by their beginning
+_MAX_DIGITS = 24  # longer rows of digits are distinguished by their beginning
 
 
 def lost_numbers(source: str, translation: str) -> list[str]:
@@ -129,7 +129,7 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
     17:30 is 5:30 pm, or 5:30 in the afternoon, but not 5:30; 9 am is 9 Uhr, and not 21 Uhr.
 
     Returns:
-        Where they stand in the source, and what they are in the other language.
+        Where they are in the source, and what they are in the other language.
     """
     lost = []
     late = _AFTER_NOON.search(translation)

@@ -15,7 +15,7 @@ _END = re.compile(rf"([.!?…‽。！？؟।]+)([\"'”“’‘»«›‹)\]}
 _TAIL = re.compile(rf"[{_EMOJI}]+|[:;]-?[()DP]|[”’)\]}}]+")
 # The first letters or digits of a sentence, after marks that may open it.
 _OPENING = re.compile(r"[^\w,;:!?%&/+=|)\]}”’]*+([^\W_]+)")
-# What stands before a full stop: the last part of a compound, but the whole of a number.
+# What precedes a full stop: the last part of a compound, but the whole of a number.
 _STEM = re.compile(r"(?:[^-/(\[\"“”„‚‘«»›‹]|(?<=\d)-(?=\d))*$")
 _WINDOW = 30  # characters at an end of a word that are looked at: bounds the cost of odd input
 _NO_BREAK_SPACES = {"\u00a0", "\u202f"}
@@ -49,7 +49,7 @@ class _Rules:
     ordinals: bool  # is "3." the third?
 
     def __or__(self, other: "_Rules") -> "_Rules":
-        """The rules for a language of which nothing is known."""
+        """The rules for an unknown language."""
         return _Rules(
             self.never_last | other.never_last,
             self.seldom_last | other.seldom_last,

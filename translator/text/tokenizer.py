@@ -58,7 +58,7 @@ class Tokenizer:
         self.starts_word = [piece.startswith(_SPACE_MARK) for piece in pieces]
         letters = [piece.lstrip(_SPACE_MARK) for piece in pieces]
         self.is_mark = [bool(text) and not any(map(str.isalnum, text)) for text in letters]
-        # The characters that text pieces are made of; all others are spelt in bytes.
+        # The characters that text pieces are made of; all others are spelled in bytes.
         self.alphabet = frozenset("".join(self.text_pieces)) - {_SPACE_MARK} | {" "}
 
     @classmethod
@@ -164,7 +164,7 @@ class Tokenizer:
         return self._processor.GetScore(i)
 
     def byte_ids(self, character: str) -> tuple[int, ...]:
-        """How a character is spelt that no text piece has: its UTF-8 bytes."""
+        """The ids that spell a character which is in no text piece: its UTF-8 bytes."""
         return tuple(self.all_bytes[byte] for byte in character.encode())
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""What a word of a translation could be instead, and how the sentence would go on then."""
+"""What a word of a translation could be instead, and how the sentence would continue then."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -42,7 +42,7 @@ def alternatives(
         translator: an ensemble's first model decides what is likely.
         text: a sentence: what `Segment.source` has.
         prefix: the beginning of its translation, up to a word.
-        n: at most so many.
+        n: at most this many.
         least: the probability of the first piece, at least.
         terms: what the rest must say, where the prefix does not say it already.
 

@@ -25,7 +25,7 @@ from translator.translation.faults import is_empty
 IMPROBABLE = math.log(0.3)
 MOST_DEVIATIONS = 4.0  # from the mean; values further away are clipped to keep squares small
 
-# Chosen by cross-validation on Multi30k's validation pairs, spoilt ones and news.
+# Chosen by cross-validation on Multi30k's validation pairs, corrupted ones and news.
 FEATURES = (
     "log_prob",  # mean log-probability of the target pieces
     "lowest",  # their lowest log-probability

@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable, Sequence
 from translator.text.numbers import lost_numbers, shifted_times
 
 LENGTH_RATIO = 2.0  # neither side may have more than this many times the pieces of the other, ...
-LENGTH_SLACK = 3  # ... after adding so many to the shorter one: short texts vary more
+LENGTH_SLACK = 3  # ... after adding this many to the shorter one: short texts vary more
 MAX_NGRAM = 8  # words of the longest phrase to check for repetition
 LOOP_REPEATS = 3  # a phrase that is repeated so often in a row is a loop, ...
-LONG_NGRAM = 3  # ... or twice in a row if it has at least so many words
+LONG_NGRAM = 3  # ... or twice in a row if it has at least this many words
 SCATTERED_REPEATS = 4  # a phrase that occurs so often anywhere is a loop, ...
 SCATTERED_SHARE = 0.4  # ... if it makes up this share of the words
 CHARACTER_LOOP = 12  # length from which a repetition of one to eight characters is a loop

@@ -84,7 +84,7 @@ def translate_to_file(
         output: the file to write.
         render: turns a result into the text to write.
         show_bar: whether to show a progress bar.
-        watch: called with each result; an interrupted job whose note lacks its state begins anew.
+        watch: called with each result; an interrupted job whose note lacks its state starts over.
         **options: further arguments of `Translator.translate_lines`.
 
     Returns:

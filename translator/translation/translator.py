@@ -45,7 +45,7 @@ class Translator:
     after a fork it works with one thread.
 
     Args:
-        models: loaded models, of which the first one's settings count; `load` takes folders.
+        models: loaded models; the settings of the first apply; `load` takes folders.
         device: where the models run.
         precision: `fp32`, or `bf16`: matrix products in bfloat16, and only pieces that the target
             language has, where the model knows them; faster, and not quite the same.

@@ -40,7 +40,7 @@ class Unit:
     source: Source
     prefix: list[int]  # what its translation begins with
     space: str  # what stands between this segment and the next: white space, marks, columns
-    lead: str = ""  # what stands before the first segment of a line
+    lead: str = ""  # the text before the first segment of a line
     elements: list[Element] = field(default_factory=list)  # tags inside it
     marks: str = ""  # at its end, if there are several
     numbers: list[Span] = field(default_factory=list)  # that are written in another form
@@ -101,7 +101,7 @@ def cut_line(
 
 
 def _without_tags(text: str) -> tuple[str, list[tuple[int, int]], list[Tag]]:
-    """A line without inline tags, where its parts stand in it (`chunks`), and these tags."""
+    """A line without inline tags, where its parts are in it (`chunks`), and these tags."""
     plain, position = "", 0
     ranges: list[tuple[int, int]] = []
     tags: list[Tag] = []
@@ -183,7 +183,7 @@ def _unit(reader: Reader, line: int, text: str, tags: Sequence[Tag]) -> Unit:
     """The unit of a text without tags; the places of `tags` count in this text."""
     part, marks = calm_end(_normalise(text))
     if tags:
-        # Normalising may have shortened what stands before them.
+        # Normalising may have shortened the text before them.
         places = [min(len(_normalise(text[: tag.position] + "x")) - 1, len(part)) for tag in tags]
         moved = [tag.moved(place - tag.position) for tag, place in zip(tags, places, strict=True)]
         elements = nest(moved)
@@ -200,12 +200,12 @@ def _mend_words(codec: TextCodec, text: str) -> str:
     are not.
     """
 
-    def mend(match: re.Match[str]) -> str:
+    def join(match: re.Match[str]) -> str:
         halves = [len(codec.tokenizer.encode(half)) for half in match.groups()]
         whole = match[1] + match[2]
         return whole if len(codec.tokenizer.encode(whole)) < sum(halves) else match[0]
 
-    return _PARTED.sub(mend, text) if "- " in text else text
+    return _PARTED.sub(join, text) if "- " in text else text
 
 
 def _normalise(text: str) -> str:
