@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from translator.model.transformer import Transformer
+
 
 class KeyValueCache:
     """Keys and values of a layer's self-attention, slot after slot: `(2, B * H, capacity, Dh)`."""
@@ -76,6 +78,10 @@ class DecoderState:
     # (B, K, slots): 0 where a slot belongs to the hypothesis' own past, else -inf; None: all do
     visible: Tensor | None = None
 
+    def position(self, model: Transformer) -> Tensor:
+        """The encoding of the position of the next token: `(1, D)`."""
+        return model.position(self.length, self.length + 1)
+
     def extend(self, n_hypotheses: int, like: Tensor) -> Tensor | None:
         """Adds a slot for each hypothesis. Returns `visible` for each head: `(B * H, K, slots)`."""
         self.length += 1
@@ -121,3 +127,86 @@ class DecoderState:
         for cross, own in zip(self.cross_caches, self.self_caches, strict=True):
             cross.keep(sources, heads)
             own.keep(heads)
+
+
+class FixedCache(KeyValueCache):
+    """A cache whose capacity is given, and which a tensor tells the next slots.
+
+    Args:
+        buffer: `(2, B * H, capacity, Dh)`.
+        slots: `(K,)`, where the next tokens are put.
+    """
+
+    def __init__(self, buffer: Tensor, slots: Tensor):
+        self.buffer, self.slots = buffer, slots
+
+    def append(self, new: Tensor, end: int) -> tuple[Tensor, Tensor]:
+        """Writes `new` `(2, B, H, K, Dh)` into the next slots; all before `end` as for others."""
+        assert self.buffer is not None
+        _, batch, n_heads, _, d_head = new.shape
+        self.buffer.view(2, batch, n_heads, -1, d_head).index_copy_(3, self.slots, new)
+        key, value = self.buffer.narrow(2, 0, end).unbind(0)
+        return key, value
+
+
+class FixedState(DecoderState):
+    """A state in tensors that stay where they are, so that a GPU can replay a step.
+
+    Each slot is used once. Whoever calls `IncrementalDecoder.step` sets `n_slots`, of which at
+    least those must be taken in that are in use: a step reads no others.
+
+    Args:
+        like: a state whose sources have the length and the type that these will have.
+        n_sources, n_hypotheses: of the buffers.
+        positions: `(T, D)`, the encodings of as many positions as there can be steps.
+    """
+
+    def __init__(self, like: DecoderState, n_sources: int, n_hypotheses: int, positions: Tensor):
+        key, n_heads = like.cross_caches[0].key, like.n_heads  # (B * H, Dh, S)
+        heads, (_, d_head, length) = n_sources * n_heads, key.shape
+        self.positions = positions
+        self.step = torch.zeros(1, dtype=torch.long, device=key.device)
+        self.first_slots = torch.arange(-n_hypotheses, 0, device=key.device)
+        self.slots = self.first_slots.clone()
+        n_slots = n_hypotheses * len(positions)
+        cross_caches = [
+            CrossAttentionCache(
+                key.new_zeros(heads, d_head, length),
+                key.new_zeros(heads, length, d_head),
+                key.new_zeros(heads, 1, length),
+                joined=False,
+            )
+            for _ in like.cross_caches
+        ]
+        self_caches: list[KeyValueCache] = [
+            FixedCache(key.new_zeros(2, heads, n_slots, d_head), self.slots) for _ in cross_caches
+        ]
+        super().__init__(n_sources, n_heads, cross_caches, self_caches)
+        self.seen = key.new_zeros(n_sources, n_hypotheses, n_slots)  # as `visible`
+        own = key.new_full((n_hypotheses, n_hypotheses), float("-inf")).fill_diagonal_(0.0)
+        self.own = own.expand(n_sources, -1, -1)
+
+    def load(self, started: DecoderState) -> None:
+        """Begins with the sources of `started`, as many as there are, in the first rows."""
+        self.step.zero_()
+        self.slots.copy_(self.first_slots)
+        self.seen.fill_(float("-inf"))
+        for cache, new in zip(self.cross_caches, started.cross_caches, strict=True):
+            assert cache.bias is not None and not new.joined
+            rows = len(new.key)
+            cache.key[:rows], cache.value[:rows] = new.key, new.value
+            cache.bias[:rows] = 0.0 if new.bias is None else new.bias
+
+    def position(self, model: Transformer) -> Tensor:
+        return self.positions.index_select(0, self.step)
+
+    def extend(self, n_hypotheses: int, like: Tensor) -> Tensor:
+        self.step += 1
+        self.slots += n_hypotheses
+        self.seen.index_copy_(2, self.slots, self.own)
+        seen = self.seen[:, None, :, : self.n_slots].expand(-1, self.n_heads, -1, -1)
+        return seen.reshape(-1, n_hypotheses, self.n_slots)
+
+    def reorder(self, parents: Tensor) -> None:
+        index = parents[:, :, None].expand(-1, -1, self.seen.shape[2])
+        self.seen.copy_(self.seen.gather(1, index))

@@ -29,7 +29,7 @@ from translator.text.tokenizer import BOS, EOS, PAD, UNK
 PRECISIONS = ("fp32", "bf16")
 NEVER = [PAD, UNK, BOS]  # what no translation holds
 SPECIAL = [PAD, UNK, BOS, EOS]  # have columns of their own numbers in all logits
-GROUP = 128  # logits are padded to a multiple of this many columns, see search.best_continuations
+GROUP = 128  # logits are padded to a multiple of so many columns, see search/continuations.py
 
 # Measured with benchmarks/decode.py.
 _BIG = 128 * 1024  # numbers in a matrix that is worth a layout of its own
@@ -329,8 +329,7 @@ class IncrementalDecoder:
             `(B, K, H, S)`.
         """
         batch = len(last)
-        position = self.model.position(state.length, state.length + 1)
-        x = self._embed(last.flatten(), position)  # (R, D)
+        x = self._embed(last.flatten(), state.position(self.model))  # (R, D)
         visible = state.extend(last.shape[1], x)
         all_weights = []
         for layer, own, cross in zip(

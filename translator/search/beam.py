@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 
 from translator.config.schema import SearchConfig
-from translator.model.incremental import GROUP, IncrementalDecoder
+from translator.model.incremental import IncrementalDecoder
 from translator.model.transformer import Transformer
+from translator.search.continuations import best_continuations, diverse_continuations, repeated
 from translator.text.tokenizer import BOS, EOS, PAD
 
 _COMPACT = 0.75  # finished sentences leave once the batch is at most this full
@@ -48,57 +49,6 @@ def normalised(log_prob: Any, length: Any, config: SearchConfig) -> Any:
     Murray and Chiang 2018 ("Correcting length bias in neural machine translation").
     """
     return (log_prob + config.length_reward * length) / length_divisor(length, config)
-
-
-def best_continuations(scores: Tensor, log_probs: Tensor, n: int) -> tuple[Tensor, Tensor]:
-    """The n best sums of `scores` `(B, K, V)` and `log_probs` `(B, K)` of each sentence.
-
-    On a CPU `topk` is slow. But the n best lie in the n groups of columns whose best are best, and
-    the best of every group are found fast.
-
-    Returns:
-        The sums `(B, n)`, best first, and their places `k * V + v`.
-    """
-    batch, n_live, width = scores.shape
-    n_groups = n_live * width // GROUP
-    few = batch * n_live == 1 or n_groups <= 2 * n
-    if few or scores.device.type != "cpu" or width % GROUP:
-        sums = (scores + log_probs[:, :, None]).flatten(1)
-        return sums.topk(min(n, sums.shape[1]))
-    groups = scores.view(batch * n_groups, GROUP)
-    before = log_probs.repeat_interleave(width // GROUP, dim=1)  # (B, groups)
-    best = (groups.amax(dim=1).view(batch, n_groups) + before).topk(n).indices  # (B, n)
-    rows = best + torch.arange(0, batch * n_groups, n_groups)[:, None]
-    found = groups.index_select(0, rows.flatten()).view(batch, n, GROUP)
-    sums, places = (found + before.gather(1, best)[:, :, None]).flatten(1).topk(n)
-    return sums, best.gather(1, places // GROUP) * GROUP + places % GROUP
-
-
-def diverse_continuations(
-    scores: Tensor, log_probs: Tensor, n: int, diversity: float
-) -> tuple[Tensor, Tensor]:
-    """As `best_continuations`, but a hypothesis' children compete with it first.
-
-    Its second best child pays `diversity`, the third twice that (Li et al. 2016); the sums are
-    without what was paid.
-    """
-    n_each = min(n, scores.shape[2])
-    values, columns = scores.topk(n_each)  # (B, K, n)
-    sums = values + log_probs[:, :, None]
-    ranks = torch.arange(n_each, device=scores.device)
-    order = (sums - diversity * ranks).flatten(1).topk(min(n, sums[0].numel())).indices
-    places = columns + scores.shape[2] * torch.arange(sums.shape[1], device=sums.device)[:, None]
-    return sums.flatten(1).gather(1, order), places.flatten(1).gather(1, order)
-
-
-def repeated(tokens: Tensor, n: int) -> Tensor:
-    """Pieces that would repeat an n-gram of `tokens` `(B, K, T)`: `(B, K, T - n + 1)`, or PAD."""
-    if tokens.shape[2] < n:
-        return tokens[:, :, :0]
-    windows = tokens.unfold(2, n, 1)  # (B, K, T - n + 1, n)
-    newest = tokens[:, :, None, tokens.shape[2] - n + 1 :]
-    same = (windows[..., :-1] == newest).all(dim=3)
-    return torch.where(same, windows[..., -1], PAD)
 
 
 class _Ensemble:
@@ -137,7 +87,7 @@ class _Ensemble:
         for state in self.states:
             state.reorder(parents)
         if self.need_coverage:
-            self.coverage = _pick(self.coverage, parents)
+            self.coverage = pick(self.coverage, parents)
 
     def keep(self, sentences: Tensor) -> None:
         """Keeps only these sentences `(new B,)`."""
@@ -146,19 +96,20 @@ class _Ensemble:
             state.keep(sentences)
 
 
-def _pick(values: Tensor, parents: Tensor) -> Tensor:
+def pick(values: Tensor, parents: Tensor) -> Tensor:
     """Rows `parents` `(B, K)` of `values` `(B, K, N)`."""
     return values.gather(1, parents[:, :, None].expand(-1, -1, values.shape[2]))
 
 
-class _Finished:
+class Finished:
     """The best K finished hypotheses of each sentence, best first."""
 
-    def __init__(self, n_sentences: int, beam_size: int, device: torch.device):
+    def __init__(self, n_sentences: int, beam_size: int, device: torch.device, length: int = 1):
         shape = (n_sentences, beam_size)
         self.scores = torch.full(shape, float("-inf"), device=device)
         self.log_probs = torch.full(shape, float("-inf"), device=device)
-        self.tokens = torch.full((*shape, 1), BOS, device=device)  # BOS and pieces, then EOS
+        # (B, K, length), BOS and pieces, then EOS
+        self.tokens = torch.full((*shape, length), EOS, device=device)
 
     def add(self, scores: Tensor, log_probs: Tensor, tokens: Tensor) -> None:
         """Hypotheses `tokens` `(B, N, T)` with their scores `(B, N)`, -inf where there is none."""
@@ -170,28 +121,30 @@ class _Finished:
         order = order[:, :beam_size]
         self.scores = torch.cat([self.scores, scores], dim=1).gather(1, order)
         self.log_probs = torch.cat([self.log_probs, log_probs], dim=1).gather(1, order)
-        self.tokens = _pick(torch.cat([known, tokens], dim=1), order)
+        self.tokens = pick(torch.cat([known, tokens], dim=1), order)
 
     def keep(self, sentences: Tensor) -> None:
         self.scores, self.log_probs = self.scores[sentences], self.log_probs[sentences]
         self.tokens = self.tokens[sentences]
 
-    def hypotheses(self, sentence: int, n_best: int) -> list[Hypothesis]:
-        rows = zip(
-            self.tokens[sentence, :n_best].tolist(),
-            self.log_probs[sentence, :n_best].tolist(),
-            self.scores[sentence, :n_best].tolist(),
-            strict=True,
-        )
+    def hypotheses(self, sentences: Tensor, n_best: int) -> list[list[Hypothesis]]:
+        """The first `n_best` of each of some sentences `(new B,)`."""
+        each = (self.tokens, self.log_probs, self.scores)
+        rows = (values[sentences, :n_best].tolist() for values in each)
         return [
-            Hypothesis([i for i in ids[1:] if i != EOS], log_prob, score)
-            for ids, log_prob, score in rows
-            if score > float("-inf")
+            [
+                Hypothesis([i for i in ids[1:] if i != EOS], log_prob, score)
+                for ids, log_prob, score in zip(*row, strict=True)
+                if score > float("-inf")
+            ]
+            for row in zip(*rows, strict=True)
         ]
 
 
 class SearchState:
     """What beam search and sampling share: the state of a batch, from BOS to the last EOS."""
+
+    fixed = False  # whether a step may neither ask the device for anything nor replace a tensor
 
     def __init__(
         self,
@@ -217,7 +170,7 @@ class SearchState:
         self.tokens = src.new_full((len(src), n_start, 1), BOS)  # (B, K, length so far)
         self.log_probs = torch.zeros(len(src), n_start, device=src.device)  # -inf: no hypothesis
         n_finished = config.n_best if config.decode == "sample" else config.beam_size
-        self.finished = _Finished(len(src), n_finished, src.device)
+        self.finished = Finished(len(src), n_finished, src.device)
         self.sentences = list(range(len(src)))  # which sentence each row of the batch is
         self.results: list[list[Hypothesis]] = [[] for _ in self.sentences]
 
@@ -247,10 +200,14 @@ class SearchState:
             stuck = scores.amax(dim=2) == float("-inf")  # every piece is blocked
             scores[:, :, EOS] = torch.where(stuck, end, scores[:, :, EOS])
         if length >= self.first_limit:
-            at_limit = (length >= self.limits)[:, None]
-            scores.masked_fill_(at_limit[:, :, None], float("-inf"))
-            scores[:, :, EOS] = torch.where(at_limit, end, scores[:, :, EOS])
+            self.end_at_limit(scores, end)
         return scores if forced is None else torch.where(forced == PAD, scores, kept)
+
+    def end_at_limit(self, scores: Tensor, end: Tensor) -> None:
+        """Leaves sentences at their limit only EOS, with the scores `end` `(B, K)`."""
+        at_limit = (self.length >= self.limits)[:, None]
+        scores.masked_fill_(at_limit[:, :, None], float("-inf"))
+        scores[:, :, EOS] = torch.where(at_limit, end, scores[:, :, EOS])
 
     def _columns_of(self, ids: Tensor) -> Tensor:
         """The columns of the pieces `ids` in scores; that of PAD for pieces without one."""
@@ -261,6 +218,8 @@ class SearchState:
         if self.decoder.pieces is None:
             return columns
         ids = self.decoder.pieces[columns.clamp(max=len(self.decoder.pieces) - 1)]
+        if self.prefixes.shape[1] == 0:
+            return ids
         forced = self.prefixes[:, self.length : self.length + 1]
         return torch.where(forced == PAD, ids, forced) if forced.shape[1] else ids
 
@@ -268,7 +227,7 @@ class SearchState:
         """By which hypotheses that end now, after `parents` `(B, N)`, are ranked."""
         scores = normalised(log_probs, self.length + 1, self.config)
         if self.config.coverage_penalty:  # Wu et al. 2016, equation 14
-            seen = _pick(self.decoder.coverage, parents).clamp(1e-9, 1.0)  # (B, N, S)
+            seen = pick(self.decoder.coverage, parents).clamp(1e-9, 1.0)  # (B, N, S)
             missed = seen.log().masked_fill((self.src == PAD)[:, None], 0.0).sum(dim=2)
             scores = scores + self.config.coverage_penalty * missed
         return scores
@@ -276,7 +235,7 @@ class SearchState:
     def advance(self, parents: Tensor | None, pieces: Tensor, log_probs: Tensor) -> None:
         """Hypothesis k becomes `parents[b, k]` and the piece `pieces[b, k]`."""
         if parents is not None:
-            self.tokens = _pick(self.tokens, parents)
+            self.tokens = pick(self.tokens, parents)
             self.decoder.reorder(parents)
         self.tokens = torch.cat([self.tokens, pieces[:, :, None]], dim=2)
         self.log_probs = log_probs
@@ -287,9 +246,10 @@ class SearchState:
         left = int((~done).sum())
         if left > _COMPACT * len(done):
             return True
-        for row in done.nonzero()[:, 0].tolist():
-            found = self.finished.hypotheses(row, self.config.n_best)
-            self.results[self.sentences[row]] = found
+        rows = done.nonzero()[:, 0]
+        found = self.finished.hypotheses(rows, self.config.n_best)
+        for row, hypotheses in zip(rows.tolist(), found, strict=True):
+            self.results[self.sentences[row]] = hypotheses
         if left:
             stay = (~done).nonzero()[:, 0]
             self.tokens, self.log_probs = self.tokens[stay], self.log_probs[stay]
@@ -331,37 +291,40 @@ def beam_search(
         For each sentence at most `config.n_best` hypotheses, the best score first.
     """
     state = SearchState(models, src, config, prefixes, n_start=1)
-    beam_size = config.beam_size
-    if beam_size == 1:
+    if config.beam_size == 1:
         return follow(state, lambda scores: best_continuations(scores, state.log_probs, 1)[1])
-    while True:
-        scores = state.scores()
-        at_limit = state.length >= state.limits
-        if config.diversity:
-            log_probs, places = diverse_continuations(
-                scores, state.log_probs, 2 * beam_size, config.diversity
-            )
-        else:
-            log_probs, places = best_continuations(scores, state.log_probs, 2 * beam_size)
-        parents = places // scores.shape[2]  # (B, 2K), best first
-        pieces = state.pieces_of(places % scores.shape[2])
+    while state.leave(beam_step(state)):
+        pass
+    return state.results
 
-        ends = (pieces == EOS) & (log_probs > float("-inf"))
-        if ends[:, :beam_size].any():
-            ended = parents[:, :beam_size]
-            final = state.final_scores(log_probs[:, :beam_size], ended)
-            final = final.masked_fill(~ends[:, :beam_size], float("-inf"))
-            state.finished.add(final, log_probs[:, :beam_size], _pick(state.tokens, ended))
 
-        # The best K that do not end, in order: a stable sort moves the others to the back.
-        dead = ends | (log_probs == float("-inf"))
-        order = dead.int().argsort(dim=1, stable=True)[:, :beam_size]
-        dead = dead.gather(1, order)
-        log_probs = log_probs.gather(1, order).masked_fill(dead, float("-inf"))
-        pieces = pieces.gather(1, order).masked_fill(dead, PAD)
-        state.advance(parents.gather(1, order), pieces, log_probs)
-        if not state.leave(at_limit | _is_done(state)):
-            return state.results
+def beam_step(state: SearchState) -> Tensor:
+    """Continues each hypothesis with a piece. Returns which sentences are done then `(B,)`."""
+    beam_size, diversity = state.config.beam_size, state.config.diversity
+    scores = state.scores()
+    at_limit = state.length >= state.limits
+    if diversity:
+        log_probs, places = diverse_continuations(scores, state.log_probs, 2 * beam_size, diversity)
+    else:
+        log_probs, places = best_continuations(scores, state.log_probs, 2 * beam_size)
+    parents = places // scores.shape[2]  # (B, 2K), best first
+    pieces = state.pieces_of(places % scores.shape[2])
+
+    ends = (pieces == EOS) & (log_probs > float("-inf"))
+    if state.fixed or ends[:, :beam_size].any():
+        ended = parents[:, :beam_size]
+        final = state.final_scores(log_probs[:, :beam_size], ended)
+        final = final.masked_fill(~ends[:, :beam_size], float("-inf"))
+        state.finished.add(final, log_probs[:, :beam_size], pick(state.tokens, ended))
+
+    # The best K that do not end, in order: a stable sort moves the others to the back.
+    dead = ends | (log_probs == float("-inf"))
+    order = dead.int().argsort(dim=1, stable=True)[:, :beam_size]
+    dead = dead.gather(1, order)
+    log_probs = log_probs.gather(1, order).masked_fill(dead, float("-inf"))
+    pieces = pieces.gather(1, order).masked_fill(dead, PAD)
+    state.advance(parents.gather(1, order), pieces, log_probs)
+    return at_limit | _is_done(state)
 
 
 def _is_done(state: SearchState) -> Tensor:
@@ -370,6 +333,8 @@ def _is_done(state: SearchState) -> Tensor:
     best = state.log_probs.amax(dim=1)
     bound = normalised(best, state.length + 1, config)
     to_beat = state.finished.scores[:, -1]
+    if config.beam_size == 1:  # one is found
+        bound = to_beat
     if config.stopping == "exact":
         lengths = torch.arange(state.length + 1, int(state.limits.max()) + 3, device=best.device)
         bounds = normalised(best[:, None], lengths, config)  # (B, lengths)

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from translator.config.schema import TrainConfig
 from translator.model.batch import Batch
 from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer
+from translator.system.graphs import record, warm_up
 from translator.system.machine import resolve_precision
 from translator.system.processes import Ranks
 from translator.system.seeds import derive_seed
@@ -259,7 +260,7 @@ class _CapturedUpdate:
 
     def __init__(self, updater: "Updater"):
         self.updater = updater
-        self.graphs: tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph] | None = None
+        self.graphs: tuple[Callable[[], Any], Callable[[], Any]] | None = None
         self.scale = torch.zeros((), device=updater.device)
 
     def update(self, batches: Sequence[Batch | PackedBatch], n_tokens: int, seed: int) -> None:
@@ -274,10 +275,10 @@ class _CapturedUpdate:
         self.scale.fill_(1 / n_tokens)
         for batch in batches:
             self.table.copy_(cast(PackedBatch, batch).table, non_blocking=True)
-            accumulate.replay()
-        apply.replay()
+            accumulate()
+        apply()
 
-    def _capture(self, batch: PackedBatch) -> tuple[torch.cuda.CUDAGraph, torch.cuda.CUDAGraph]:
+    def _capture(self, batch: PackedBatch) -> tuple[Callable[[], Any], Callable[[], Any]]:
         updater = self.updater
         self.table = batch.table.to(updater.device)
         static = PackedBatch(self.table, 0)
@@ -299,20 +300,15 @@ class _CapturedUpdate:
             gradients[0].fill_(float("inf"))
             apply()
 
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        norms = updater.norms.clone()
-        with torch.cuda.stream(side):  # compiles, and lets the libraries allocate their memory
+        def run_first() -> None:
+            norms = updater.norms.clone()
             for _ in range(2):
                 accumulate()
             initialise_optimizers()
             updater.norms.copy_(norms)
-        torch.cuda.current_stream().wait_stream(side)
-        graphs = torch.cuda.CUDAGraph(), torch.cuda.CUDAGraph()
-        for graph, work in zip(graphs, (accumulate, apply), strict=True):
-            with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                work()
-        return graphs
+
+        warm_up(run_first, updater.device)
+        return record(accumulate, updater.device), record(apply, updater.device)
 
 
 def _average_in_bf16(ranks: Ranks, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:

@@ -15,6 +15,7 @@ from translator.model.batch import pad_right, token_batches
 from translator.model.incremental import IncrementalDecoder
 from translator.search import mbr
 from translator.search.beam import Hypothesis, beam_search, normalised
+from translator.search.fixed import FixedSearch, batch_pieces, padded_length
 from translator.search.forced import force
 from translator.search.sampling import sample
 from translator.storage.model_folder import Model
@@ -58,19 +59,23 @@ class UnitDecoder:
             use_up = release and model.weights is not None
             transformer = model.release() if use_up else model.transformer
             self.decoders.append(IncrementalDecoder(transformer, precision, pieces, use_up))
-        self.beam_search = beam_search  # another engine's may take its place
+        self.fixed = device.type == "cuda"  # whether batches have few shapes, see search/fixed.py
+        # Another engine's may take its place.
+        self.beam_search = FixedSearch().beam_search if self.fixed else beam_search
         self.show_bar = False  # over the batches of a call that has several
 
     def search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
         """Hypotheses of each unit, in batches of like length, in the given order."""
         order = sorted(range(len(units)), key=lambda i: len(units[i].source.ids))
-        lengths = [len(units[i].source.ids) + 1 for i in order]
+        lengths = [len(self.tag) + len(units[i].source.ids) + 1 for i in order]
         found: list[list[Hypothesis]] = [[] for _ in units]
         n_each = {"beam": search.beam_size, "sample": search.n_best, "mbr": search.candidates}
         # Many hypotheses of each make smaller batches, so that memory stays bounded.
-        batches = token_batches(
-            lengths, max(search.batch_tokens * 8 // max(n_each[search.decode], 8), 1)
-        )
+        n_pieces = search.batch_tokens * 8 // max(n_each[search.decode], 8)
+        if self.fixed:
+            lengths = [padded_length(length) for length in lengths]
+            n_pieces = batch_pieces(search, n_each[search.decode])
+        batches = token_batches(lengths, max(n_pieces, 1))
         shown = self.show_bar and len(batches) > 1
         for batch in tqdm(
             batches, desc="translating", unit="batch", disable=not shown, leave=False

@@ -17,6 +17,7 @@ from translator.config.errors import TranslatorError
 from translator.model.transformer import attention_weights
 from translator.search import mbr
 from translator.search.beam import Hypothesis
+from translator.search.fixed import FixedSearch
 from translator.storage.find import describe_model, find_model
 from translator.storage.model_folder import Model
 from translator.system.machine import pick_device
@@ -109,6 +110,20 @@ def test_order_does_not_depend_on_batches(
     single = [translator.translate_lines([line], search)[0] for line in lines]
     assert close(translator.translate_lines(lines, search), single)
     assert close(translator.translate_lines(lines[::-1], search), single[::-1])
+
+
+@pytest.mark.parametrize("beam_size", [1, 3])
+def test_batches_of_a_gpu_translate_the_same(
+    monkeypatch: pytest.MonkeyPatch, random_model: Model, translator: Translator, beam_size: int
+) -> None:
+    search = replace(translator.search_config(beam_size=beam_size), batch_tokens=40)
+    other = Translator(random_model)
+    fixed = FixedSearch()
+    monkeypatch.setattr(other.decoder, "fixed", True)
+    monkeypatch.setattr(other.decoder, "beam_search", fixed.beam_search)
+    lines = LINES * 3
+    assert close(other.translate_lines(lines, search), translator.translate_lines(lines, search))
+    assert fixed.buffers
 
 
 def test_blocks_equal_one_call(translator: Translator) -> None:
