@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from importlib.resources import files
 from typing import Any
@@ -21,6 +22,7 @@ from translator.report.translator_page import server_page
 from translator.serve import answers
 from translator.serve.access import Keys, RateLimiter
 from translator.serve.batching import Batcher, Busy
+from translator.serve.document_process import read_apart
 from translator.serve.documents import Shelf, read_upload
 from translator.serve.failures import answer_nobody, answer_refusal, safe, too_much
 from translator.serve.languages import Languages, detect
@@ -76,11 +78,13 @@ class Server:
     def open(self) -> None:
         """Starts the thread that translates."""
         self.shelf = Shelf()
+        self.readers = ThreadPoolExecutor(MAX_DOCUMENTS)  # each waits for a process
         self.batcher = Batcher(self.translators.work, self.settings.queue, _size)
 
     def close(self) -> None:
         """Ends it, once what waits is done."""
         self.batcher.close()
+        self.readers.shutdown()
         self.shelf.close()
 
     # What requests are answered --------------------------------------------------------------
@@ -241,20 +245,17 @@ class Server:
         target: str,
         terms: tuple[tuple[str, str], ...],
     ) -> Response:
-        data = await file.read()
-        assert file.filename
-        most = self.settings.max_file_bytes
-        upload = await asyncio.to_thread(read_upload, data, file.filename, most)
-        longest = max(map(len, upload.texts), default=0)
-        if longest > self.settings.max_characters:  # others would wait for it
-            most = self.settings.max_characters
-            raise HTTPException(413, f"A paragraph has {longest:,} characters; {most:,} may be.")
-        text = "\n".join(upload.texts)
-        direction, _ = await asyncio.to_thread(self.languages.choose, text, source, target)
-        (lines,) = await self._run_texts(request, [direction], [upload.texts], {"terms": terms})
-        by_source = {line.source: line.text for line in lines}
-        written = await asyncio.to_thread(upload.write, by_source)
-        name = self.shelf.put(written, upload.suffix)
+        given = await file.read(), file.filename, self.settings.max_file_bytes
+        most = self.settings.max_characters
+        async with read_apart(self.readers, *given) as (suffix, texts, write):
+            if (longest := max(map(len, texts), default=0)) > most:  # others would wait for it
+                text = f"A paragraph has {longest:,} characters; {most:,} may be."
+                raise HTTPException(413, text)
+            choose, text = self.languages.choose, "\n".join(texts)
+            direction, _ = await asyncio.to_thread(choose, text, source, target)
+            (lines,) = await self._run_texts(request, [direction], [texts], {"terms": terms})
+            written = await write({line.source: line.text for line in lines})
+        name = self.shelf.put(written, suffix)
         url = f"{request.base_url}download_file/{name}"
         return JSONResponse({"translatedFileUrl": url, "target": direction[1]})
 

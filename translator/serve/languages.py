@@ -9,6 +9,7 @@ from translator.serve.translators import Direction
 from translator.text.language import LANGUAGE_NAMES, identify
 
 AUTO = "auto"
+_LOOKED_AT = 1000  # lines of a text
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,8 @@ class Detected:
 
 
 def detect(text: str, otherwise: str = "en") -> Detected:
-    """The language of a text; `otherwise`, with confidence 0, where nothing tells."""
-    votes = Counter(filter(None, map(identify, text.split("\n"))))
+    """The language of a text, by its first lines; `otherwise`, with confidence 0, if none tells."""
+    votes = Counter(filter(None, map(identify, text.split("\n", _LOOKED_AT)[:_LOOKED_AT])))
     best = max(LANGUAGE_NAMES, key=lambda code: votes[code])
     if not votes[best]:
         return Detected(otherwise, 0.0)

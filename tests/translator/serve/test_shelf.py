@@ -5,8 +5,10 @@ import tracemalloc
 import zipfile
 
 import pytest
+from hostile import BOMB
 
 from translator.config.errors import TranslatorError
+from translator.serve.document_process import DocumentProcess
 from translator.serve.documents import Shelf, read_upload
 
 
@@ -63,3 +65,29 @@ def test_a_bomb_that_lies_about_its_size_is_not_unpacked(method: int) -> None:
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 2_000_000
+
+
+def test_a_document_is_written_apart() -> None:
+    document = DocumentProcess(b"The dog\n\nThe man\n", "a.TXT", 100)
+    assert document.read() == (".txt", ["The dog", "The man"])
+    written = document.write({"The dog": "Der Hund", "The man": "Der Mann"})
+    assert written == b"Der Hund\n\nDer Mann\n"
+    document.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("a.md", b"[" * 4_000_000, "too much time"),
+        ("a.exe", b"x", "ends in none of"),
+        ("a.xliff", BOMB, "The document"),
+    ],
+)
+def test_a_hostile_document_ends(name: str, data: bytes, said: str) -> None:
+    document = DocumentProcess(data, name, 5_000_000, seconds=1)
+    try:
+        with pytest.raises(TranslatorError, match=said) as error:
+            document.read()
+        assert "\n" not in str(error.value)
+    finally:
+        document.close()
