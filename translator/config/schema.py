@@ -56,6 +56,8 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check("data", self)
+        if self.src == self.tgt:
+            raise TranslatorError(f"Source and target are both {self.src}: name two languages.")
         if self.unigram_alpha and self.vocab_type != "unigram":
             raise TranslatorError('data.unigram_alpha needs data.vocab_type="unigram".')
 

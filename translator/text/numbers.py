@@ -132,7 +132,6 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
         Where they are in the source, and what they are in the other language.
     """
     lost = []
-    late = _AFTER_NOON.search(translation)
     for match in _TIME.finditer(source):
         hour, minute, half = (
             int(match["hour"]),
@@ -158,7 +157,7 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
         ):
             long, short = (hour + 12, hour) if half else (hour, hour - 12)
             written = f"{long}{end} Uhr" if half else f"{short}{end} pm"
-            if has(short) and not has(long) and not late:
+            if has(short) and not has(long) and not _AFTER_NOON.search(translation):
                 lost.append((*match.span(), written if half or match["clock"] else match[0]))
     return lost
 

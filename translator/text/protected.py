@@ -197,6 +197,8 @@ def has_number(text: str, span: Span, tgt: str) -> bool:
 
 def changed_currency(source: str, translation: str) -> bool:
     """Whether a text with currencies is translated with one that it does not hold."""
+    if not re.search(_ANY_CURRENCY, source, re.IGNORECASE):  # most sentences
+        return False
     held = {sign for sign, pattern in _CURRENCIES.items() if pattern.search(source)}
     said = {sign for sign, pattern in _CURRENCIES.items() if pattern.search(translation)}
-    return bool(held and said - held)
+    return not said <= held

@@ -64,6 +64,7 @@ def test_unknown_key_is_an_error_that_names_it(section: str) -> None:
         "model.norm=middle",
         "model.dropout=1",
         "model.d_model=130",
+        "data.tgt=en",
         "search.n_best=6",
         "search.beam_size=0",
         "search.batch_tokens=0",
