@@ -20,6 +20,7 @@ class Ranks:
     rank: int = 0
     world_size: int = 1
     local_rank: int = 0
+    local_size: int = 1  # processes on this machine
 
     @property
     def first(self) -> bool:
@@ -66,9 +67,11 @@ class Ranks:
 
 def current_ranks() -> Ranks:
     """From the environment that torchrun sets."""
-    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    rank, world_size, local_rank = (int(os.environ.get(name, "-1")) for name in names)
-    return Ranks(rank, world_size, max(local_rank, 0)) if world_size > 1 else Ranks()
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+    rank, world_size, local_rank, local_size = (int(os.environ.get(name, "-1")) for name in names)
+    if world_size < 2:
+        return Ranks()
+    return Ranks(rank, world_size, max(local_rank, 0), max(local_size, 1))
 
 
 @contextmanager

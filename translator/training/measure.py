@@ -13,6 +13,7 @@ from translator.model.batch import Batch
 from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer
 from translator.system.machine import MemoryPeak, available_memory, process_status
+from translator.system.processes import Ranks
 from translator.training.loader import Batches, BatchSampler
 from translator.training.update import Updater
 
@@ -38,8 +39,8 @@ def format_size(n_bytes: float) -> str:
 class Memory:
     """The memory a run needs, in bytes, beyond what the process uses before building the model."""
 
-    update: int  # for one update with the largest batch
-    need: int  # for the whole run
+    update: int  # for one update with the largest batch, of one process
+    need: int  # for the whole run, of all processes on this machine
     available: int | None  # None if it cannot be determined
     batch: str  # rows x pieces of the source, of the target
 
@@ -77,7 +78,12 @@ def _take_part(batch: Batch | PackedBatch, max_tokens: int) -> Batch | PackedBat
     return batch.split(-(-len(batch.src) // max(max_tokens // longest, 1)))[0]
 
 
-def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.device) -> Memory | None:
+def probe_memory(
+    config: Config,
+    batch: Batch | PackedBatch,
+    device: torch.device,
+    ranks: Ranks | None = None,
+) -> Memory | None:
     """Estimates the memory that updates with `batch` need, from real updates of parts of it.
 
     The memory of an update grows linearly with the rows of a batch. So two parts are computed with
@@ -88,6 +94,7 @@ def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.devic
         config: including the vocabulary size.
         batch: the largest one.
         device: of the run.
+        ranks: the processes, each of which computes its share of the rows.
 
     Returns:
         None if memory cannot be measured.
@@ -100,7 +107,9 @@ def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.devic
     if device.type == "cpu":
         base = process_status("VmRSS") or base
     available = available_memory(device)
-    parts = [_take_part(batch, tokens) for tokens in PROBES]
+    ranks = ranks or Ranks()
+    share = batch.split(ranks.world_size)[0] if isinstance(batch, Batch) else batch
+    parts = [_take_part(share, tokens) for tokens in PROBES]
     with torch.random.fork_rng():
         updater = _build_throwaway(config, device)
         updater.update(parts[1:], 1)  # allocates what persists, such as the optimizer's state
@@ -111,10 +120,11 @@ def probe_memory(config: Config, batch: Batch | PackedBatch, device: torch.devic
             used.append((peak.read() or 0) - base)
     rows = [len(part.src) for part in parts]
     slope = (used[1] - used[0]) / (rows[1] - rows[0]) if rows[1] > rows[0] else 0.0
-    need = max(used) + max(slope, 0.0) * (len(batch.src) - rows[1])
+    need = max(used) + max(slope, 0.0) * (len(share.src) - rows[1])
     size = f"{len(batch.src)} x {batch.src.shape[1]} and {batch.tgt_in.shape[1]} pieces"
     factor, extra = MARGIN.get(device.type, (1.25, 0))
-    return Memory(int(need), int(need * factor) + extra, available, size)
+    whole = (int(need * factor) + extra) * ranks.local_size
+    return Memory(int(need), whole, available, size)
 
 
 def _build_throwaway(config: Config, device: torch.device) -> Updater:

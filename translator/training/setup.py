@@ -82,14 +82,18 @@ def build_batches(
 
 
 def warn_if_memory_is_short(
-    config: Config, data: TrainingData, batches: BatchSource, device: torch.device
+    config: Config,
+    data: TrainingData,
+    batches: BatchSource,
+    device: torch.device,
+    ranks: Ranks,
 ) -> None:
     """Warns if the largest batch may not fit in memory and the system may kill the process."""
     if device.type != "cpu":
         return  # on a GPU it is an error that can be handled
     indices = largest_batch(batches.sampler, batches.sampler.epoch(0), config.model)
     batch = Loader(data.train, batches.sampler, batches.augmentation).load(indices)
-    memory = probe_memory(config, batch, device)
+    memory = probe_memory(config, batch, device, ranks)
     if memory and (finding := memory.warning()):
         log.warning(finding.text)
 
@@ -143,7 +147,7 @@ def open_run(
                 "; ".join(changes),
             )
     else:
-        warn_if_memory_is_short(config, data, batches, device)
+        warn_if_memory_is_short(config, data, batches, device, ranks)
         create_run(folder, data, config, environment)
     if ranks.first:
         ranks.wait()

@@ -85,7 +85,10 @@ class Updater:
         self._outcome = torch.zeros(3, device=self.device)
         self.objective: torch.nn.Module = Objective(model, config)
         if self.ranks.world_size > 1:
-            self.objective = DistributedDataParallel(self.objective)
+            self.objective = DistributedDataParallel(
+                self.objective,
+                gradient_as_bucket_view=True,  # no second copy of all gradients
+            )
             if self.precision == "bf16":  # gradients are as exact as their products
                 self.objective.register_comm_hook(self.ranks, _average_in_bf16)
         on_gpu = self.device.type == "cuda"

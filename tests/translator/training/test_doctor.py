@@ -22,6 +22,7 @@ from translator.model.transformer import Transformer, count_parameters
 from translator.storage.model_folder import FORMAT_VERSION
 from translator.system.disk import write_json
 from translator.system.machine import MemoryPeak, process_status
+from translator.system.processes import Ranks
 from translator.text.tokenizer import Tokenizer
 from translator.training import measure
 from translator.training.doctor import Report, describe_data, examine
@@ -176,6 +177,15 @@ def test_the_probe_predicts_the_memory_of_the_whole_batch(probed: Config) -> Non
     assert used is not None and base is not None
     assert 0.7 < foretold.update / (used - base) < 2
     assert foretold.need > used - base
+
+
+@on_linux
+def test_the_probe_counts_all_processes_each_with_its_share(probed: Config) -> None:
+    batch = square_batch(2000, 40)
+    two = probe_memory(probed, batch, CPU, Ranks(0, 2, 0, 2))
+    half = probe_memory(probed, batch.split(2)[0], CPU)
+    assert two is not None and half is not None
+    assert two.need == pytest.approx(2 * half.need, rel=0.2)
 
 
 @on_linux
