@@ -16,7 +16,7 @@ LANGUAGE_NAMES = {"en": "English", "de": "German"}
 
 # A word has this many votes; the end of a longer word has one, and so have letters with marks.
 WORD = 2
-# With fewer votes a language is not told: one frequent word and one end may be a name.
+# With fewer votes no language is identified: one frequent word and one end may be a name.
 MIN_VOTES = 3
 # The other languages are many, and the best of many has some votes by chance.
 MIN_OTHER, AHEAD = 4, 2

@@ -188,12 +188,12 @@ def _unit(reader: Reader, line: int, text: str, tags: Sequence[Tag]) -> Unit:
         moved = [tag.moved(place - tag.position) for tag, place in zip(tags, places, strict=True)]
         elements = nest(moved)
     else:
-        part, elements = collapse(_mend_words(reader.codec, part))
+        part, elements = collapse(_join_split_words(reader.codec, part))
     unit = Unit(line, part, Source([], []), [], "", elements=elements, marks=marks)
     return reader.read(unit, part)
 
 
-def _mend_words(codec: TextCodec, text: str) -> str:
+def _join_split_words(codec: TextCodec, text: str) -> str:
     """Joins the halves of words that the end of a printed line has parted: exam- ple.
 
     Only where the vocabulary knows the whole better than the halves, which two- and three-year-olds

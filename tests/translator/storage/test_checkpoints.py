@@ -234,7 +234,7 @@ def test_checkpoint_restores_the_whole_run(save_step, random_model: Model) -> No
 
 @pytest.fixture(scope="module")
 def whole_step(random_model: Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint, which a test may damage as long as it mends it."""
+    """A checkpoint, which a test may damage as long as it restores it."""
     return save_checkpoint(
         tmp_path_factory.mktemp("whole"),
         random_model.transformer.state_dict(),

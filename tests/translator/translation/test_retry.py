@@ -224,17 +224,17 @@ def test_a_guard_never_makes_a_sentence_worse(
         source = translator.codec.encode(segment.source)
         return find_faults(translator.codec, "en", segment.source, source, segment.text)
 
-    for mended, raw in zip(with_guard.segments, without.segments, strict=True):
+    for repaired, raw in zip(with_guard.segments, without.segments, strict=True):
         assert raw.repair is None
-        if mended.repair is None:
-            assert mended.text == raw.text and not faults_of(raw)
+        if repaired.repair is None:
+            assert repaired.text == raw.text and not faults_of(raw)
         else:
-            in_capitals = ["capitals"] if mended.repair.by == "small letters" else []
-            assert mended.repair.faults == [*in_capitals, *faults_of(raw)]
-            assert mended.repair.left == faults_of(mended)
-            assert len(mended.repair.left) <= len(faults_of(raw))
-            assert not in_capitals or mended.text == mended.text.upper()
-            assert in_capitals or (mended.repair.by == "nothing") == (mended.text == raw.text)
+            in_capitals = ["capitals"] if repaired.repair.by == "small letters" else []
+            assert repaired.repair.faults == [*in_capitals, *faults_of(raw)]
+            assert repaired.repair.left == faults_of(repaired)
+            assert len(repaired.repair.left) <= len(faults_of(raw))
+            assert not in_capitals or repaired.text == repaired.text.upper()
+            assert in_capitals or (repaired.repair.by == "nothing") == (repaired.text == raw.text)
 
 
 def test_a_safer_way_without_fault_ends_the_search(
