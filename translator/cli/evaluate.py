@@ -35,7 +35,7 @@ class Lines:
     data: Annotated[str, typer.Option(metavar="CORPUS", help="As for `translator train`.")] = (
         "multi30k"
     )
-    split: Annotated[str, typer.Option(help="A split, or how the names of several begin.")] = "test"
+    split: Annotated[str, typer.Option(help="A split, or a beginning of several.")] = "test"
     source: Annotated[Path | None, typer.Option(help="Translate this file instead of --data.")] = (
         None
     )
@@ -67,15 +67,13 @@ class Scores:
     ] = None
     compare: Annotated[
         str | None,
-        _option(
-            metavar="MODEL|FILE", help="Another system on the same lines, or its translations."
-        ),
+        _option(metavar="MODEL|FILE", help="Another system, or its translations."),
     ] = None
     training_data: Annotated[
         str | None,
         _option(
             metavar="CORPUS",
-            help="Also score only the lines that this corpus does not contain or nearly contain.",
+            help="Also score only lines unlike those of it.",
         ),
     ] = None
     analyse: Annotated[
@@ -87,7 +85,7 @@ class Scores:
     ] = False
     report: Annotated[
         Path | None,
-        _option(metavar="FILE.html", help="Write everything that --analyse finds as a page."),
+        _option(metavar="FILE.html", help="A page of all that --analyse finds."),
     ] = None
     output: Annotated[
         Path | None, _option("--output", "-o", help="Write the translations here.")
