@@ -130,7 +130,7 @@ def test_more_lines_need_no_more_memory(
     text_pairs: list[tuple[str, str]],
     tmp_path: Path,
 ) -> None:
-    """Ten times as many, each written as JSON; to keep them all would take 30 MiB."""
+    """Ten times as many, each written as JSON; to keep them all would take 15 MiB."""
 
     def peak(n_lines: int) -> float:
         """In MiB."""
@@ -155,4 +155,4 @@ def test_more_lines_need_no_more_memory(
         assert written.count("\n") == n_lines
         return int(done.stderr.split()[-1]) / 1024
 
-    assert peak(20_000) < peak(2000) + 10
+    assert peak(10_000) < peak(1000) + 7
