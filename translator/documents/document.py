@@ -111,7 +111,9 @@ def goes_on(before: str, after: str) -> bool:
     after = _TAGS.sub("", after).lstrip()
     if not before or not after or _ENDS.search(before) or _BEGINS.match(after):
         return False
-    return after[0].islower() or before[-1] == "," or not before[-1].isalnum()
+    # What is in brackets is a sentence of its own: [DOOR OPENS]
+    open_end = not before[-1].isalnum() and before[-1] not in ")]♪♫"
+    return after[0].islower() or open_end
 
 
 def join(text: str, places: Sequence[Place]) -> list[list[Place]]:

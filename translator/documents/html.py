@@ -21,7 +21,7 @@ from translator.documents.document import (
 _NAMES = {
     "inline": "a abbr b bdi bdo big cite data del dfn em font i ins label mark q s small span "
     "strike strong sub sup time tt u wbr",
-    "words": "code kbd samp var img svg math button input select textarea",
+    "words": "code kbd samp var img svg math input",
     "opaque": "script style pre template noscript iframe object",
     "void": "area base br col embed hr img input link meta source track wbr",
 }

@@ -16,13 +16,14 @@ from translator.documents.libraries import require
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|$)")
 _CODE = r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
 _WORDS = re.compile(
-    rf"{_CODE}|!\[[^\]]*\](?:\([^()\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\])"  # an image
+    rf"{_CODE}|!\[\s*\](?:\([^()\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\])"  # an image without text
     r"|<(?:https?://|mailto:)[^<>\s]+>|\[\^[^\]]+\]|\$[^$\s][^$]*\$|\\[\\`*_{}\[\]()#+.!|<>-]"
 )
 _LINK = re.compile(
     r"\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])+)\]"
     r"(?P<target>\((?:[^()\s]|\([^()]*\))*(?:\s+(?:\"[^\"]*\"|'[^']*'))?\s*\)|\[[^\[\]]*\])"
 )
+_IMAGE = re.compile(r"!\[(?P<text>[^\[\]]+)\](?P<target>\([^()\s]*(?:\s+\"[^\"]*\")?\)|\[[^\]]*\])")
 _EMPHASIS = re.compile(
     r"(?<![\w*])(?P<mark>\*\*\*|\*\*|\*|~~|(?<!_)__(?!_)|(?<!_)_(?!_))(?=[^\s*])"
     r"(?P<inner>(?:(?!(?P=mark)).)+?)(?<=[^\s*])(?P=mark)(?![\w*])"
@@ -77,6 +78,7 @@ def _piece(text: str, places: list[Place]) -> Piece:
     raw = " ".join(text[slice(*place)] for place in places)
     marks = Marks(raw)
     hidden = _WORDS.sub(lambda match: marks.word(match[0]), raw)
+    hidden = _IMAGE.sub(lambda m: marks.pair("![", m["text"], "]" + m["target"]), hidden)
     hidden = _LINK.sub(lambda m: marks.pair("[", m["text"], "]" + m["target"]), hidden)
     for _ in range(3):  # one inside the other
         hidden = _EMPHASIS.sub(lambda m: marks.pair(m["mark"], m["inner"], m["mark"]), hidden)

@@ -128,6 +128,22 @@ def test_sentences_over_cues_and_wrapped_lines_are_one() -> None:
     ]
 
 
+def test_what_is_in_brackets_is_no_part_of_the_next_line() -> None:
+    times = "1\n00:00:01,000 --> 00:00:02,000\n"
+    for lines in (["[DOOR OPENS]", "JOHN: Come in!"], ["♪ La la ♪", "He sings."]):
+        assert texts((times + "\n".join(lines) + "\n").encode(), "subtitles") == lines
+    assert len(texts(b"The man (he is old)\nwalks on.", "text")) == 1
+
+
+def test_buttons_options_and_pictures_have_texts() -> None:
+    page = b"<p>Now <button>Send</button></p><select><option>One</option></select>"
+    assert texts(page, "html") == ["Now", "Send", "One"]
+    page = b"See ![a red car](car.png) or [![the shop](x.png)](http://a.b) ![](y.png)"
+    assert outside_tags(str.upper)(texts(page, "markdown")[0]).count("A RED CAR") == 1
+    written = translated(page, "markdown", outside_tags(str.upper))
+    assert written == "SEE ![A RED CAR](car.png) OR [![THE SHOP](x.png)](http://a.b) ![](y.png)"
+
+
 def test_markdown_keeps_everything_but_prose() -> None:
     found = texts((FOLDER / "page.md").read_bytes(), "markdown")
     whole = "\n".join(found)
@@ -156,7 +172,7 @@ def test_each_variant_of_a_selector_is_a_text() -> None:
 
 def test_attributes_inside_a_sentence_are_read_with_it() -> None:
     image = """<img src="a.png" alt="a &quot;red&quot;\n car" title='big'/>"""
-    link = '<a href="#" title="Go home">this</a> <button title="press">x</button>'
+    link = '<a href="#" title="Go home">this</a> <code title="press">x</code>'
     page = f'<p>We saw {image} and {link} and {image} now.</p><img alt="alone">'
     first, alone = texts(page.encode(), "html")
     values = ['a "red" car', "big"]
