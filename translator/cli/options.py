@@ -31,6 +31,10 @@ Precision = Annotated[
     Literal[PRECISIONS],  # type: ignore[valid-type]
     typer.Option(help="bf16 is faster and less exact."),
 ]
+Engine = Annotated[
+    Literal["torch", "ctranslate2", "ctranslate2-int8"],
+    typer.Option(help="What does the searching (docs/exports.md)."),
+]
 Src = Annotated[
     str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")
 ]

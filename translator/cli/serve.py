@@ -9,7 +9,7 @@ import typer
 
 from translator.cli.app import command
 from translator.cli.help import RUNNING
-from translator.cli.options import Device, Precision, Talk, Threads
+from translator.cli.options import Device, Engine, Precision, Talk, Threads
 from translator.config.errors import TranslatorError
 
 _LIMITS = "Limits and access"
@@ -98,6 +98,7 @@ def serve(
         ),
     ] = None,
     precision: Precision = "fp32",
+    engine: Engine = "torch",
     device: Device = "auto",
     threads: Threads = 0,
     log_text: Annotated[
@@ -131,5 +132,5 @@ def serve(
     )
     if not log_text:  # what the translator logs itself quotes texts; the server's log does not
         logging.getLogger("translator").addFilter(lambda record: False)
-    translators = Translators.find(model or (), device, precision, threads)
+    translators = Translators.find(model or (), device, precision, threads, engine)
     run(create_app(translators, settings), address.host, address.port, settings)

@@ -12,7 +12,7 @@ import typer
 
 from translator.cli.app import command
 from translator.cli.input import Lines
-from translator.cli.options import Common, ModelChoice, Search, resolve_search
+from translator.cli.options import Common, Engine, ModelChoice, Search, resolve_search
 from translator.cli.render import Renderer, check_writable
 from translator.cli.watch import Watch, report_tally
 
@@ -51,9 +51,7 @@ class Job:
         bool, typer.Option("--check", help="Fail if a placeholder, tag or number is lost.")
     ] = False
     prefix: Annotated[str, typer.Option(help="What every translation begins with.")] = ""
-    engine: Annotated[
-        Literal["torch", "ctranslate2"], typer.Option(help="What does the searching.")
-    ] = "torch"
+    engine: Engine = "torch"
     no_split: Annotated[
         bool, typer.Option("--no-split", help="Do not split lines into sentences.")
     ] = False
@@ -198,13 +196,13 @@ def _options(
 
 
 def _choose_engine(translator: "Translator", job: Job, search: Any) -> None:
-    if job.engine == "ctranslate2":
+    if job.engine != "torch":
         import torch
 
         from translator.export.ctranslate2 import check_search, use
 
         check_search(search)
-        use(translator, threads=torch.get_num_threads())
+        use(translator, job.engine, threads=torch.get_num_threads())
 
 
 def _is_document(job: Job) -> bool:

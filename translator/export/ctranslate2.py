@@ -7,6 +7,7 @@ can use it. A model for both directions needs `<2de>` or `<2en>` as the first to
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -240,25 +241,39 @@ def check_search(config: SearchConfig) -> None:
             )
 
 
-def use(translator: Translator, folder: Path | None = None, threads: int = 1) -> None:
+ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}  # -> how they compute
+
+
+def use(
+    translator: Translator,
+    engine: str = "ctranslate2",
+    folder: Path | None = None,
+    threads: int = 1,
+) -> None:
     """Lets CTranslate2 do the beam searches of a translator, with a verified copy of its model.
 
     Args:
         translator: of one model, on a CPU.
+        engine: one of `ENGINES`.
         folder: of copies, each of which is written on its first use; default: the cache.
         threads: of the engine.
 
     Raises:
         TranslatorError: CTranslate2 is missing, its translations differ, or it cannot do this.
     """
+    if not importlib.util.find_spec("ctranslate2"):
+        raise TranslatorError(
+            f"--engine {engine} needs ctranslate2: pip install 'small-nmt[export]'."
+        )
     if len(translator.models) > 1 or translator.device.type != "cpu":
-        raise TranslatorError("--engine ctranslate2 takes one model, on the CPU.")
+        raise TranslatorError(f"--engine {engine} takes one model, on the CPU.")
+    weights = ENGINES[engine]
     if translator.precision != "fp32":
-        raise TranslatorError("--engine ctranslate2 computes in fp32: leave --precision out.")
+        raise TranslatorError(f"--engine {engine} computes in {weights}: leave --precision out.")
     model = translator.model
     tokens = model.tokenizer.pieces(range(model.tokenizer.vocab_size))
     copies = folder or cache_root() / "ctranslate2"
-    copy = copies / model_key(model)
+    copy = copies / (model_key(model) + engine.removeprefix("ctranslate2"))
     if not copy.exists():
         from translator.export.targets import export_model
 
@@ -266,9 +281,8 @@ def use(translator: Translator, folder: Path | None = None, threads: int = 1) ->
         log.info("The first time, a copy for CTranslate2 is made and verified: %s.", copy)
         with exclusive(copies / f".{copy.name}.lock", str(copy)):
             if not copy.exists():  # nor has another process made it meanwhile
-                export_model(model, "ctranslate2", copy, "float32")
-    engine = Engine(copy, tokens, "float32", threads=threads)
-    translator.decoder.beam_search = engine.beam_search
+                export_model(model, "ctranslate2", copy, weights)
+    translator.decoder.beam_search = Engine(copy, tokens, weights, threads=threads).beam_search
 
 
 def model_key(model: Model) -> str:

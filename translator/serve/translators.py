@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from translator.config.errors import TranslatorError
+from translator.export.ctranslate2 import check_search, use
 from translator.storage.find import find_model, shipped_models, summarise
 from translator.system.machine import set_up_cpu
 from translator.translation.alternatives import alternatives
@@ -48,11 +51,15 @@ class Translators:
         device: str = "auto",
         precision: str = "fp32",
         threads: int = 0,
+        engine: str = "torch",
     ) -> "Translators":
         """Those of MODELs, by folder or name; default: `$TRANSLATOR_MODEL`, or all shipped.
 
+        With another `engine` than PyTorch all are tried at once, and their copies made.
+
         Raises:
-            TranslatorError: there is no such model, or two are of one direction.
+            TranslatorError: there is no such model, two are of one direction, or the engine cannot
+                be used with one.
         """
         folders: dict[Direction, Path] = {}
         named = models or [name for name in [os.environ.get("TRANSLATOR_MODEL")] if name]
@@ -75,12 +82,21 @@ class Translators:
             def load() -> Translator:
                 set_up_cpu(threads)  # of this thread
                 src, tgt = direction
-                return Translator.load(folder, src=src, tgt=tgt, device=device, precision=precision)
+                translator = Translator.load(
+                    folder, src=src, tgt=tgt, device=device, precision=precision
+                )
+                if engine != "torch":
+                    check_search(translator.model.config.search)
+                    use(translator, engine, threads=torch.get_num_threads())
+                return translator
 
             return load
 
         ordered = sorted(folders.items(), reverse=True)  # English-German first
-        return cls({direction: loader(direction, folder) for direction, folder in ordered})
+        loaders = {direction: loader(direction, folder) for direction, folder in ordered}
+        for load in loaders.values() if engine != "torch" else ():
+            load()  # to make the copy, or to complain; the thread that translates has its own
+        return cls(loaders)
 
     @property
     def directions(self) -> list[Direction]:

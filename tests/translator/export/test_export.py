@@ -18,6 +18,7 @@ from translator.export.weights import Weights
 from translator.model.batch import pad_right
 from translator.model.transformer import Transformer
 from translator.search.beam import beam_search
+from translator.serve.translators import Task, Translators
 from translator.storage.model_folder import Model
 from translator.text.tokenizer import EOS
 from translator.translation.translator import Translator
@@ -141,10 +142,10 @@ def test_ctranslate2_searches_for_a_translator(
     need("ctranslate2")
     model = loud()
     ours, theirs = Translator(model), Translator(model)
-    ctranslate2.use(theirs, tmp_path)
+    ctranslate2.use(theirs, folder=tmp_path)
     (copy,) = tmp_path.iterdir()
     written = copy.stat().st_mtime_ns
-    ctranslate2.use(theirs, tmp_path)  # the copy that is there
+    ctranslate2.use(theirs, folder=tmp_path)  # the copy that is there
     assert [*tmp_path.iterdir()] == [copy] and copy.stat().st_mtime_ns == written
     lines = [src for src, _ in text_pairs[:20]] + ["A 🎈 here, https://x.org."]
     src = pad_right(encode(model, "en", "de", lines))
@@ -157,7 +158,7 @@ def test_ctranslate2_searches_for_a_translator(
     with pytest.raises(TranslatorError, match="at most 512 pieces"):
         theirs.decoder.beam_search([], src.new_full((1, 600), 9), ours.search_config())
     with pytest.raises(TranslatorError, match="leave --precision out"):
-        ctranslate2.use(Translator(model, precision="bf16"), tmp_path)
+        ctranslate2.use(Translator(model, precision="bf16"), folder=tmp_path)
     n_best = theirs.translate_lines(lines[:2], theirs.search_config(beam_size=4, n_best=3))
     for translation in n_best:
         scores = [score for _, score in translation.n_best]
@@ -186,3 +187,24 @@ def test_translate_with_an_engine(
     assert_one_line(run(*options, "--decode", "sample", "The dog."), "leave the engine out")
     two = run(*options, "--model", model_folder, "The dog.")
     assert_one_line(two, "takes one model")
+    int8 = (*options[:-1], "ctranslate2-int8")
+    assert_one_line(run(*int8, "--precision", "bf16", "The dog."), "leave --precision out")
+    assert run(*int8, "The dog runs here.").exit_code == 0
+    assert len(list((tmp_path / "ctranslate2").glob("*-int8/model.bin"))) == 1
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert_one_line(run(*options, "The dog."), "pip install 'small-nmt[export]'")
+
+
+def test_a_server_searches_with_an_engine(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("ctranslate2")
+    monkeypatch.setenv("TRANSLATOR_CACHE", str(tmp_path))
+    way = ("en", "de")
+    translators = Translators.find([str(model_folder)], "cpu", engine="ctranslate2")
+    assert (tmp_path / "ctranslate2").is_dir()  # before anybody asks
+    assert translators.get(way).decoder.beam_search is not beam_search
+    (found,) = translators.work(Task(way, n_best=2, alignments=True), ["The dog runs here."])
+    assert found.text and len(found.n_best) == 2 and found.alignment is not None
+    with pytest.raises(TranslatorError, match="leave --precision out"):
+        Translators.find([str(model_folder)], "cpu", "bf16", engine="ctranslate2")
