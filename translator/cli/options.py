@@ -33,7 +33,7 @@ Precision = Annotated[
 ]
 Engine = Annotated[
     Literal["torch", "ctranslate2", "ctranslate2-int8"],
-    typer.Option(help="What does the searching (docs/exports.md)."),
+    typer.Option(metavar="NAME", help="torch, ctranslate2, ctranslate2-int8."),
 ]
 Src = Annotated[
     str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")
