@@ -52,7 +52,7 @@ test: setup ## run the tests (about 8 minutes)
 	$(BIN)/python -m pytest -n 2 -m "not slow"
 
 test-slow: setup ## run the tests that take longer: the wheel, kills, README commands
-	$(BIN)/python -m pytest -m slow --durations=10
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m slow --durations=10
 
 check: setup ## format, lint and type checks
 	$(BIN)/ruff format --check .
