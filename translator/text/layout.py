@@ -50,6 +50,8 @@ _LEAD = re.compile(
     rf"|[-–—]+(?=[A-ZÄÖÜ¿¡])|>+(?=\w)|[♪♫•◦▪·*]+(?=\w)|(?:\.{{3}}|…)(?=\w))+"
 )
 _TRAIL = re.compile(rf"(?:\s+(?:{_SIGNS}+|[-–—]+|-+>|<-+|\\))+$")
+# Brackets around all of a text: [DOOR OPENS]
+_BRACKETS = re.compile(r"\([^()\s][^()]*[^()\s]\)|\[[^\[\]\s][^\[\]]*[^\[\]\s]\]")
 # A number with a full stop that no list has: the third of May.
 _ORDINAL = re.compile(
     r"\d{1,3}\.\s+(?:[a-zäöü]|(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|"
@@ -186,6 +188,8 @@ def core(text: str) -> tuple[int, int]:
         start = lead.end()
     trail = _TRAIL.search(text, start)
     end = trail.start() if trail else len(text.rstrip())
+    if _BRACKETS.fullmatch(text, start, end):
+        start, end = start + 1, end - 1
     return (start, end) if has_words(text[start:end]) else (0, 0)
 
 

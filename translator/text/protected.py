@@ -50,7 +50,7 @@ _DOMAIN = (
 _IDENTIFIER = (
     r"(?<![\w.])[A-Za-z_][\w.]*\(\)"  # call()
     r"|(?<!\w)[A-Za-z]\w*_\w+(?!\w)"  # snake_case
-    r"|(?<!\w)__[a-z]+__(?!\w)"
+    r"|(?<!\w)__(?:all|call|class|dict|doc|enter|exit|file|init|iter|len|main|name|new|str)__(?!\w)"
     r"|(?<!\w)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?!\w)"
     r"|(?<!\w)(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{7,64}(?!\w)"  # a hash
     r"|(?<![\w-])(?=[A-Z0-9-]*[0-9])(?=[A-Z0-9-]*[A-Z])[A-Z0-9]+(?:-[A-Z0-9]+)+(?!\w)"  # AB-12-X

@@ -28,6 +28,8 @@ _PARTED = re.compile(
     r"\b([^\W\d_]{2,})- (?!(?:and|or|to|und|oder|bis|sowie|bzw|als|wie)\b)"
     r"([^\W\d_A-ZÄÖÜ][^\W\d_]+)\b"
 )
+# Dashes that touch words, which a vocabulary without them reads as hyphens.
+_DASH = re.compile(r"(?<=[^\W\d_])—(?=[^\W\d_])")
 SPLITS = ("sentences", "long", "never")
 
 
@@ -188,6 +190,8 @@ def _unit(reader: Reader, line: int, text: str, tags: Sequence[Tag]) -> Unit:
         moved = [tag.moved(place - tag.position) for tag, place in zip(tags, places, strict=True)]
         elements = nest(moved)
     else:
+        if "—" not in reader.codec.tokenizer.alphabet:
+            part = _DASH.sub(" — ", part)
         part, elements = collapse(_join_split_words(reader.codec, part))
     unit = Unit(line, part, Source([], []), [], "", elements=elements, marks=marks)
     return reader.read(unit, part)

@@ -360,6 +360,20 @@ def test_two_wide_blanks_stay_two_wherever_their_words_went(target: int) -> None
     assert sorted(re.findall(" +", found)) == [" ", "  ", "  "]
 
 
+def test_dashes_part_words_and_brackets_stay_outside(model: Model) -> None:
+    reader = Translator(model).reader
+    search = model.config.search
+
+    def read(text: str) -> list[str]:
+        return [unit.text for unit in cut_lines(reader, [text], search, "sentences", "")]
+
+    assert "—" not in reader.codec.tokenizer.alphabet
+    assert read("Two—or three—dogs, 3—4") == ["Two — or three — dogs, 3—4"]
+    assert read("[DOOR OPENS]") == ["DOOR OPENS"] and read("(A dog.)") == ["A dog."]
+    for text in ("(A dog) and (a cat)", "(A dog", "A dog (big)"):
+        assert read(text) == [text]
+
+
 def test_the_halves_of_a_word_are_read_as_one(model: Model) -> None:
     reader = Translator(model).reader
     search = model.config.search
