@@ -1,10 +1,12 @@
-"""What training costs on this GPU: measure.py [SHAPE...], of general, base and big.
+"""What training and search cost on this GPU: measure.py [SHAPE...], of general, base and big.
 
 For each shape, prints the cost of an update with packed batches of random sentences: milliseconds,
 target tokens/s, and the model's matrix products as a share of the card's bf16 rate. Then prints a
-profile of ten updates of the first shape, and whether captured and eager updates learn the same.
+profile of ten updates of the first shape, whether captured and eager updates learn the same, and
+how many sentences of the packed validation split a second translates.
 """
 
+import itertools
 import os
 import random
 import sys
@@ -17,11 +19,18 @@ WORK = Path(os.environ.get("GPU_WORK", Path.home() / "gpu-work"))
 sys.path.insert(0, str(WORK / "program"))
 
 import torch  # noqa: E402
+from train import read_data, read_start  # noqa: E402
 
-from translator.config.schema import ModelConfig, TrainConfig  # noqa: E402
+from translator.config.schema import ModelConfig, SearchConfig, TrainConfig  # noqa: E402
 from translator.model.packing import PackedBatch, pack  # noqa: E402
 from translator.model.transformer import Transformer  # noqa: E402
+from translator.search.beam import Hypothesis, beam_search  # noqa: E402
+from translator.search.fixed import FixedSearch  # noqa: E402
+from translator.storage.model_folder import Model  # noqa: E402
+from translator.text.codec import Source  # noqa: E402
 from translator.training.update import Updater  # noqa: E402
+from translator.translation.translator import Translator  # noqa: E402
+from translator.translation.units import Unit  # noqa: E402
 
 ON_GPU = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if ON_GPU else "cpu")
@@ -158,6 +167,46 @@ def compare(count: int = 8 if ON_GPU else 2) -> None:
     say(f"captured against eager updates: losses of {losses[0][0]:.1f} differ by {worst:.4f}")
 
 
+def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> None:
+    """Measures greedy and beam search, with the weights that were sent or else random ones.
+
+    Random weights never end a sentence, so translations are then made as long as their sources.
+    The second time counts; the first one records the steps.
+    """
+    config, data = read_data(direction)
+    model = Model(Transformer(config.model), data.tokenizer, config)
+    limits = {"max_ratio": 1.0, "max_extra": 1}
+    if start := read_start(direction):
+        model.transformer.load_state_dict(start)
+        limits = {}
+    decoder = Translator(model, DEVICE, "bf16").decoder
+    decoder.fixed, decoder.beam_search = True, FixedSearch().beam_search  # on a CPU too
+    sources = itertools.islice(itertools.cycle(src for src, _ in data.valid), count)
+    units = [Unit(0, "", Source(list(ids), []), [], "") for ids in sources]
+
+    def timed(units: list[Unit], beam_size: int) -> tuple[list[Hypothesis], float]:
+        begin = time.monotonic()
+        found = decoder.search(units, SearchConfig(beam_size=beam_size, **limits))
+        return [hypotheses[0] for hypotheses in found], time.monotonic() - begin
+
+    for beam_size in (1, 5):
+        first = timed(units, beam_size)[1]
+        found, seconds = timed(units, beam_size)
+        say(
+            f"search, beam {beam_size}: {count / seconds:,.0f} sentences/s, {seconds:.1f} s; "
+            f"{first:.1f} s the first time"
+        )
+        replayed, decoder.beam_search = decoder.beam_search, beam_search
+        plain, seconds = timed(units[:256], beam_size)
+        decoder.beam_search = replayed
+        same = sum(one.ids == other.ids for one, other in zip(plain, found, strict=False))
+        apart = sum(one.score - other.score for one, other in zip(plain, found, strict=False))
+        say(
+            f"    the plain search: {len(plain) / seconds:,.0f} sentences/s, {same} of {len(plain)}"
+            f" translations are the same, its scores {apart / len(plain):+.5f} on average"
+        )
+
+
 def main(shapes: list[str]) -> None:
     """See the top of the file."""
     rate = product_rate()
@@ -168,6 +217,7 @@ def main(shapes: list[str]) -> None:
         if ON_GPU and name == (shapes or list(SHAPES))[0]:
             profile(*made)
     compare()
+    search()
     os._exit(0)
 
 

@@ -1,6 +1,7 @@
 """Packing, sending, training for a given time and fetching, rehearsed on the CPU."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -102,3 +103,6 @@ def test_the_measurement_runs(machine: Path) -> None:
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     table = go(machine, "measure", "general")
     assert "target tokens/s" in table and "captured against eager" in table
+    assert "search, beam 1:" in table and "search, beam 5:" in table
+    apart = [float(number) for number in re.findall(r"scores ([+-][\d.]+) on average", table)]
+    assert len(apart) == 2 and max(map(abs, apart)) < 0.01
