@@ -24,6 +24,7 @@ from translator.serve.access import Keys, RateLimiter
 from translator.serve.batching import Batcher, Busy
 from translator.serve.document_process import read_apart
 from translator.serve.documents import Shelf, read_upload
+from translator.serve.ending import unless_gone, within
 from translator.serve.failures import answer_nobody, answer_refusal, safe, too_much
 from translator.serve.languages import Languages, detect
 from translator.serve.reading import (
@@ -141,7 +142,7 @@ class Server:
     async def translate(self, request: Request) -> Response:
         """Translates a text or several."""
         fields = await self._fields(request)
-        async with _within(self.settings.timeout):
+        async with within(self.settings.timeout):
             return await self._translate(request, fields)
 
     async def _translate(self, request: Request, fields: dict[str, Any]) -> Response:
@@ -213,7 +214,7 @@ class Server:
         if len(texts) != 1 or len(prefix) > self.settings.max_characters:
             raise bad("Invalid request: q is one sentence, and prefix no longer than a text")
         source, target = text_field(fields, "source"), text_field(fields, "target")
-        async with _within(self.settings.timeout):
+        async with within(self.settings.timeout):
             choose = self.languages.choose
             direction, _ = await asyncio.to_thread(choose, texts[0], source, target)
             if direction[0] == direction[1]:
@@ -232,8 +233,9 @@ class Server:
             raise too_much("Slowdown: too many documents at once", 10)
         self.documents += 1
         try:
-            async with _within(self.settings.file_timeout):
-                return await self._translate_file(request, file, source, target, terms)
+            async with within(self.settings.file_timeout):
+                work = self._translate_file(request, file, source, target, terms)
+                return await unless_gone(request, asyncio.create_task(work))
         finally:
             self.documents -= 1
 
@@ -317,16 +319,7 @@ class Server:
             future = asyncio.wrap_future(self.batcher.submit(task, items))
         except Busy as busy:
             raise too_much("Slowdown: too many requests wait", busy.seconds) from None
-        gone = asyncio.create_task(_hung_up(request))
-        try:
-            waited: set[asyncio.Future[Any]] = {future, gone}
-            await asyncio.wait(waited, return_when="FIRST_COMPLETED")
-            if future.done():
-                return future.result()
-            raise ClientDisconnect
-        finally:
-            future.cancel()
-            gone.cancel()
+        return await unless_gone(request, future)
 
 
 def create_app(translators: Translators, settings: ServeSettings | None = None) -> Starlette:
@@ -368,23 +361,6 @@ def create_app(translators: Translators, settings: ServeSettings | None = None) 
             ClientDisconnect: answer_nobody,
         },
     )
-
-
-@asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    """Gives up what is done for a request after its time: 504."""
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        text = f"This took longer than {seconds:g} seconds: send less text."
-        raise HTTPException(504, text) from None
-
-
-async def _hung_up(request: Request) -> None:
-    """Returns once the client is gone; its request must have been read."""
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 def _size(item: Any) -> int:

@@ -8,7 +8,7 @@ import contextlib
 import multiprocessing
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -89,12 +89,18 @@ async def read_apart(
     def wait(work: Callable[..., Any], *arguments: Any) -> "asyncio.Future[Any]":
         return asyncio.get_running_loop().run_in_executor(pool, work, *arguments)
 
-    document = await wait(DocumentProcess, *given)
+    starting = pool.submit(DocumentProcess, *given)
     try:
+        document = await asyncio.wrap_future(starting)
         suffix, texts = await wait(document.read)
         yield suffix, texts, partial(wait, document.write)
-    finally:
-        document.close()
+    finally:  # it may still be starting
+        starting.add_done_callback(_close)
+
+
+def _close(started: "Future[DocumentProcess]") -> None:
+    if not started.cancelled() and not started.exception():
+        started.result().close()
 
 
 def _work(pipe: Connection, data: bytes, name: str, most: int, seconds: int) -> None:

@@ -1,15 +1,21 @@
 """Documents that wait to be fetched, and what is refused before it is read."""
 
+import asyncio
 import io
+import multiprocessing
 import tracemalloc
 import zipfile
+from typing import Any
 
 import pytest
 from hostile import BOMB
+from starlette.testclient import TestClient
 
 from translator.config.errors import TranslatorError
+from translator.serve.app import create_app
 from translator.serve.document_process import DocumentProcess
 from translator.serve.documents import Shelf, read_upload
+from translator.serve.translators import Translators
 
 
 def test_a_document_is_kept_under_a_name_of_its_own() -> None:
@@ -91,3 +97,44 @@ def test_a_hostile_document_ends(name: str, data: bytes, said: str) -> None:
         assert "\n" not in str(error.value)
     finally:
         document.close()
+
+
+def test_reading_a_document_has_a_time_limit_too(serve: Any) -> None:
+    endless = {"file": ("a.md", b"[" * 4_000_000)}
+    with serve(file_timeout=0.5) as client:
+        answer = client.post(
+            "/translate_file", data={"source": "en", "target": "de"}, files=endless
+        )
+        assert answer.status_code == 504 and "error" in answer.json()
+    assert not multiprocessing.active_children()  # its work has ended
+
+
+def test_reading_ends_when_the_client_hangs_up(translators: Translators) -> None:
+    kind = b"multipart/form-data; boundary=x"
+    part = b'--x\r\nContent-Disposition: form-data; name="%s"%s\r\n\r\n%s\r\n'
+    fields = ((b"source", b"", b"en"), (b"target", b"", b"de"))
+    rows = [*fields, (b"file", b'; filename="a.md"', b"[" * 4_000_000)]
+    body = b"".join(part % row for row in rows) + b"--x--\r\n"
+    messages: list[dict[str, Any]] = [{"type": "http.request", "body": body}]
+
+    async def receive() -> dict[str, Any]:
+        if messages:
+            return messages.pop()
+        while not multiprocessing.active_children():
+            await asyncio.sleep(0.05)
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict[str, Any]) -> None:
+        assert message.get("status", 499) == 499
+
+    with TestClient(create_app(translators)) as client:
+        scope: dict[str, Any] = {
+            "type": "http",
+            "method": "POST",
+            "path": "/translate_file",
+            "query_string": b"",
+        }
+        scope["headers"] = [(b"content-type", kind)]
+        assert client.portal
+        client.portal.call(client.app, scope, receive, send)
+    assert not multiprocessing.active_children()
