@@ -289,7 +289,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_processes_of_the_loader_too(
     assert _same(run, uninterrupted, 6)
 
 
-N_LINES = 3000
+N_LINES = 1600  # three blocks and a bit
 Begin = Callable[[Path], "subprocess.Popen[str]"]
 
 
