@@ -8,11 +8,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-ASKING = {  # what would wait for the device
-    torch.ops.aten._local_scalar_dense.default,
-    torch.ops.aten.nonzero.default,
-    torch.ops.aten.equal.default,
-}
+ASKING = {"item", "_local_scalar_dense", "is_nonzero", "nonzero", "masked_select", "equal"}
+ASKING |= {"repeat_interleave"}  # with a tensor; in some versions of PyTorch with a number too
 
 
 class _Tape(TorchDispatchMode):
@@ -23,10 +20,13 @@ class _Tape(TorchDispatchMode):
         self.before: dict[int, tuple[Tensor, Tensor]] = {}  # what they found, and a copy of it
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        assert func not in ASKING, f"{func} asks the device"
+        name = func._schema.name.removeprefix("aten::")
+        assert name not in ASKING, f"{name} waits for the device"
         for value in tree_leaves((args, kwargs)):
-            if isinstance(value, Tensor) and id(value) not in self.made:
-                self.before.setdefault(id(value), (value, value.clone()))
+            if isinstance(value, Tensor):
+                assert not value.is_meta, f"{name} of a tensor that is made elsewhere"
+                if id(value) not in self.made:
+                    self.before.setdefault(id(value), (value, value.clone()))
         result = func(*args, **(kwargs or {}))
         self.calls.append((func, args, kwargs or {}, result))
         self.made |= {id(value) for value in tree_leaves(result)} - self.before.keys()

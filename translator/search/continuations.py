@@ -17,17 +17,17 @@ def best_continuations(scores: Tensor, log_probs: Tensor, n: int) -> tuple[Tenso
         The sums `(B, n)`, best first, and their places `k * V + v`.
     """
     batch, n_live, width = scores.shape
-    n_groups = n_live * width // GROUP
-    if batch * n_live == 1 or n_groups <= 2 * n or width % GROUP:
+    n_each = width // GROUP  # groups of a hypothesis
+    if batch * n_live == 1 or n_live * n_each <= 2 * n or width % GROUP:
         sums = (scores + log_probs[:, :, None]).flatten(1)
         return sums.topk(min(n, sums.shape[1]))
-    groups = scores.view(batch * n_groups, GROUP)
-    before = log_probs.repeat_interleave(width // GROUP, dim=1)  # (B, groups)
-    best = (groups.amax(dim=1).view(batch, n_groups) + before).topk(n).indices  # (B, n)
-    firsts = torch.arange(0, batch * n_groups, n_groups, device=scores.device)
-    rows = best + firsts[:, None]
-    found = groups.index_select(0, rows.flatten()).view(batch, n, GROUP)
-    sums, places = (found + before.gather(1, best)[:, :, None]).flatten(1).topk(n)
+    groups = scores.view(-1, GROUP)
+    sums = groups.amax(dim=1).view(batch, n_live, n_each) + log_probs[:, :, None]
+    best = sums.flatten(1).topk(n).indices  # (B, n)
+    firsts = torch.arange(0, len(groups), n_live * n_each, device=scores.device)
+    found = groups.index_select(0, (best + firsts[:, None]).flatten()).view(batch, n, GROUP)
+    before = log_probs.gather(1, best // n_each)  # (B, n)
+    sums, places = (found + before[:, :, None]).flatten(1).topk(n)
     return sums, best.gather(1, places // GROUP) * GROUP + places % GROUP
 
 

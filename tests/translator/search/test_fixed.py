@@ -14,6 +14,7 @@ from translator.model.incremental import IncrementalDecoder
 from translator.search import fixed
 from translator.search.beam import Hypothesis, beam_search
 from translator.search.fixed import FixedSearch
+from translator.system import graphs
 from translator.text.tokenizer import EOS
 
 V = 120
@@ -38,7 +39,9 @@ def decoders(make_model) -> list[IncrementalDecoder]:
     return [varied_decoder(make_model, seed) for seed in (4, 2)]
 
 
-def varied_decoder(make_model, seed: int, **options: object) -> IncrementalDecoder:
+def varied_decoder(
+    make_model, seed: int, device: str = "cpu", **options: object
+) -> IncrementalDecoder:
     """By larger weights, and an output that does not favour the piece that was read."""
     shape = {"norm": "pre", "vocab_size": V, "n_encoder_layers": 1}
     model, other = (make_model(seed=s, **shape) for s in (seed, seed + 1))
@@ -50,8 +53,8 @@ def varied_decoder(make_model, seed: int, **options: object) -> IncrementalDecod
                 parameter += 0.3 * torch.randn(parameter.shape)
         model.embedding.weight /= 4
         other.embedding.weight *= 2
-    decoder = IncrementalDecoder(model, **options)
-    decoder.output = IncrementalDecoder(other, **options).output
+    decoder = IncrementalDecoder(model.to(device), **options)
+    decoder.output = IncrementalDecoder(other.to(device), **options).output
     decoder.output.bias[EOS] += 5
     return decoder
 
@@ -148,6 +151,22 @@ def test_only_some_buffers_are_kept(
     assert [key[-1].seed for key in search.buffers] == [1, 3]
 
 
+@torch.inference_mode()
+def test_a_tape_is_like_a_graph() -> None:
+    total, ones = torch.zeros(2), torch.ones(2)
+    replay = tape.record(lambda: total.add_(ones * 2), total.device)
+    assert total.tolist() == [0, 0]
+    replay()
+    ones += 1
+    replay()
+    assert total.tolist() == [6, 6]
+    for asking in (bool, float, torch.nonzero, lambda sums: torch.equal(sums, sums)):
+        with pytest.raises(AssertionError, match="waits for the device"):
+            tape.record(lambda asking=asking: asking(total.sum()), total.device)
+    with pytest.raises(AssertionError, match="made elsewhere"):
+        tape.record(lambda: total.add_(torch.ones(2)), total.device)
+
+
 def test_several_threads_take_turns(decoders: list[IncrementalDecoder]) -> None:
     search = FixedSearch()
     batches = [sources(*range(8), 20, seed=seed) for seed in range(4)]
@@ -155,3 +174,16 @@ def test_several_threads_take_turns(decoders: list[IncrementalDecoder]) -> None:
         found = list(pool.map(lambda src: search.beam_search(decoders, src, GREEDY), batches))
     for src, hypotheses in zip(batches, found, strict=True):
         assert_same(hypotheses, beam_search(decoders, src, GREEDY))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("config", SETTINGS.values(), ids=SETTINGS)
+def test_a_gpu_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch, make_model, config: SearchConfig
+) -> None:
+    monkeypatch.setattr(fixed, "record", graphs.record)
+    here, there = (varied_decoder(make_model, 4, device=device) for device in ("cpu", "cuda"))
+    search = FixedSearch()
+    for src in (SHORT, LONG, SHORT.flip(0)[:8]):
+        found = search.beam_search(there, src.cuda(), config)
+        assert_same(found, beam_search(here, src, config))
