@@ -283,7 +283,7 @@ class _CapturedUpdate:
 
     def _capture(self, batch: PackedBatch) -> tuple[Callable[[], Any], Callable[[], Any]]:
         updater = self.updater
-        self.table = batch.table.to(updater.device)
+        self.table = batch.table.to(updater.device, copy=True)
         static = PackedBatch(self.table, 0)
         weights = list(updater.model.parameters())
         for weight in weights:

@@ -16,7 +16,7 @@ from translator.config.schema import TrainConfig
 from translator.model.batch import collate
 from translator.model.packing import pack
 from translator.model.transformer import Transformer
-from translator.training.update import Updater
+from translator.training.update import Updater, _CapturedUpdate
 
 PAIRS = [([5, 6, 7, 8], [9, 10]), ([11], [12, 13, 14]), ([15, 16], [17]), ([18], [19, 20])]
 CONFIG = TrainConfig(precision="fp32", peak_lr=1e-2, warmup_steps=0, clip_norm=1e9, cooldown=0.0)
@@ -52,6 +52,19 @@ def test_gradients_do_not_depend_on_micro_batches(
     assert whole[2] == sum(len(tgt) + 1 for _, tgt in PAIRS)
     for one, other in zip(found, expected, strict=True):
         assert (one - other).norm() <= 10 * rounding * other.norm() + 1e-6
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_captured_updates_equal_eager_ones(make_model: Make, optimizer: str) -> None:
+    """Through the interface of a GPU; a CPU calls the two works instead of replaying them."""
+    whole, first, second = (pack(rows, 4, 8, slice(None)) for rows in (PAIRS, PAIRS[:2], PAIRS[2:]))
+    made, other = (updater(make_model, optimizer=optimizer) for _ in range(2))
+    other.captured = _CapturedUpdate(other)
+    for one in (made, other):
+        for step, batches in enumerate(([whole], [first, second], [second], [whole]), start=1):
+            one.update(batches, step)
+    assert made.take_outcomes() == other.take_outcomes()
+    assert all(map(torch.equal, weights(made), weights(other)))
 
 
 def test_update_descends_the_mean_loss_of_all_target_tokens(make_model: Make) -> None:
