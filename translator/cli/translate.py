@@ -146,10 +146,6 @@ def _check(
     """Complains before the work about options that do not go together."""
     if text and job.input:
         raise typer.BadParameter("give TEXT or --input, not both")
-    if all(path and path.is_file() for path in (job.input, job.output)):
-        assert job.input and job.output
-        if job.input.samefile(job.output):
-            raise typer.BadParameter(f"{job.input} would be lost: give --output another name")
     if shown.attention and shown.attention.suffix not in (".png", ".svg", ".html", ".json", ".tsv"):
         raise typer.BadParameter(
             f"--attention writes .png, .svg, .html, .json or .tsv files, not {shown.attention.name}"

@@ -58,17 +58,6 @@ def test_options_that_documents_lack_are_wrong_usage(run, tmp_path: Path) -> Non
     assert [file.name for file in tmp_path.iterdir()] == ["page.md"]
 
 
-def test_no_file_is_translated_onto_itself(run, tmp_path: Path) -> None:
-    for name in ("page.md", "page.txt"):
-        source, link = tmp_path / name, tmp_path / f"link-{name}"
-        source.write_text("The dog\n")
-        link.symlink_to(source)
-        for target in (source, link):
-            result = run("-i", source, "-o", target)
-            assert result.exit_code == 2 and "would be lost" in result.stderr
-        assert source.read_text() == "The dog\n"
-
-
 def test_a_broken_document_is_one_line(run, tmp_path: Path) -> None:
     source = tmp_path / "a.json"
     source.write_text('{\n"a": x}')
