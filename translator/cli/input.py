@@ -1,6 +1,7 @@
 """Where `translate` reads its lines from: TEXT, a file, or standard input."""
 
 import logging
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +31,7 @@ class Lines:
         self.lines: list[str] | None = None
         if not (standard_input or file):
             self.lines = [line for text in join_words(texts) for line in text.split("\n")]
-            if len(texts) == 1 and Path(texts[0]).suffix and Path(texts[0]).is_file():
+            if len(texts) == 1 and Path(texts[0]).suffix and os.path.isfile(texts[0]):
                 log = logging.getLogger("translator")
                 log.warning("%s is a file; for what is in it: --input %s", texts[0], texts[0])
         self.file = None if standard_input else file

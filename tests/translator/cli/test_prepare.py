@@ -261,7 +261,7 @@ def test_ctrl_c_says_what_is_done(
     with monkeypatch.context() as patch:
         patch.setattr(module, function, interrupt)
         stopped = prepare("--output", "parts")
-    assert_one_line(stopped, *words, "the same command goes on", code=130)
+    assert_one_line(stopped, *words, "the same command continues", code=130)
     done = prepare("--output", "parts")
     assert done.exit_code == 0
     assert done.stdout == prepare("--output", "whole").stdout.replace("whole", "parts")
