@@ -257,7 +257,7 @@ def test_an_interrupted_call_is_resumed(
     with pytest.raises(TranslatorError if isinstance(error, OSError) else KeyboardInterrupt) as e:
         prepare(corpus, folder)
     if isinstance(error, OSError):
-        assert "No space left. Check the disk; the same command goes on" in str(e.value)
+        assert "No space left. Check the disk; the same command continues" in str(e.value)
     assert not is_prepared(folder)
     calls.clear()
     monkeypatch.undo()

@@ -92,8 +92,9 @@ def test_sentences_end_at_the_same_places(
     node: Node, random_model: Model, texts: list[str]
 ) -> None:
     stripped = [text.strip() for text in texts if text.strip()]
-    for language in ("en", "de"):
-        config = replace(random_model.config, data=replace(random_model.config.data, src=language))
+    for language, other in (("en", "de"), ("de", "en")):
+        data = replace(random_model.config.data, src=language, tgt=other)
+        config = replace(random_model.config, data=data)
         there = Node(pack(replace(random_model, config=config), "float16"))
         ours = [[list(part) for part in split_sentences(text, language)] for text in stripped]
         assert there.ask("t.splitter.split(value)", stripped) == ours
