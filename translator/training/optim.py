@@ -59,36 +59,17 @@ _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Matrices `U S V^T`, `(N, rows, columns)` -> approximately `U V^T`, in bf16.
-
-    Five iterations. Of long matrices three and then two are made with the small product `x x^T`
-    alone (all polynomials in it commute), which takes a third less time; five at once would let
-    the rounding of the small singular values grow.
-    """
+    """Matrices `U S V^T`, `(N, rows, columns)` -> approximately `U V^T`, in bf16."""
     x = matrices.bfloat16()
     tall = x.shape[1] > x.shape[2]
     if tall:
         x = x.mT
     x = x / torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=1e-7)
-    for iterations in (3, 2) if x.shape[2] > 2 * x.shape[1] else (1,) * 5:
-        x = _iterate(x, iterations)
+    for _ in range(5):
+        gram = x @ x.mT
+        gram = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
+        x = torch.baddbmm(x, gram, x, beta=_A)
     return x.mT if tall else x
-
-
-def _iterate(x: Tensor, iterations: int) -> Tensor:
-    """Newton-Schulz iterations of `x` `(N, rows, columns)`, in products of `(N, rows, rows)`."""
-    gram = x @ x.mT
-    total = None  # the product of the polynomials so far
-    for remaining in reversed(range(iterations)):
-        change = torch.baddbmm(gram, gram, gram, beta=_B, alpha=_C)
-        if not remaining:
-            factor = x if total is None else total
-            factor = torch.baddbmm(factor, change, factor, beta=_A)
-            return factor if total is None else factor @ x
-        change.diagonal(dim1=1, dim2=2).add_(_A)
-        total = change if total is None else change @ total
-        gram = change @ gram @ change
-    return x
 
 
 PART = 2**21  # numbers in the matrices that a CPU updates at a time

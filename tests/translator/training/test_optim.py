@@ -166,7 +166,7 @@ def test_muon_by_shapes_equals_torchs_one_by_one(weight_decay: float) -> None:
         for optimizer in optimizers:
             optimizer.step()
     for one, other, first in zip(ours, theirs, matrices(), strict=True):
-        assert (one - other).norm() < 0.05 * (other - first).norm()  # products are in bf16
+        assert (one - other).norm() < 0.02 * (other - first).norm()  # products are in bf16
         assert_close(
             optimizers[0].state[one]["momentum_buffer"],
             optimizers[1].state[other]["momentum_buffer"],
