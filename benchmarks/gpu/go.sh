@@ -1,5 +1,6 @@
 #!/bin/bash
-# On the GPU machine: go.sh unpack FOLDER | measure | train SECONDS DIRECTION... | fetch DIRECTION
+# On the GPU machine:
+# go.sh unpack FOLDER | measure | train SECONDS DIRECTION... [SECTION.KEY=VALUE]... | fetch DIRECTION
 set -e
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 work=${GPU_WORK:-$HOME/gpu-work}
@@ -16,25 +17,29 @@ measure)
   cd "$work" && $python gpu/measure.py "${@:2}" 2>&1 | tee "$out/measure.log"
   ;;
 train)
-  seconds=$2; shift 2; each=$((seconds / $#)); start=0
+  seconds=$2 start=0 directions=() settings=()
+  for word in "${@:3}"; do
+    case $word in *=*) settings+=("$word") ;; *) directions+=("$word") ;; esac
+  done
+  each=$((seconds / ${#directions[@]}))
   cd "$work"
-  for direction in "$@"; do
+  for direction in "${directions[@]}"; do
     rm -rf "run-$direction" "model-$direction"
-    (sleep $start; exec $python gpu/train.py "$direction" $((each + (start > 0 ? overlap : 0)))) \
+    (sleep $start; exec $python gpu/train.py "$direction" $((each + (start > 0 ? overlap : 0))) "${settings[@]}") \
       >"$out/$direction.log" 2>&1 &
     start=$((start + each - overlap))
   done
   while jobs -r | grep -q .; do
     sleep 20
     nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader 2>/dev/null || true
-    for direction in "$@"; do tail -n 1 "$out/$direction.log" | cut -c1-110; done
+    for direction in "${directions[@]}"; do tail -n 1 "$out/$direction.log" | cut -c1-110; done
   done
   wait
-  for direction in "$@"; do grep -E '^\[|Error' "$out/$direction.log" | tail -n 6; done
+  for direction in "${directions[@]}"; do grep -E '^\[|Error' "$out/$direction.log" | tail -n 6; done
   ;;
 fetch)
   cd "$work" && tar cf - "model-$2" | xz -T0 -1 | split -b 15M - "$out/model-$2.xz."
   ls -l "$out"
   ;;
-*) sed -n 2p "$0"; exit 2 ;;
+*) sed -n 2,3p "$0"; exit 2 ;;
 esac

@@ -53,13 +53,11 @@ def pack_data(config: Config, data: TrainingData, out: Path) -> None:
     content = out / "content"
     (content / "ids").mkdir(parents=True)
     languages = (config.data.src, config.data.tgt)
-    for side, language in enumerate(languages):
-        rows = [(part.src, part.tgt)[side] for part in data.train.parts]
-        with open(content / "ids" / f"{language}.rows", "wb") as file:
-            for row in rows:
-                file.write(row.values)
-        lengths = np.concatenate([row.lengths.numpy() for row in rows])
-        lengths.astype(np.uint16).tofile(content / "ids" / f"{language}.lengths")
+    for number, part in enumerate(data.train.parts):
+        for language, rows in zip(languages, (part.src, part.tgt), strict=True):
+            name = content / "ids" / f"{number}-{language}"
+            name.with_suffix(".rows").write_bytes(rows.values)
+            rows.lengths.numpy().astype(np.uint16).tofile(name.with_suffix(".lengths"))
     (content / "tokenizer.model").write_bytes(data.tokenizer.model_bytes)
     weights = None if data.weights is None else data.weights.tolist()
     starts = [end - len(part) for end, part in zip(data.train.ends, data.train.parts, strict=True)]

@@ -5,6 +5,7 @@ is measured with the first ones, so that the learning rate reaches zero when the
 `model-DIRECTION` (fp16).
 """
 
+import itertools
 import json
 import os
 import sys
@@ -47,22 +48,28 @@ def read_data(direction: str) -> tuple[Config, TrainingData]:
     if config.data.src != src:
         valid = [(b, a) for a, b in valid]
     config = replace(config, data=replace(config.data, src=src, tgt=tgt))
-    for language in (src, tgt):
-        lengths = np.fromfile(WORK / "ids" / f"{language}.lengths", dtype=np.uint16)
-        np.cumsum(lengths, dtype=np.int64).tofile(WORK / "ids" / f"{language}.ends")
-    pairs = Pairs(*(id_rows(WORK / "ids" / language) for language in (src, tgt)))
+    names = [
+        [WORK / "ids" / f"{number}-{language}" for language in (src, tgt)]
+        for number in range(len(meta["parts"]))
+    ]
+    for name in itertools.chain(*names):
+        lengths = np.fromfile(name.with_suffix(".lengths"), dtype=np.uint16)
+        np.cumsum(lengths, dtype=np.int64).tofile(name.with_suffix(".ends"))
+    pairs = [Pairs(*map(id_rows, sides)) for sides in names]
     sizes = torch.tensor([part["pairs"] for part in meta["parts"]])
-    weights = torch.tensor([part["weight"] for part in meta["parts"]]).repeat_interleave(sizes)
+    tags = [part["tag"] for part in meta["parts"]]
+    reverse = meta["config"]["data"]["src"] != src  # synthetic sources are not to be learnt
+    weights = [0.0 if reverse and part["tag"] else part["weight"] for part in meta["parts"]]
     data = TrainingData(
         name=config.data.corpus,
         corpora=[],
         splits={},
         tokenizer=Tokenizer.load(WORK / "tokenizer.model"),
-        train=Mixture([pairs], [None]),
+        train=Mixture(pairs, tags),
         valid=valid,
         fingerprint=meta["fingerprint"],
         dropped={},
-        weights=weights,
+        weights=torch.tensor(weights).repeat_interleave(sizes),
     )
     return config, data
 

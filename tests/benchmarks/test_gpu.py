@@ -1,5 +1,6 @@
 """Packing, sending, training for a given time and fetching, rehearsed on the CPU."""
 
+import json
 import os
 import re
 import shutil
@@ -44,10 +45,10 @@ def run(folder: Path, *command: str) -> str:
     return done.stdout
 
 
-def pack(folder: Path, *options: str) -> None:
+def pack(folder: Path, *options: str, data: str = "sample:0.5,sample:1") -> None:
     settings = [word for setting in TINY for word in ("--set", setting)]
     script = str(REPOSITORY / "benchmarks" / "gpu" / "pack.py")
-    corpora = ("--data", "sample:0.5,sample:1", "--preset", "tiny", "--out", str(folder / ".gpu"))
+    corpora = ("--data", data, "--preset", "tiny", "--out", str(folder / ".gpu"))
     run(folder, sys.executable, script, *corpora, *settings, *options)
 
 
@@ -69,7 +70,7 @@ def test_a_model_is_sent_trained_and_returned_better(machine: Path) -> None:
     pack(machine, "--model", f"en-de={machine / 'model'}")
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     go(machine, "unpack", str(machine / ".gpu" / "en-de"))
-    assert "starts from given weights" in go(machine, "train", "12", "en-de") + (
+    assert "starts from given weights" in go(machine, "train", "12", "en-de", "train.r_drop=1") + (
         machine / "out" / "en-de.log"
     ).read_text(encoding="utf-8")
     go(machine, "fetch", "en-de")
@@ -81,8 +82,30 @@ def test_a_model_is_sent_trained_and_returned_better(machine: Path) -> None:
     assert after.config.data.corpus == "sample:0.5,sample:1"
     assert after.tokenizer.model_bytes == before.tokenizer.model_bytes
     assert after.info["training"]["step"] > 3
+    assert after.config.train.r_drop == 1
     weights = (m.transformer.embedding.weight for m in (before, after))
     assert not torch.allclose(*weights, atol=1e-3)
+
+
+def test_synthetic_sources_stay_marked(machine: Path) -> None:
+    corpus = machine / "synthetic"
+    corpus.mkdir()
+    (corpus / "corpus.json").write_text(json.dumps({"tag": "<bt>"}))
+    (corpus / "train.en").write_text("A black cat sleeps.\n")
+    (corpus / "train.de").write_text("Eine schwarze Katze schläft.\n")
+    data = f"sample:0.5,{corpus}:2"
+    pack(machine, "--vocabulary", str(machine / "model"), data=data)
+    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    show = (
+        "import sys; sys.path.insert(0, 'work/gpu'); from train import read_data\n"
+        "for way in ('en-de', 'de-en'):\n"
+        "    data = read_data(way)[1]\n"
+        "    src, tgt = data.train[len(data.train) - 1]\n"
+        "    marked = src[0] == data.tokenizer.bt_id\n"
+        "    print(marked, data.tokenizer.decode(tgt), data.weights[-1].item())\n"
+    )
+    found = run(machine, sys.executable, "-P", "-c", show).splitlines()
+    assert found == ["True Eine schwarze Katze schläft. 2.0", "True A black cat sleeps. 0.0"]
 
 
 def test_both_directions_start_from_scratch(machine: Path) -> None:

@@ -135,6 +135,11 @@ class Objective(nn.Module):
         super().__init__()
         self.model = model
         self.config = config
+        self.consistency = consistent_cross_entropy
+
+    def compile_consistency(self) -> None:
+        """Compiles the loss of two views: its many steps over `(2N, V)` become a few."""
+        self.consistency = torch.compile(consistent_cross_entropy, dynamic=False)
 
     def forward(self, batch: Batch | PackedBatch) -> tuple[Tensor, Tensor]:
         c = self.config
@@ -158,7 +163,7 @@ class Objective(nn.Module):
         states, targets = batch.select_targets(states)  # (N, D) or (2N, D), (N,)
         with torch.autocast(src.device.type, enabled=False):
             if two_views:
-                return consistent_cross_entropy(states, weight, targets, c)
+                return self.consistency(states, weight, targets, c)
             return projected_cross_entropy(states, weight, targets, c.label_smoothing)
 
 

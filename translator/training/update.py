@@ -83,7 +83,8 @@ class Updater:
         # Of the current update, on the device: the sum of -log p so far, and the outcome.
         self._nll = torch.zeros((), device=self.device)
         self._outcome = torch.zeros(3, device=self.device)
-        self.objective: torch.nn.Module = Objective(model, config)
+        objective = Objective(model, config)
+        self.objective: torch.nn.Module = objective
         if self.ranks.world_size > 1:
             self.objective = DistributedDataParallel(
                 self.objective,
@@ -94,6 +95,7 @@ class Updater:
         on_gpu = self.device.type == "cuda"
         if config.compile or on_gpu:
             _compile_layers(model)
+            objective.compile_consistency()
         self.captured = _CapturedUpdate(self) if on_gpu and self.ranks.world_size == 1 else None
 
     @property

@@ -238,10 +238,11 @@ def test_other_errors_are_not_hidden(make_model: Make, monkeypatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a C++ compiler")
-def test_compiled_layers_give_the_same(make_model: Make) -> None:
+@pytest.mark.parametrize("simcut", [0.0, 2.0])
+def test_compiled_layers_give_the_same(make_model: Make, simcut: float) -> None:
     results = []
     for compiled in (False, True):
-        made = updater(make_model, compile=compiled)
+        made = updater(make_model, compile=compiled, simcut=simcut)
         for step, rows in enumerate((PAIRS, PAIRS[:2], PAIRS), start=1):
             made.update([pack(rows, 4, 8, slice(None))], step)
         results.append([(r.nll_sum, r.norm) for r in made.take_outcomes()])
