@@ -3,15 +3,20 @@
 For each shape, prints the cost of an update with packed batches of random sentences: milliseconds,
 target tokens/s, and the model's matrix products as a share of the card's bf16 rate. Then prints a
 profile of ten updates of the first shape, whether captured and eager updates learn the same, and
-how many sentences of the packed validation split a second translates.
+how many sentences of the packed test split a second translates. A part that fails is reported, and
+the others go on.
 """
 
 import itertools
+import json
 import os
 import random
 import sys
 import time
+import traceback
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 START = time.monotonic()
@@ -95,9 +100,11 @@ def make_updater(config: ModelConfig, optimizer: str) -> Updater:
     return Updater(Transformer(config).to(DEVICE), train)
 
 
-def measure(name: str, rate: float, count: int = 20) -> tuple[Updater, list[PackedBatch]]:
-    """Measures a shape and prints a line about it."""
+def measure(name: str, rate: float, count: int, profiled: bool) -> None:
+    """Measures a shape and prints a line about it, and a profile if asked to."""
     config, optimizer = SHAPES[name]
+    if ON_GPU:
+        torch.cuda.reset_peak_memory_stats()
     updater = make_updater(config, optimizer)
     batches = [random_batch(config.vocab_size, TOKENS, seed) for seed in range(4)]
     start = time.monotonic()
@@ -119,19 +126,24 @@ def measure(name: str, rate: float, count: int = 20) -> tuple[Updater, list[Pack
         f"{name:8} {each * 1000:7.1f} ms an update, {tokens / each:10,.0f} target tokens/s, "
         f"{share:.1%} of the product rate, first update {first:.1f} s, {memory:.1f} GiB"
     )
-    return updater, batches
+
+    def more() -> None:
+        for step in range(10):
+            updater.update([batches[step % 4]], 100 + step)
+
+    if profiled:
+        profile("updates", more, 10)
 
 
-def profile(updater: Updater, batches: list[PackedBatch], count: int = 10) -> None:
-    """Prints where the time of some updates goes."""
+def profile(what: str, run: Callable[[], object], count: int) -> None:
+    """Prints where the time goes while `run` makes `count` of something."""
     from torch.profiler import ProfilerActivity
     from torch.profiler import profile as record
 
     wait()
     start = time.monotonic()
     with record(activities=[ProfilerActivity.CUDA]) as found:
-        for step in range(count):
-            updater.update([batches[step % 4]], 100 + step)
+        run()
         wait()
     seconds = time.monotonic() - start
     rows = sorted(found.key_averages(), key=lambda row: -row.self_device_time_total)
@@ -143,8 +155,8 @@ def profile(updater: Updater, batches: list[PackedBatch], count: int = 10) -> No
     )
     share = products / 1e6 / total
     say(
-        f"profile of {count} updates: kernels {total / seconds:.0%} of the time, products "
-        f"{share:.0%} of that, {sum(row.count for row in rows) / count:.0f} kernels an update"
+        f"profile of {count} {what}: kernels {total / seconds:.0%} of {seconds:.2f} s, products "
+        f"{share:.0%} of that, {sum(row.count for row in rows) / count:.0f} kernels each"
     )
     for row in rows[:12]:
         print(f"    {row.self_device_time_total / count / 1000:7.3f} ms  {row.key[:100]}")
@@ -174,6 +186,7 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
     The second time counts; the first one records the steps.
     """
     config, data = read_data(direction)
+    searched = json.loads((WORK / "meta.json").read_text())["searched"]
     model = Model(Transformer(config.model), data.tokenizer, config)
     limits = {"max_ratio": 1.0, "max_extra": 1}
     if start := read_start(direction):
@@ -181,7 +194,7 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
         limits = {}
     decoder = Translator(model, DEVICE, "bf16").decoder
     decoder.fixed, decoder.beam_search = True, FixedSearch().beam_search  # on a CPU too
-    sources = itertools.islice(itertools.cycle(src for src, _ in data.valid), count)
+    sources = itertools.islice(itertools.cycle(src for src, _ in searched["pairs"]), count)
     units = [Unit(0, "", Source(list(ids), []), [], "") for ids in sources]
 
     def timed(units: list[Unit], beam_size: int) -> tuple[list[Hypothesis], float]:
@@ -193,9 +206,11 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
         first = timed(units, beam_size)[1]
         found, seconds = timed(units, beam_size)
         say(
-            f"search, beam {beam_size}: {count / seconds:,.0f} sentences/s, {seconds:.1f} s; "
-            f"{first:.1f} s the first time"
+            f"search of {searched['split']}, beam {beam_size}: {count / seconds:,.0f} sentences/s, "
+            f"{seconds:.1f} s; {first:.1f} s the first time"
         )
+        if ON_GPU:
+            profile("sentences", partial(timed, units, beam_size), count)
         replayed, decoder.beam_search = decoder.beam_search, beam_search
         plain, seconds = timed(units[:256], beam_size)
         decoder.beam_search = replayed
@@ -207,17 +222,25 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
         )
 
 
+def attempt(part: Callable[..., None], *arguments: object) -> None:
+    """Makes one part of the measurement; the next one follows even if it fails."""
+    try:
+        part(*arguments)
+    except Exception:
+        say(f"{part.__name__} failed")
+        traceback.print_exc()
+
+
 def main(shapes: list[str]) -> None:
     """See the top of the file."""
     rate = product_rate()
     card = torch.cuda.get_device_name() if ON_GPU else "CPU"
     say(f"{card}, torch {torch.__version__}, bf16 products {rate / 1e12:.1f} TFLOP/s")
-    for name in shapes or list(SHAPES):
-        made = measure(name, rate, 20 if ON_GPU else 1)
-        if ON_GPU and name == (shapes or list(SHAPES))[0]:
-            profile(*made)
-    compare()
-    search()
+    attempt(search)
+    shapes = shapes or list(SHAPES)
+    for name in shapes:
+        attempt(measure, name, rate, 20 if ON_GPU else 1, ON_GPU and name == shapes[0])
+    attempt(compare)
     os._exit(0)
 
 

@@ -61,8 +61,12 @@ def pack_data(config: Config, data: TrainingData, out: Path) -> None:
     (content / "tokenizer.model").write_bytes(data.tokenizer.model_bytes)
     weights = None if data.weights is None else data.weights.tolist()
     starts = [end - len(part) for end, part in zip(data.train.ends, data.train.parts, strict=True)]
+    tests = [name for name in data.splits if name.startswith("test")]
+    searched = max(tests, key=lambda name: len(data.splits[name]), default="valid")
+    encoded = [tuple(map(data.tokenizer.encode, pair)) for pair in data.splits[searched]]
     meta = {
         "config": to_dict(config),
+        "searched": {"split": searched, "pairs": encoded},
         "fingerprint": data.fingerprint,
         "valid": data.valid,
         "parts": [

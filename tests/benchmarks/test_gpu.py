@@ -126,6 +126,7 @@ def test_the_measurement_runs(machine: Path) -> None:
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     table = go(machine, "measure", "general")
     assert "target tokens/s" in table and "captured against eager" in table
-    assert "search, beam 1:" in table and "search, beam 5:" in table
+    assert "test, beam 1:" in table and "test, beam 5:" in table
+    assert "failed" not in table
     apart = [float(number) for number in re.findall(r"scores ([+-][\d.]+) on average", table)]
     assert len(apart) == 2 and max(map(abs, apart)) < 0.01
