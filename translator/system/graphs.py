@@ -16,11 +16,12 @@ def warm_up(work: Callable[[], Any], device: torch.device) -> None:
     Compilers and libraries do here what may not be done while a graph is recorded.
     """
     if device.type == "cuda":
-        side = torch.cuda.Stream()
-        side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):
-            work()
-        torch.cuda.current_stream().wait_stream(side)
+        with torch.cuda.device(device):
+            side = torch.cuda.Stream()
+            side.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(side):
+                work()
+            torch.cuda.current_stream().wait_stream(side)
 
 
 def record(work: Callable[[], Any], device: torch.device, pool: Any = None) -> Callable[[], Any]:
@@ -34,6 +35,7 @@ def record(work: Callable[[], Any], device: torch.device, pool: Any = None) -> C
     if device.type != "cuda":
         return work
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
+    recording = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
+    with torch.cuda.device(device), recording:
         work()
     return graph.replay

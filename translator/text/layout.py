@@ -5,7 +5,7 @@ it does in the source. Nothing is lost: the parts and what is between them join 
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from translator.text.protected import protected_spans
@@ -117,33 +117,44 @@ def _inline(text: str) -> list[Tag]:
         tags.append(Tag(match.start(), match[0], kind, name))
     if not (_MAY_MARK.search(text) or "  " in text):
         return tags
-    held = [*protected_spans(text), *((tag.position, tag.end) for tag in tags)]
+    held = _mark(bytearray(len(text)), protected_spans(text), _PROTECTED)
+    _mark(held, ((tag.position, tag.end) for tag in tags), _TAG)
     for pattern in (_LINK, _EMPHASIS) if _MAY_MARK.search(text) else ():
         tags += _pairs(text, pattern, held)
     tags += [Tag(start, " ", "point") for start in _slips(text, held)]
     return sorted(tags, key=lambda tag: tag.position)
 
 
-def _pairs(text: str, pattern: re.Pattern[str], held: list[tuple[int, int]]) -> Iterator[Tag]:
+_PROTECTED, _TAG = 1, 2  # what a character of a text belongs to; to nothing: 0
+
+
+def _mark(held: bytearray, places: Iterable[tuple[int, int]], what: int) -> bytearray:
+    """Says of the characters at `places` what they belong to."""
+    for start, end in places:
+        held[start:end] = bytes([what]) * (end - start)
+    return held
+
+
+def _pairs(text: str, pattern: re.Pattern[str], held: bytearray) -> Iterator[Tag]:
     """Marks of Markdown before and behind a text, outside what is held; pairs may hold pairs."""
     position = 0
     while match := pattern.search(text, position):
         position = match.end("mark")
         ends = [match.span("mark"), match.span("end")]
-        if any(s <= a and b <= e for s, e in held for a, b in ends):
+        if any(_TAG in held[a:b] or 0 not in held[a:b] for a, b in ends):
             continue
         yield Tag(match.start(), match["mark"], "open", match["mark"])
         yield Tag(match.start("end"), match["end"], "close", match["mark"])
-        held += ends
+        _mark(held, ends, _TAG)
 
 
-def _slips(text: str, held: Sequence[tuple[int, int]]) -> Iterator[int]:
+def _slips(text: str, held: bytearray) -> Iterator[int]:
     """Where there is a superfluous blank inside a sentence.
 
     It has a word in small letters beside it, and no mark that ends a sentence before it.
     """
     for match in _TWICE.finditer(text) if "  " in text else ():
-        if any(start < match.end() and match.start() < end for start, end in held):
+        if any(held[slice(*match.span())]):
             continue
         if text[match.end() + 1].islower() or _last_word(text[: match.start()])[0].islower():
             yield match.start()
@@ -167,8 +178,9 @@ def chunks(line: str) -> Iterator[tuple[int, int]]:
             blocks.append((tag.position, tag.position))
     columns = [match.span() for match in _COLUMNS.finditer(line)]
     if columns:
-        held = [*protected_spans(line), *((t.position, t.end + t.text.isspace()) for t in inline)]
-        columns = [(a, b) for a, b in columns if not any(s < b and a < e for s, e in held)]
+        held = _mark(bytearray(len(line)), protected_spans(line), _PROTECTED)
+        _mark(held, ((tag.position, tag.end + tag.text.isspace()) for tag in inline), _TAG)
+        columns = [place for place in columns if not any(held[slice(*place)])]
     position = 0
     for start, end in sorted([*blocks, *columns]):
         if start > position:

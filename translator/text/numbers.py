@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from decimal import Decimal
 
@@ -132,12 +132,16 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
         Where they are in the source, and what they are in the other language.
     """
     lost = []
-    for match in _TIME.finditer(source):
-        hour, minute, half = (
-            int(match["hour"]),
-            match["minute"] or "",
-            (match["half"] or "").lower(),
-        )
+    times = list(_TIME.finditer(source))
+    counts = Counter(hour for time in times for hour in _hours(time))
+
+    def stated(hour: int, match: re.Match[str]) -> bool:
+        """Whether another number of the source says this hour."""
+        return counts[hour] > (hour in _hours(match))
+
+    for match in times:
+        hour, minute = int(match["hour"]), match["minute"] or ""
+        half = (match["half"] or "").lower()
         minutes = rf"[:.]{minute}" if int(minute or 0) else r"(?:[:.]00)?"
         end = f"{':' * bool(minute)}{minute}"
 
@@ -147,19 +151,29 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
 
         if half == "a" and 1 <= hour <= 12:  # noon or later is wrong
             early = hour % 12
-            if has(early + 12, "" if early else r"\s?uhr") and not has(early):
+            late = early + 12
+            shifted = not stated(late, match) and has(late, "" if early else r"\s?uhr")
+            if shifted and not has(early):
                 lost.append((*match.span(), f"{early}{end} Uhr"))
         elif match["clock"] and 1 <= hour < 12:
-            if has(hour, r"\s?p\.?\s?m\b") and not _AFTER_NOON.search(source):
+            shifted = not stated(hour + 12, match) and has(hour, r"\s?p\.?\s?m\b")
+            if shifted and not _AFTER_NOON.search(source):
                 lost.append((*match.span(), f"{hour}{end} am"))
         elif (half == "p" and 1 <= hour < 12) or (
             13 <= hour < 24 and (match["clock"] or ":" in match[0])
         ):
             long, short = (hour + 12, hour) if half else (hour, hour - 12)
             written = f"{long}{end} Uhr" if half else f"{short}{end} pm"
-            if has(short) and not has(long) and not _AFTER_NOON.search(translation):
+            shifted = not stated(short, match) and has(short) and not has(long)
+            if shifted and not _AFTER_NOON.search(translation):
                 lost.append((*match.span(), written if half or match["clock"] else match[0]))
     return lost
+
+
+def _hours(time: re.Match[str]) -> set[int]:
+    """A number as it is written, and on a clock of 24 hours."""
+    hour = int(time["hour"])
+    return {hour, hour % 12 + 12 * (time["half"].lower() == "p") if time["half"] else hour}
 
 
 def number_spans(text: str) -> list[tuple[int, int]]:

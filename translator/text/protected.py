@@ -78,7 +78,7 @@ _SPANS = re.compile(
         ]
     )
 )
-_MAY_HOLD = re.compile(r"[0-9@#`{}%$&/\\_]|[.:]\w|\(\)|--|([^\W\d_])\1\1")
+_MAY_HOLD = re.compile(r"[0-9@#`{}%$&/\\_]|[.:]\w|\(\)|--|([^\W\d_])\1\1|[b-df-hj-np-tv-xz]{5}")
 
 _SIGN = r"(?P<sign>(?<![^\s(\[\"'„“])[-+−±])?"
 _CURRENCY = r"[$€£¥]"
@@ -91,6 +91,10 @@ _CURRENCY_WORDS = {
 _CURRENCIES = {
     sign: re.compile(rf"{re.escape(sign)}|\b(?:{words})", re.IGNORECASE)
     for sign, words in _CURRENCY_WORDS.items()
+}
+_MENTIONS = {  # also in other words: "Eurozone"
+    sign: re.compile(re.escape(sign) + r"|\b(?:" + words.replace(r"\b", "") + ")", re.IGNORECASE)
+    for sign, words in (_CURRENCY_WORDS | {"£": "GBP|pound|pfund|lbs?\\b"}).items()
 }
 _ANY_CURRENCY = f"[$€£¥]|\\b(?:{'|'.join(_CURRENCY_WORDS.values())})"
 _UNIT = (
@@ -199,6 +203,6 @@ def changed_currency(source: str, translation: str) -> bool:
     """Whether a text with currencies is translated with one that it does not hold."""
     if not re.search(_ANY_CURRENCY, source, re.IGNORECASE):  # most sentences
         return False
-    held = {sign for sign, pattern in _CURRENCIES.items() if pattern.search(source)}
+    held = {sign for sign, pattern in _MENTIONS.items() if pattern.search(source)}
     said = {sign for sign, pattern in _CURRENCIES.items() if pattern.search(translation)}
     return not said <= held

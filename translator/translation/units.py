@@ -1,6 +1,7 @@
 """A line -> the units that a model translates one at a time: sentences, or parts of long ones."""
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -90,10 +91,10 @@ def cut_line(
     places = [place for place, _ in found]
     owned = []  # for each unit the tags inside it
     left = tags
-    for start, end in places:
-        own = _tags_inside(left, start, end)
-        owned.append(own)
-        left = [tag for tag in left if tag not in own]
+    for place in places:
+        inside = _tags_inside(left, *place)
+        owned.append(left[inside])
+        del left[inside]
     edges = [0, *(edge for place in places for edge in place), len(plain)]
     gaps = [_written(plain, left, a, b) for a, b in zip(edges[::2], edges[1::2], strict=True)]
     for i, ((start, end), own) in enumerate(zip(places, owned, strict=True)):
@@ -152,32 +153,45 @@ def _short_enough(
         start += len(piece) + len(space)
 
 
-def _tags_inside(tags: Sequence[Tag], start: int, end: int) -> list[Tag]:
-    """The tags that are the unit's from `start` to `end`; those around all of it are not.
+def _tags_inside(tags: Sequence[Tag], start: int, end: int) -> slice:
+    """Which tags are the unit's from `start` to `end`; those around all of it are not.
 
     Some in a row, so that their order with those around it holds.
     """
-    near = [tag for tag in tags if start <= tag.position <= end]
+    touching = _touching(tags, start, end)
+    near = tags[touching]
     waiting: list[int] = []
     inside = {i for i, tag in enumerate(near) if start < tag.position < end}
     for i, tag in enumerate(near):
         if tag.kind == "open":
             waiting.append(i)
-        elif tag.kind == "close" and (same := [j for j in waiting if near[j].name == tag.name]):
-            waiting.remove(same[-1])
-            opened = near[same[-1]].position
+        elif tag.kind == "close":
+            same = next((j for j in reversed(waiting) if near[j].name == tag.name), None)
+            if same is None:
+                continue
+            waiting.remove(same)
+            opened = near[same].position
             if opened < end and tag.position > start and (opened, tag.position) != (start, end):
-                inside |= {same[-1], i}
-    return near[min(inside) : max(inside) + 1] if inside else []
+                inside |= {same, i}
+    first = touching.start
+    return slice(first + min(inside), first + max(inside) + 1) if inside else slice(0)
+
+
+def _touching(tags: Sequence[Tag], start: int, end: int) -> slice:
+    """Which tags, in order, stand from `start` to `end`."""
+
+    def position(tag: Tag) -> int:
+        return tag.position
+
+    return slice(bisect_left(tags, start, key=position), bisect_right(tags, end, key=position))
 
 
 def _written(text: str, tags: Sequence[Tag], start: int, end: int) -> str:
     """text[start:end] with its tags."""
     written = ""
-    for tag in tags:
-        if start <= tag.position <= end:
-            written += text[start : tag.position] + tag.text
-            start = tag.position
+    for tag in tags[_touching(tags, start, end)]:
+        written += text[start : tag.position] + tag.text
+        start = tag.position
     return written + text[start:end]
 
 

@@ -295,6 +295,8 @@ def test_no_currency_is_invented() -> None:
     assert not changed_currency("3 € oder 4 Dollar", "$3 or 4 euros")
     assert not changed_currency("ten bucks", "zehn Dollar")
     assert not changed_currency("$5 in Europe", "5 Dollar in Europa")
+    assert not changed_currency("Die Eurozone zahlt 5 $.", "The euro zone pays $5.")
+    assert not changed_currency("A 5-lb bag costs $3.", "Ein 5-Pfund-Beutel kostet 3 $.")
 
 
 @pytest.mark.parametrize(

@@ -422,6 +422,11 @@ def test_human_translations_are_not_a_collapse(real_corpus: Path, split: str) ->
         ("um 9 Uhr", "at 9 pm", ["9 am"]),
         ("abends um 9 Uhr", "at 9 pm", []),
         ("Seite 12 am Rand, 9 am Ende", "page 12 at the edge, 9 at the end", []),
+        # What another number of the source says is not the wrong half of the day.
+        ("von 9 Uhr bis 21 Uhr", "from 9 to 9 pm", []),
+        ("10 am to 10 pm", "von zehn bis 22 Uhr", []),
+        ("at 5 am he saw 17 dogs", "um fünf sah er 17 Hunde", []),
+        ("5 dogs at 5 pm", "5 Hunde um fünf Uhr nachmittags", []),
     ],
 )
 def test_half_of_the_day_is_lost(source: str, translation: str, written: list[str]) -> None:
