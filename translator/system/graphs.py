@@ -35,7 +35,7 @@ def record(work: Callable[[], Any], device: torch.device, pool: Any = None) -> C
     if device.type != "cuda":
         return work
     graph = torch.cuda.CUDAGraph()
-    recording = torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local")
-    with torch.cuda.device(device), recording:
+    options = {"pool": pool, "capture_error_mode": "thread_local"}
+    with torch.cuda.device(device), torch.cuda.graph(graph, **options):
         work()
     return graph.replay

@@ -1,3 +1,6 @@
+"""Tests of the parts of a text that no translation may change."""
+
+from translator.text.protected import protected_spans
 
 
 def test_letters_in_no_word_stay() -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from translator.model.transformer import Transformer
@@ -342,6 +342,30 @@ def test_tags_are_placed_once_and_nested_whatever_is_aligned(parts, links) -> No
     assert split_tags(found.text)[0] == text or "  " in found.text
     assert Counter(TAG.findall(found.text)) == Counter(TAG.findall("".join(parts)))
     assert found.alignment is not None and len(found.alignment) <= len(alignment)
+
+
+MARKUP = ["<b>", "</b>", "[", "](/x)", ' "about <b>")', "*", "**", "_", "`", " ", "  ", "dog", "a@b.de"]
+
+
+@given(st.lists(st.sampled_from(MARKUP), max_size=14).map("".join))
+@example('See [the manual](/x "about <b>") for details.')
+@example("[a](<b>) end *x*")
+def test_tags_and_the_rest_make_up_the_text(build, text: str) -> None:
+    plain, tags = split_tags(text)
+    places = [tag.position for tag in tags]
+    assert places == sorted(places) and all(0 <= place <= len(plain) for place in places)
+    joined, position = "", 0
+    for tag in tags:
+        joined += plain[position : tag.position] + tag.text
+        position = tag.position
+    assert joined + plain[position:] == text
+    assert build(echo, "en").translate([text], split="long") == [text]
+
+
+def test_long_lines_of_marks_take_no_longer_for_each() -> None:
+    line = "*a* " * 5000
+    plain, tags = split_tags(line)  # 40 seconds where each mark is compared with all others
+    assert plain == "a " * 5000 and len(tags) == 10_000
 
 
 def test_a_repeated_word_is_read_once_and_said_as_often() -> None:
