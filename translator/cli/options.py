@@ -14,7 +14,7 @@ from translator.cli.groups import Settings, usage_error
 from translator.cli.help import RUNNING
 from translator.config.errors import SettingError, TranslatorError
 from translator.config.loading import override
-from translator.config.schema import PRECISIONS, Config, SearchConfig
+from translator.config.schema import ENGINES, PRECISIONS, Config, SearchConfig
 
 if TYPE_CHECKING:
     from translator.translation.translator import Translator
@@ -32,8 +32,8 @@ Precision = Annotated[
     typer.Option(help="bf16 is faster and less exact."),
 ]
 Engine = Annotated[
-    Literal["torch", "ctranslate2", "ctranslate2-int8"],
-    typer.Option(metavar="NAME", help="torch, ctranslate2, ctranslate2-int8."),
+    Literal[ENGINES],  # type: ignore[valid-type]
+    typer.Option(metavar="NAME", help=f"{', '.join(ENGINES)}."),
 ]
 Src = Annotated[
     str | None, typer.Option(metavar="LANG", show_default="en", help="Source language.")

@@ -195,10 +195,9 @@ def _choose_engine(translator: "Translator", job: Job, search: Any) -> None:
     if job.engine != "torch":
         import torch
 
-        from translator.export.ctranslate2 import check_search, use
+        from translator.export.ctranslate2 import use
 
-        check_search(search)
-        use(translator, job.engine, threads=torch.get_num_threads())
+        use(translator, job.engine, threads=torch.get_num_threads(), search=search)
 
 
 def _is_document(job: Job) -> bool:

@@ -241,33 +241,33 @@ def check_search(config: SearchConfig) -> None:
             )
 
 
-ENGINES = {"ctranslate2": "float32", "ctranslate2-int8": "int8"}  # -> how they compute
-
-
 def use(
     translator: Translator,
     engine: str = "ctranslate2",
     folder: Path | None = None,
     threads: int = 1,
+    search: SearchConfig | None = None,
 ) -> None:
     """Lets CTranslate2 do the beam searches of a translator, with a verified copy of its model.
 
     Args:
         translator: of one model, on a CPU.
-        engine: one of `ENGINES`.
+        engine: one of `ENGINES` but torch.
         folder: of copies, each of which is written on its first use; default: the cache.
         threads: of the engine.
+        search: settings that it must have; default: the model's own.
 
     Raises:
         TranslatorError: CTranslate2 is missing, its translations differ, or it cannot do this.
     """
+    check_search(search or translator.model.config.search)
     if not importlib.util.find_spec("ctranslate2"):
         raise TranslatorError(
             f"--engine {engine} needs ctranslate2: pip install 'small-nmt[export]'."
         )
     if len(translator.models) > 1 or translator.device.type != "cpu":
         raise TranslatorError(f"--engine {engine} takes one model, on the CPU.")
-    weights = ENGINES[engine]
+    weights = "int8" if engine.endswith("int8") else "float32"
     if translator.precision != "fp32":
         raise TranslatorError(f"--engine {engine} computes in {weights}: leave --precision out.")
     model = translator.model
@@ -287,8 +287,7 @@ def use(
 
 def model_key(model: Model) -> str:
     """A name for the copy of a model: of its sizes, weights and vocabulary."""
+    assert model.weights, "a model that was not read from a folder"
     digest = hashlib.sha256(model.tokenizer.model_bytes)
-    digest.update(repr(model.config.model).encode())
-    for name, weight in sorted(model.transformer.state_dict().items()):
-        digest.update(name.encode() + weight.numpy().tobytes())
+    digest.update(f"{model.config.model} {model.weights[1]}".encode())
     return digest.hexdigest()[:16]

@@ -26,7 +26,6 @@ from translator.model.transformer import DecoderLayer, EncoderLayer, Transformer
 from translator.system.machine import return_memory
 from translator.text.tokenizer import BOS, EOS, PAD, UNK
 
-PRECISIONS = ("fp32", "bf16")
 NEVER = [PAD, UNK, BOS]  # what no translation holds
 SPECIAL = [PAD, UNK, BOS, EOS]  # have columns of their own numbers in all logits
 GROUP = 128  # logits are padded to a multiple of so many columns, see search/continuations.py

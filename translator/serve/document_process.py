@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import signal
+import traceback
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import Executor, Future
 from functools import partial
@@ -27,6 +28,8 @@ _CONTEXT.set_forkserver_preload([__name__])
 
 class DocumentProcess:
     """Reads a document, and writes it with the translations. All methods but `close` wait.
+
+    An unexpected error in there is raised here as a RuntimeError with its traceback.
 
     Args:
         data, name, most: as for `read_upload`.
@@ -59,18 +62,18 @@ class DocumentProcess:
         return bytes(self._answer())
 
     def close(self) -> None:
-        """Ends it, whatever it does."""
+        """Ends it, whatever it does; does not wait for it."""
         self._process.kill()
-        self._process.join()
 
     def _answer(self) -> Any:
         try:
             found = self._pipe.recv()
         except (EOFError, OSError):
+            self._process.join()
             raise TranslatorError(
                 "The document takes too much time or memory: send it in parts."
             ) from None
-        if isinstance(found, TranslatorError):
+        if isinstance(found, Exception):
             raise found
         return found
 
@@ -110,11 +113,14 @@ def _work(pipe: Connection, data: bytes, name: str, most: int, seconds: int) -> 
 
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
-    # Whoever asked is gone at an EOFError or OSError.
-    with contextlib.suppress(EOFError, OSError, MemoryError):
+    with contextlib.suppress(EOFError, OSError):  # whoever asked is gone
         try:
             upload = read_upload(data, name, most)
             pipe.send((upload.suffix, upload.texts))
             pipe.send(upload.write(pipe.recv()))
         except TranslatorError as error:
             pipe.send(TranslatorError(str(error)))
+        except MemoryError:
+            pass  # said by ending
+        except Exception:  # a fault of ours
+            pipe.send(RuntimeError(traceback.format_exc()))

@@ -4,13 +4,14 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from translator.config.errors import TranslatorError
-from translator.export.ctranslate2 import check_search, use
+from translator.export.ctranslate2 import use
 from translator.storage.find import find_model, shipped_models, summarise
 from translator.system.machine import set_up_cpu
 from translator.translation.alternatives import alternatives
@@ -38,10 +39,16 @@ class Translators:
 
     Args:
         loaders: for each direction what makes its translator.
+        set_up: is called before the first of them, by the thread that translates.
     """
 
-    def __init__(self, loaders: Mapping[Direction, Callable[[], Translator]]):
+    def __init__(
+        self,
+        loaders: Mapping[Direction, Callable[[], Translator]],
+        set_up: Callable[[], None] | None = None,
+    ):
         self._loaders = loaders
+        self._set_up = set_up
         self._loaded: dict[Direction, Translator] = {}
 
     @classmethod
@@ -80,13 +87,11 @@ class Translators:
 
         def loader(direction: Direction, folder: Path) -> Callable[[], Translator]:
             def load() -> Translator:
-                set_up_cpu(threads)  # of this thread
                 src, tgt = direction
                 translator = Translator.load(
                     folder, src=src, tgt=tgt, device=device, precision=precision
                 )
                 if engine != "torch":
-                    check_search(translator.model.config.search)
                     use(translator, engine, threads=torch.get_num_threads())
                 return translator
 
@@ -94,9 +99,11 @@ class Translators:
 
         ordered = sorted(folders.items(), reverse=True)  # English-German first
         loaders = {direction: loader(direction, folder) for direction, folder in ordered}
-        for load in loaders.values() if engine != "torch" else ():
-            load()  # to make the copy, or to complain; the thread that translates has its own
-        return cls(loaders)
+        found = cls(loaders, partial(set_up_cpu, threads))
+        if engine != "torch":
+            set_up_cpu(threads)  # of this thread
+            found._loaded = {direction: load() for direction, load in loaders.items()}
+        return found
 
     @property
     def directions(self) -> list[Direction]:
@@ -109,6 +116,9 @@ class Translators:
         Raises:
             RuntimeError: it cannot be loaded; the log says why.
         """
+        if self._set_up:
+            self._set_up()
+            self._set_up = None
         if direction not in self._loaded:
             try:
                 self._loaded[direction] = self._loaders[direction]()

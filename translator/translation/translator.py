@@ -12,8 +12,7 @@ from typing import Any, overload
 import torch
 
 from translator.config.errors import TranslatorError, did_you_mean
-from translator.config.schema import SearchConfig
-from translator.model.incremental import PRECISIONS
+from translator.config.schema import PRECISIONS, SearchConfig
 from translator.search.beam import Hypothesis
 from translator.search.forced import ScoredPair, score_pairs
 from translator.storage.find import complete_direction, find_model

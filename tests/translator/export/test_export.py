@@ -19,7 +19,7 @@ from translator.model.batch import pad_right
 from translator.model.transformer import Transformer
 from translator.search.beam import beam_search
 from translator.serve.translators import Task, Translators
-from translator.storage.model_folder import Model
+from translator.storage.model_folder import Model, load_model, save_model
 from translator.text.tokenizer import EOS
 from translator.translation.translator import Translator
 
@@ -140,13 +140,15 @@ def test_ctranslate2_searches_for_a_translator(
     loud: Loud, tmp_path: Path, text_pairs: list[tuple[str, str]]
 ) -> None:
     need("ctranslate2")
-    model = loud()
+    made, copies = loud(), tmp_path / "copies"
+    save_model(tmp_path / "m", made.transformer.state_dict(), made.tokenizer, made.config, {})
+    model = load_model(tmp_path / "m")
     ours, theirs = Translator(model), Translator(model)
-    ctranslate2.use(theirs, folder=tmp_path)
-    (copy,) = tmp_path.iterdir()
+    ctranslate2.use(theirs, folder=copies)
+    (copy,) = copies.iterdir()
     written = copy.stat().st_mtime_ns
-    ctranslate2.use(theirs, folder=tmp_path)  # the copy that is there
-    assert [*tmp_path.iterdir()] == [copy] and copy.stat().st_mtime_ns == written
+    ctranslate2.use(theirs, folder=copies)  # the copy that is there
+    assert [*copies.iterdir()] == [copy] and copy.stat().st_mtime_ns == written
     lines = [src for src, _ in text_pairs[:20]] + ["A 🎈 here, https://x.org."]
     src = pad_right(encode(model, "en", "de", lines))
     for options in ({"beam_size": 1}, {"beam_size": 1, "no_repeat_ngram": 2}):
@@ -158,7 +160,7 @@ def test_ctranslate2_searches_for_a_translator(
     with pytest.raises(TranslatorError, match="at most 512 pieces"):
         theirs.decoder.beam_search([], src.new_full((1, 600), 9), ours.search_config())
     with pytest.raises(TranslatorError, match="leave --precision out"):
-        ctranslate2.use(Translator(model, precision="bf16"), folder=tmp_path)
+        ctranslate2.use(Translator(model, precision="bf16"), folder=copies)
     n_best = theirs.translate_lines(lines[:2], theirs.search_config(beam_size=4, n_best=3))
     for translation in n_best:
         scores = [score for _, score in translation.n_best]

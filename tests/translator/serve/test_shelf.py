@@ -99,6 +99,13 @@ def test_a_hostile_document_ends(name: str, data: bytes, said: str) -> None:
         document.close()
 
 
+def test_a_fault_of_ours_is_not_said_to_be_the_documents() -> None:
+    document = DocumentProcess(None, "a.txt", 100)  # type: ignore[arg-type]
+    with pytest.raises(RuntimeError, match="(?s)Traceback.*read_upload"):
+        document.read()
+    document.close()
+
+
 def test_reading_a_document_has_a_time_limit_too(serve: Any) -> None:
     endless = {"file": ("a.md", b"[" * 4_000_000)}
     with serve(file_timeout=0.5) as client:
