@@ -26,11 +26,11 @@ from translator.system.machine import set_up_cpu
 HANDWRITTEN = Path(__file__).with_name("handwritten.en")
 
 
-def start(model: str, threads: int) -> tuple[subprocess.Popen[str], int]:
+def start(model: str, threads: int, *options: str) -> tuple[subprocess.Popen[str], int]:
     """A server and its port."""
     command = [sys.executable, "-m", "translator", "serve", "--port", "0", "--model", model]
     process = subprocess.Popen(
-        [*command, "--threads", str(threads)], stderr=subprocess.PIPE, text=True
+        [*command, "--threads", str(threads), *options], stderr=subprocess.PIPE, text=True
     )
     assert process.stderr
     address = re.search(r":(\d+)/ ", process.stderr.readline())

@@ -16,9 +16,7 @@ import http.client
 import itertools
 import json
 import random
-import re
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
@@ -36,6 +34,7 @@ from translator.storage.model_folder import save_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from hostile import EXPECTED, Fuzzer  # noqa: E402
+from serve import memory, start  # noqa: E402
 
 KEY = "a-key"
 PATIENCE = 120  # seconds after which a client says that there is no answer
@@ -47,14 +46,8 @@ class Server:
     """A server as a process."""
 
     def __init__(self, model: str):
-        command = [sys.executable, "-m", "translator", "serve", "--port", "0", "--threads", "1"]
         limits = "--max-characters 1500 --max-file-mb 0.02 --timeout 20 --file-timeout 20"
-        options = [*limits.split(), "--model", model, "--api-key", KEY]
-        self.process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
-        assert self.process.stderr
-        address = re.search(r":(\d+)/ ", self.process.stderr.readline())
-        assert address, "the server does not start"
-        self.port = int(address[1])
+        self.process, self.port = start(model, 1, *limits.split(), "--api-key", KEY)
         self.log: list[str] = []  # what failed, says the server
         threading.Thread(
             target=lambda: self.log.extend(self.process.stderr or []), daemon=True
@@ -63,10 +56,8 @@ class Server:
     def state(self) -> str:
         """Memory, threads and open files."""
         folder = Path(f"/proc/{self.process.pid}")
-        status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines())
-        files = len(list((folder / "fd").iterdir()))
-        memory = int(status["VmRSS"].split()[0]) / 1024
-        return f"{memory:7.0f} MB {int(status['Threads']):3} threads {files:4} files"
+        threads, files = (len(list((folder / name).iterdir())) for name in ("task", "fd"))
+        return f"{memory(self.process, 'VmRSS'):7.0f} MB {threads:3} threads {files:4} files"
 
     def end(self) -> int:
         """Its exit code after SIGTERM."""

@@ -76,7 +76,8 @@ class FixedSearch:
         try:
             return self._search(models, src, config)
         except torch.OutOfMemoryError:
-            self.buffers.clear()
+            with self.lock:
+                self.buffers.clear()
         return beam_search(models, src, config)
 
     def _search(self, models: Models, src: Tensor, config: SearchConfig) -> list[list[Hypothesis]]:
