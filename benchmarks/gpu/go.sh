@@ -36,6 +36,7 @@ train)
   done
   wait
   for direction in "${directions[@]}"; do grep -E '^\[|Error' "$out/$direction.log" | tail -n 6; done
+  for direction in "${directions[@]}"; do [ -d "model-$direction" ] || exit 1; done
   ;;
 fetch)
   cd "$work" && tar cf - "model-$2" | xz -T0 -1 | split -b 15M - "$out/model-$2.xz."

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import time
+import traceback
 from dataclasses import replace
 from pathlib import Path
 
@@ -149,4 +150,8 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])
+    try:
+        main(sys.argv[1], float(sys.argv[2]), sys.argv[3:])
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)  # processes that prepare batches would keep the GPU's time running

@@ -108,6 +108,15 @@ def test_synthetic_sources_stay_marked(machine: Path) -> None:
     assert found == ["True Eine schwarze Katze schläft. 2.0", "True A black cat sleeps. 0.0"]
 
 
+def test_a_run_that_fails_ends_at_once(machine: Path) -> None:
+    pack(machine, "--vocabulary", str(machine / "model"))
+    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    (machine / "work" / "ids" / "0-de.rows").write_bytes(b"")
+    script = str(machine / "work" / "gpu" / "go.sh")
+    with pytest.raises(AssertionError, match="Error.* is cut short"):
+        run(machine, "bash", script, "train", "600", "en-de", "train.workers=1")
+
+
 def test_both_directions_start_from_scratch(machine: Path) -> None:
     pack(machine, "--vocabulary", str(machine / "model"))
     shutil.rmtree(machine / "work", ignore_errors=True)

@@ -121,11 +121,7 @@ class BatchSampler:
     def _batches(self, epoch: int) -> Batches:
         generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
         src_lengths, tgt_lengths = self.lengths(epoch)
-        n = len(tgt_lengths)
-        order = torch.randperm(n, generator=generator)
-        if self.weights is not None:
-            times = (self.weights + torch.rand(n, generator=generator)).floor().long()
-            order = order.repeat_interleave(times[order])
+        order = self._random_order(generator)
         if self.row_length:
             edges = self._packed_edges(torch.stack([src_lengths, tgt_lengths])[:, order])
             return Batches(order, edges, torch.arange(len(edges) - 1))
@@ -140,6 +136,15 @@ class BatchSampler:
         edges = batch_edges(longer, self.max_tokens)
         return Batches(order, edges, torch.randperm(len(edges) - 1, generator=generator))
 
+    def _random_order(self, generator: torch.Generator) -> Tensor:
+        """The indices of pairs, each as often as its weight says, in random order."""
+        n = self._lengths.shape[1]
+        if self.weights is None:
+            return torch.randperm(n, generator=generator)
+        times = (self.weights + torch.rand(n, generator=generator)).floor().long()
+        order = torch.arange(n).repeat_interleave(times)
+        return order[torch.randperm(len(order), generator=generator)]
+
     def _packed_edges(self, lengths: Tensor) -> list[int]:
         """Cuts pairs `(2, N)`, in their order, into batches that are as full as possible.
 
@@ -147,7 +152,7 @@ class BatchSampler:
         """
         if self._fill is None:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "fill"))
-            order = torch.randperm(lengths.shape[1], generator=generator)[:20_000]
+            order = self._random_order(generator)[:20_000]
             trial = self._lengths[:, order] + 1
             self._fill = next((f for f in FILLS if self._all_fit(trial, f)), FILLS[-1])
         return _capacity_edges(lengths, self._capacity(self._fill))

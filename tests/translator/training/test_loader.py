@@ -253,17 +253,26 @@ def test_an_empty_share_still_has_a_valid_shape() -> None:
     assert pack([], 4, 8, slice(1, None, 2)).table.shape == (7, 2, 8)
 
 
-def test_weights_are_how_often_a_pair_occurs(pairs: list[IdPair]) -> None:
+@pytest.mark.parametrize("length", [0, 64])
+def test_weights_are_how_often_a_pair_occurs(pairs: list[IdPair], length: int) -> None:
     weights = torch.tensor([[0.25, 1.0, 2.5][i % 3] for i in range(len(pairs))])
-    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights)
+    sampler = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights, length)
     counts = torch.zeros(len(pairs))
     for epoch in range(200):
         for index in itertools.chain(*sampler.epoch(epoch)):
             counts[index] += 1
     assert (counts / 200 - weights).abs().max() < 0.15
     assert (counts[1::3] == 200).all()
-    again = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights)
+    again = BatchSampler(pair_lengths(pairs), MAX_TOKENS, 1, weights, length)
     assert list(sampler.epoch(3)) == list(again.epoch(3))
+
+
+@pytest.mark.parametrize("length", [0, 256])
+def test_copies_of_a_pair_are_spread_over_the_batches(length: int) -> None:
+    many = torch.full((2, 2000), 7)
+    sampler = BatchSampler(many, 256, 1, torch.full((2000,), 2.0), length)
+    twice = sum(len(batch) - len(set(batch)) for batch in sampler.epoch(0))
+    assert twice < 200  # of 2,000, were they together 1,000 or more
 
 
 @pytest.mark.parametrize("n_parts", [1, 2, 3, 50])
