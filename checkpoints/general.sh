@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Makes the two general models, from the data folder to the files that ship: trains each direction,
-# stores it in int8, fits its confidence, scores it and fills in its card. An interrupted run goes on
-# where it stopped; what is finished is not made again.
+# stores it in int8, fits its confidence, scores it and fills in its card. German to English comes
+# first: it back-translates the German news, which English to German learns from too. An interrupted
+# run goes on where it stopped; what is finished is not made again.
 #
 #   bash checkpoints/general.sh DATA OUTPUT [OPTION OF translator train]...
 #
@@ -17,15 +18,22 @@ for folder in "$general"/{everyday,wmt,wmt_machine,stories,manuals,microsoft,mes
   [ -d "$folder" ] || { echo "general.sh needs the corpus $folder" >&2; exit 1; }
 done
 mkdir -p "$out"
-mixture="$general/everyday:2,$general/wmt:2,$general/wmt_machine:1,$general/stories:1.5,$general/manuals:0.5"
-mixture+=",$general/microsoft:0.5,$general/messages:0.3,$general/phrases:0.3,$multi30k:1"
+mixture="$general/everyday:2.5,$general/wmt:2,$general/wmt_machine:2,$general/stories:1.5,$general/manuals:0.5"
+mixture+=",$general/microsoft:0.5,$general/messages:0.5,$general/phrases:0.8,$multi30k:1,$here/phrasebook:3"
 
 vocabulary=() # that of the first direction serves both, so that the models can work together
-for direction in en-de de-en; do
+for direction in de-en en-de; do
   run=$out/run-$direction model=$out/general-$direction
+  if [ "$direction" = en-de ]; then
+    translator prepare back-translate --output "$out/wmt-back" --mono "$general/wmt/train.de.gz" \
+      --src de --tgt en --model "$out/general-de-en" --method sample --top-p 0.9 \
+      --held-out "$general/everyday" --precision bf16
+    mixture+=",$out/wmt-back:1"
+  fi
   translator train --run "$run" --data "$mixture" --src "${direction%-*}" --tgt "${direction#*-}" \
-    --preset general "${vocabulary[@]}" --set train.score_tests=false --set confidence.enabled=false "$@"
-  vocabulary=(--set "data.vocab_from=$out/run-en-de")
+    --preset general --steps 7000 "${vocabulary[@]}" --set model.dropout=0.15 \
+    --set train.score_tests=false --set confidence.enabled=false "$@"
+  vocabulary=(--set "data.vocab_from=$out/run-de-en")
   if [ ! -e "$model/README.md" ]; then # the last file to be written
     rm -rf "$model"
     translator average "$run" --output "$model" --weights int8
