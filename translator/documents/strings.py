@@ -109,8 +109,13 @@ def _plain_or_quoted(text: str) -> str:
 
 
 def read_properties(text: str) -> Document:
-    """What stands behind the `=` or `:` of a key, up to a line that no backslash continues."""
+    """What stands behind the `=` or `:` of a key, up to a line that no backslash continues.
+
+    A file that escapes its letters (caf\\u00e9) may be for a reader of Latin-1: it stays ASCII.
+    """
     pieces = []
+    escapes = text.isascii() and re.search(r"\\u[0-9A-Fa-f]{4}", text)
+    write = _in_ascii_properties if escapes else _in_properties
     lines = [*line_places(text)]
     number = 0
     while number < len(lines):
@@ -127,7 +132,7 @@ def read_properties(text: str) -> Document:
             value = re.sub(r"\\u([0-9A-Fa-f]{4})", lambda m: chr(int(m[1], 16)), value)
             value = re.sub(r"\\(.)", lambda m: {"n": "\n", "t": "\t"}.get(m[1], m[1]), value)
             if value.strip():
-                pieces.append(Piece(value, [place], _in_properties))
+                pieces.append(Piece(value, [place], write))
         number = last + 1
     return Document(text, pieces)
 
@@ -138,6 +143,10 @@ def _continued(line: str) -> bool:
 
 def _in_properties(text: str) -> str:
     return text.replace("\\", "\\\\").replace("\n", "\\n").replace("\t", "\\t")
+
+
+def _in_ascii_properties(text: str) -> str:
+    return re.sub(r"[^\x00-\x7f]", lambda found: json.dumps(found[0])[1:-1], _in_properties(text))
 
 
 def read_fluent(text: str) -> Document:

@@ -11,10 +11,16 @@ from dataclasses import dataclass
 _ADDRESS = r"(?:https?://|ftp://|www\.)[^\s<>\"`]*[^\s<>\"`.,;:!?)\]'*_|]"
 _MAIL = r"[\w.+-]+@[\w-]+\.[\w.-]*\w"
 _KEYCAP = r"[0-9#*]\ufe0f?\u20e3"
-_CODE = r"(?<!`)(?P<ticks>`{1,3})(?!`)[^`]+(?P=ticks)(?!`)"
+_CODE = r"(?<!`)(?P<ticks>`{1,3})(?!`)(?s:.)+?(?<!`)(?P=ticks)(?!`)"
+_TEMPLATE = (
+    r"<%(?:[^%]|%(?!>))*%>|<\?(?:[^?]|\?(?!>))*\?>"  # <%= x %>, <?= $x ?>
+    r"|\{%(?:[^%]|%(?!\}))*%\}|\[%(?:[^%]|%(?!\]))*%\]"  # {% if x %}, [% x %]
+)
+_EMOJI = r"[\u2600-\u27bf\U0001f000-\U0001faff]"
+_EMOJIS = rf"{_EMOJI}(?:{_EMOJI}|[\u200d\ufe0e\ufe0f\U000e0020-\U000e007f])*"
 _INNER_BRACES = r"\{(?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*\}"
 _BRACES = (
-    r"\{\{\{?[^{}]+\}?\}\}"  # {{x.y}}
+    r"\$?\{\{\{?[^{}]+\}?\}\}"  # {{x.y}}
     r"|[$#%]\{[^{}\s]+\}"  # ${VAR}
     rf"|\{{\s*[\w.$\[\]-]*\s*(?:,(?:[^{{}}]|{_INNER_BRACES})*|[:!][^{{}}\s]*)?\}}"  # {n}, ICU
 )
@@ -66,19 +72,21 @@ _FIGURES = (
     r"|(?<![^\s(\[\"'„“])[-+−±]\d+(?![\w.,]*\d)"  # -5
     r"|(?:(?<=\b[Aa]m )|(?<=\b(?:[Vv]om|[Bb]is|[Zz]um) ))"  # the date in "am 3.4."
     r"\d{1,2}\.\d{1,2}(?:\.(?=\s+[a-zäöü(\d]))?(?![\d,]|\.\d)"
-    r"|(?<![\w.,])(?!\d{1,3}(?:\.\d{3})+(?![\w.]))"  # no German thousands, ...
+    r"|(?<![\w.,])(?!\d{1,3}(?:\.\d{3})+(?!\w|\.\w))"  # no German thousands, ...
     r"v?\d+(?:\.\d+){2,}(?:-?[a-z]+\.?\d*)?(?!\w)"  # ... but a version, or a date
 )
 
 _SPANS = re.compile(
     "|".join(
         [
-            *[_ADDRESS, _MAIL, _KEYCAP, _CODE, _BRACES, _PRINTF, _ENTITY, _PATH, _DOMAIN],
-            *[_NAMED, _VARIABLE, _IDENTIFIER, _FIGURES],
+            *[_ADDRESS, _MAIL, _KEYCAP, _CODE, _TEMPLATE, _BRACES, _PRINTF, _ENTITY, _PATH],
+            *[_DOMAIN, _NAMED, _VARIABLE, _IDENTIFIER, _FIGURES, _EMOJIS],
         ]
     )
 )
-_MAY_HOLD = re.compile(r"[0-9@#`{}%$&/\\_]|[.:]\w|\(\)|--|([^\W\d_])\1\1|[b-df-hj-np-tv-xz]{5}")
+_MAY_HOLD = re.compile(
+    rf"[0-9@#`{{}}%$&/\\_]|[.:]\w|\(\)|<\?|--|([^\W\d_])\1\1|[b-df-hj-np-tv-xz]{{5}}|{_EMOJI}"
+)
 
 _SIGN = r"(?P<sign>(?<![^\s(\[\"'„“])[-+−±])?"
 _CURRENCY = r"[$€£¥]"

@@ -231,6 +231,26 @@ def test_strings_are_written_in_the_syntax_of_their_file() -> None:
     assert translated(b"a=dog", "properties", lambda text: "x\\y\nz") == "a=x\\\\y\\nz"
 
 
+def test_escaped_properties_stay_ascii() -> None:
+    written = translated(b"a=caf\\u00e9\nb=dog", "properties", lambda text: "süß 😀")
+    assert written == "a=s\\u00fc\\u00df \\ud83d\\ude00\nb=s\\u00fc\\u00df \\ud83d\\ude00"
+    assert translated("a=é\nb=\\u00e9".encode(), "properties", lambda text: "ß") == "a=ß\nb=ß"
+
+
+def test_rows_of_one_width_show_what_parts_the_cells() -> None:
+    head = b'id;name;"text, long"\r\n'
+    body = b'1;dog;"The ""big"" dog;\r\nruns, sleeps"\r\n2;cat;A cat, asleep\r\n'
+    cells = ["1", "dog", 'The "big" dog;\r\nruns, sleeps', "2", "cat", "A cat, asleep"]
+    assert texts(head + body, "csv")[3:] == cells
+    assert texts(b"a\tb, c\n1\tThe dog, the cat, x\n", "csv") == [
+        "a",
+        "b, c",
+        "1",
+        "The dog, the cat, x",
+    ]
+    assert texts(b"text\nThe dog; a cat\n", "csv") == ["text", "The dog; a cat"]
+
+
 def test_columns_of_a_table_are_chosen() -> None:
     data = (FOLDER / "table.csv").read_bytes()
     assert texts(data, "csv", columns=["text"]) == ["A man walks,\nand sleeps.", "The cat", "x"]

@@ -1,9 +1,30 @@
 """Tests of the parts of a text that no translation may change."""
 
-from translator.text.protected import protected_spans
+from translator.text.protected import protected_spans, rewritten_numbers
 
 
 def test_letters_in_no_word_stay() -> None:
     text = "My cat typed sdfghjkl here."
     assert [text[a:b] for a, b in protected_spans(text)] == ["sdfghjkl"]
     assert not protected_spans("Angstschweiß, rhythm, Deutschland")
+
+
+def test_what_templates_fill_in_stays() -> None:
+    for span in (
+        *["{% if user.name %}", "{%- end -%}", "<?= $x ?>", "<?php echo 1; ?>", "[% name %]"],
+        *["<%= link_to x, 50 % y %>", "${{ a.b }}", "`` a `b` c ``", "```x``y```"],
+    ):
+        text = f"The dog {span} sleeps."
+        assert [text[a:b] for a, b in protected_spans(text)] == [span]
+
+
+def test_emoji_stay_however_often_they_are_repeated() -> None:
+    for span in ("🐶", "🎉🎉🎉", "❤️❤️", "👍🏽👍🏽", "👨‍👩‍👧‍👦", "🇩🇪🇦🇹", "☆☆☆"):
+        text = f"The dog {span} sleeps."
+        assert [text[a:b] for a, b in protected_spans(text)] == [span]
+
+
+def test_thousands_before_a_full_stop_are_no_version() -> None:
+    assert rewritten_numbers("Es sind 1.234.567.", "de", "en")[0].written == "1,234,567"
+    assert not protected_spans("Es sind 1.234.567.")
+    assert protected_spans("Version 1.234.567.8.")
