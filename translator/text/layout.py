@@ -108,10 +108,14 @@ def split_tags(text: str) -> tuple[str, list[Tag]]:
 def _inline(text: str) -> list[Tag]:
     """The tags, the emphasis and the links of a text, and blanks that stand twice by a slip.
 
-    Of these in order; each begins where the one before it has ended.
+    Of these in order; each begins where the one before it has ended. What looks like a tag in code
+    is a part of the code.
     """
     tags = []
+    code = [(a, b) for a, b in protected_spans(text) if text[a] == "`"] if "`" in text else []
     for match in TAG.finditer(text) if "<" in text or "]]>" in text else ():
+        if any(start < match.start() and match.end() < end for start, end in code):
+            continue
         name = (match["name"] or "").lower()
         kind = "close" if match["close"] else "open" if name and not match["empty"] else "point"
         tags.append(Tag(match.start(), match[0], kind, name))

@@ -351,6 +351,7 @@ MARKUP = [*MARKS.split(), ' "about <b>")', " ", "  "]
 @given(st.lists(st.sampled_from(MARKUP), max_size=14).map("".join))
 @example('See [the manual](/x "about <b>") for details.')
 @example("[a](<b>) end *x*")
+@example("[`  <b>`dog")
 def test_tags_and_the_rest_make_up_the_text(build, text: str) -> None:
     plain, tags = split_tags(text)
     places = [tag.position for tag in tags]
@@ -413,3 +414,10 @@ def test_the_halves_of_a_word_are_read_as_one(model: Model) -> None:
         *("Wait - what is this", "a wom- Man", "A qwx- zvk runs"),
     ):
         assert read(text) == text
+
+
+def test_tags_in_code_are_code(build) -> None:
+    for code in ("`<b>`", "`</p>`", "`List<String>`", "``<br> `x` </i>``", "`<!-- x -->`"):
+        text = f"Use the {code} tag of a dog <i>here</i>."
+        assert [tag.text for tag in split_tags(text)[1]] == ["<i>", "</i>"]
+        assert build(echo, "en").translate([text]) == [text]
