@@ -1,6 +1,8 @@
 """The general models say what people say every day; the suite that measures it is sound."""
 
+import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from everyday import Sentence, print_results, read_suite
@@ -9,6 +11,7 @@ from translator import Translator
 from translator.storage.find import shipped_models
 
 DIRECTIONS = ["en-de", "de-en"]
+PHRASEBOOK = Path(__file__).parents[2] / "checkpoints" / "phrasebook"
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
@@ -42,6 +45,26 @@ def test_translations_that_a_pattern_accepts() -> None:
     ):
         assert not sentence.accepts(wrong), wrong
     assert sentence.accepts('Los, dumm "jetzt".')  # a word is refused, not a part of one
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_models_have_not_read_the_suite(language: str) -> None:
+    """The phrasebook that they learnt from holds none of its sentences, nor four words of one."""
+
+    def words(text: str) -> list[str]:
+        return re.findall(r"[\w'’]+", text.lower())
+
+    suite = [
+        words(sentence.source)
+        for direction in DIRECTIONS
+        if direction.startswith(language)
+        for sentence in read_suite(direction)
+    ]
+    rows = {tuple(text[i : i + 4]) for text in suite for i in range(len(text) - 3)}
+    for line in (PHRASEBOOK / f"train.{language}").read_text(encoding="utf-8").splitlines():
+        text = words(line)
+        assert len(text) < 2 or text not in suite, line
+        assert not rows & {tuple(text[i : i + 4]) for i in range(len(text) - 3)}, line
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
