@@ -2,6 +2,7 @@
 
 import bisect
 import html as entities
+import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
@@ -130,29 +131,40 @@ def join(text: str, places: Sequence[Place]) -> list[list[Place]]:
 class Marks:
     """Inline syntax of a format, which travels as tags that a translator carries to their words.
 
-    `hide` gives the tags, `show` puts the syntax back.
+    `show` puts the syntax back.
+
+    Args:
+        text: which has no such tags.
+        others: which have other ones.
     """
 
-    def __init__(self, text: str):
-        letter = next(c for c in "xqzjkv" if f"<{c}" not in text and f"{{{c}" not in text)
-        self._letter = letter
+    def __init__(self, text: str, others: "Marks | None" = None):
+        taken = {others._letters} if others else set()
+        names = (
+            "".join(c) for n in itertools.count(1) for c in itertools.product("xqzjkv", repeat=n)
+        )
+        self._letters = next(
+            name
+            for name in names
+            if name not in taken and f"<{name}" not in text and f"{{{name}" not in text
+        )
         self._hidden: dict[str, str] = {}
 
     def pair(self, opening: str, inner: str, closing: str) -> str:
         """`inner` between tags that stand for `opening` and `closing`."""
-        name = f"{self._letter}{len(self._hidden)}"
+        name = f"{self._letters}{len(self._hidden)}"
         self._hidden |= {f"<{name}>": opening, f"</{name}>": closing}
         return f"<{name}>{inner}</{name}>"
 
     def point(self, syntax: str) -> str:
         """A tag without text."""
-        name = f"<{self._letter}{len(self._hidden)}/>"
+        name = f"<{self._letters}{len(self._hidden)}/>"
         self._hidden[name] = syntax
         return name
 
     def word(self, syntax: str) -> str:
         """A word that is carried over."""
-        name = f"{{{self._letter}{len(self._hidden)}}}"
+        name = f"{{{self._letters}{len(self._hidden)}}}"
         self._hidden[name] = syntax
         return name
 

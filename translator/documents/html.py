@@ -189,7 +189,7 @@ def _piece(text: str, run: list[tuple[str, int, int]], attributes: Sequence[Plac
         last, balance = last + 1, balance - 1
     start, end = trimmed(text, (run[first][1], run[last][2]))
     marks = Marks(text[start:end])
-    slot = Marks(text[start:end] + marks.word("")).word  # with another letter
+    slot = Marks(text[start:end], marks).word
     slots: dict[str, str] = {}  # what stands for an attribute, and its text
 
     def hide(a: int, b: int) -> str:

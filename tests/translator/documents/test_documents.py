@@ -154,6 +154,15 @@ def test_markdown_keeps_everything_but_prose() -> None:
     assert '[TOWN](https://example.org/a_b "A title")' in upper and "**VERY SLOWLY**" in upper
 
 
+@pytest.mark.parametrize("format", ["markdown", "html", "subtitles"])
+def test_a_text_may_hold_whatever_stands_for_hidden_syntax(format: str) -> None:
+    head = "1\n00:00:01,000 --> 00:00:02,000\n" if format == "subtitles" else ""
+    strong = "**bold**" if format == "markdown" else "<b>bold</b>"
+    braces = " ".join(f"{{{letter}0}}" for letter in "xqzjkv")
+    text = f"{head}See {strong} and {braces} here.\n"
+    assert translated(text.encode(), format, str) == text
+
+
 def test_html_keeps_code_names_and_comments() -> None:
     found = texts((FOLDER / "page.html").read_bytes(), "html")
     whole = "\n".join(found)
