@@ -139,11 +139,11 @@ class Marks:
     """
 
     def __init__(self, text: str, others: "Marks | None" = None):
-        taken = {others._letters} if others else set()
+        taken: set[str] = {others._letters} if others else set()
         names = (
             "".join(c) for n in itertools.count(1) for c in itertools.product("xqzjkv", repeat=n)
         )
-        self._letters = next(
+        self._letters: str = next(
             name
             for name in names
             if name not in taken and f"<{name}" not in text and f"{{{name}" not in text
