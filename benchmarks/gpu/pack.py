@@ -68,6 +68,7 @@ def pack_data(config: Config, data: TrainingData, out: Path) -> None:
         "config": to_dict(config),
         "searched": {"split": searched, "pairs": encoded},
         "fingerprint": data.fingerprint,
+        "dropped": data.dropped,
         "valid": data.valid,
         "parts": [
             {"pairs": len(part), "tag": tag, "weight": weights[start] if weights else 1.0}

@@ -69,7 +69,7 @@ def read_data(direction: str) -> tuple[Config, TrainingData]:
         train=Mixture(pairs, tags),
         valid=valid,
         fingerprint=meta["fingerprint"],
-        dropped={},
+        dropped=meta["dropped"],
         weights=torch.tensor(weights).repeat_interleave(sizes),
     )
     return config, data
@@ -143,7 +143,19 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     state.seconds = elapsed()
     weights = {key: weight.half() for key, weight in run.updater.eval_model.state_dict().items()}
     config = replace(config, train=replace(config.train, steps=steps))
-    info = {"preset": config.preset, "training": vars(state), "environment": run.environment}
+    n_parameters = sum(weight.numel() for weight in weights.values())
+    training = {**vars(state), "weights": "of the last update", "parameters": n_parameters}
+    info = {
+        "preset": config.preset,
+        "data": {
+            "corpus": config.data.corpus,
+            "fingerprint": data.fingerprint,
+            "training_pairs": len(data.train),
+            "dropped": data.dropped,
+        },
+        "training": training,
+        "environment": run.environment,
+    }
     save_model(WORK / f"model-{direction}", weights, data.tokenizer, config, info)
     say("saved")
     os._exit(0)  # without waiting for the processes that prepare batches

@@ -13,7 +13,8 @@ import torch
 
 from translator.config.loading import load_config
 from translator.model.transformer import Transformer
-from translator.storage.model_folder import load_model, save_model
+from translator.storage.model_folder import load_model, read_description, save_model
+from translator.storage.model_info import ModelInfo
 from translator.training.setup import load_data
 
 REPOSITORY = Path(__file__).parents[2]
@@ -83,6 +84,9 @@ def test_a_model_is_sent_trained_and_returned_better(machine: Path) -> None:
     assert after.tokenizer.model_bytes == before.tokenizer.model_bytes
     assert after.info["training"]["step"] > 3
     assert after.config.train.r_drop == 1
+    description = read_description(machine / "model-en-de")  # as of any run, but not scored
+    info = ModelInfo.from_dict({**description, "scores": {}})
+    assert info.data.training_pairs > 50 and info.training.parameters > 1000
     weights = (m.transformer.embedding.weight for m in (before, after))
     assert not torch.allclose(*weights, atol=1e-3)
 
