@@ -210,6 +210,8 @@ def _is_document(job: Job) -> bool:
     if job.format and job.format not in FORMATS:
         raise typer.BadParameter(f'no format "{job.format}"; there are: {", ".join(FORMATS)}')
     named = job.format or (format_of(job.input) if job.input else None)
+    if job.columns and (named not in ("csv", "tsv") or not files):
+        raise typer.BadParameter("--columns goes with a table: --input FILE.csv --output FILE.csv")
     if named in (None, "text") and not job.format:
         return False
     if not files:

@@ -39,7 +39,8 @@ _LINK = re.compile(
 # Columns, bars of tables, and white space that more than one blank, which is no part of a sentence.
 _COLUMNS = re.compile(r"\s*\|+\s*|\s{2,}|[^\S \u00a0\u2000-\u200a\u202f\u205f\u3000]")
 _LIST_MARK = (
-    r"\(?(?:\d{1,3}|[a-z]|[ivx]{1,5})\)|\[(?:\d{1,3}|[ xX])\]|(?:\d{1,2}\.)*\d{1,3}\.|[ivx]{1,4}\."
+    r"\(?(?:\d{1,3}|[A-Za-z]|[ivx]{1,5}|[IVX]{1,5})\)|\[(?:\d{1,3}|[ xX])\]"
+    r"|(?:\d{1,2}\.)*\d{1,3}\.|(?:[ivx]{1,4}|[IVX]{1,5})\."
 )
 _MAY_MARK = re.compile(r"[*_~]\S|\]\(")
 _TWICE = re.compile(r"(?<=[^\s.!?:;|]) (?= [^\W_])")
@@ -54,7 +55,7 @@ _TRAIL = re.compile(rf"(?:\s+(?:{_SIGNS}+|[-–—]+|-+>|<-+|\\))+$")
 _BRACKETS = re.compile(r"\([^()\s][^()]*[^()\s]\)|\[[^\[\]\s][^\[\]]*[^\[\]\s]\]")
 # A number with a full stop that no list has: the third of May.
 _ORDINAL = re.compile(
-    r"\d{1,3}\.\s+(?:[a-zäöü]|(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|"
+    r"(?:\d{1,3}|[IVX]{1,5})\.\s+(?:[a-zäöü]|(?:Januar|Jänner|Februar|März|April|Mai|Juni|Juli|August|September|"
     r"Oktober|November|Dezember|Weltkrieg|Jahrhundert|Bundesliga|Liga|Platz|Klasse|Stock|Etage|"
     r"Advent|Geburtstag|Mal|FC|SC|SV|FSV)\b)"
 )

@@ -80,12 +80,12 @@ _SPANS = re.compile(
     "|".join(
         [
             *[_ADDRESS, _MAIL, _KEYCAP, _CODE, _TEMPLATE, _BRACES, _PRINTF, _ENTITY, _PATH],
-            *[_DOMAIN, _NAMED, _VARIABLE, _IDENTIFIER, _FIGURES, _EMOJIS],
+            *[_DOMAIN, _NAMED, _VARIABLE, _IDENTIFIER, _FIGURES, _EMOJIS, r"\.{4,}"],
         ]
     )
 )
 _MAY_HOLD = re.compile(
-    rf"[0-9@#`{{}}%$&/\\_]|[.:]\w|\(\)|<\?|--|([^\W\d_])\1\1|[b-df-hj-np-tv-xz]{{5}}|{_EMOJI}"
+    rf"[0-9@#`{{}}%$&/\\_]|[.:]\w|\(\)|<\?|\.{{4}}|--|([^\W\d_])\1\1|[b-df-hj-np-tv-xz]{{5}}|{_EMOJI}"
 )
 
 _SIGN = r"(?P<sign>(?<![^\s(\[\"'„“])[-+−±])?"

@@ -55,7 +55,11 @@ def test_options_that_documents_lack_are_wrong_usage(run, tmp_path: Path) -> Non
     for options in (["--json"], ["--scores"], ["--prefix", "Der"], ["-n", 2], ["--format", "pdf"]):
         assert run(*files, *options).exit_code == 2
     assert run("-i", source, "--format", "markdown").exit_code == 2
+    assert run(*files, "--columns", "text").exit_code == 2
     assert [file.name for file in tmp_path.iterdir()] == ["page.md"]
+    (tmp_path / "page.txt").write_text("The dog")
+    assert run("-i", tmp_path / "page.txt", "--columns", "text").exit_code == 2
+    assert run("The dog", "--columns", "text").exit_code == 2
 
 
 def test_a_broken_document_is_one_line(run, tmp_path: Path) -> None:

@@ -421,3 +421,20 @@ def test_tags_in_code_are_code(build) -> None:
         text = f"Use the {code} tag of a dog <i>here</i>."
         assert [tag.text for tag in split_tags(text)[1]] == ["<i>", "</i>"]
         assert build(echo, "en").translate([text]) == [text]
+
+
+@pytest.mark.parametrize("mark", ["I.", "IV.", "XII.", "II)", "(V)", "B)", "(C)"])
+def test_capitals_that_count_are_marks_of_a_list(mark: str) -> None:
+    text = f"{mark} The dog sleeps"
+    assert text[slice(*core(text))] == "The dog sleeps"
+
+
+def test_ordinals_and_initials_are_no_marks_of_a_list() -> None:
+    for text in ("II. Weltkrieg und Frieden", "I. d. R. schläft er", "I am here.", "IV drips help"):
+        assert text[slice(*core(text))] == text
+
+
+def test_dots_in_a_sentence_stay(build) -> None:
+    text = "the dog...... sleeps ....... here"
+    assert [text[a:b] for a, b in protected_spans(text)] == ["......", "......."]
+    assert build(echo, "en").translate([text]) == [text]
