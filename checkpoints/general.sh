@@ -37,6 +37,7 @@ for direction in de-en en-de; do
   if [ ! -e "$model/README.md" ]; then # the last file to be written
     rm -rf "$model"
     translator average "$run" --output "$model" --weights int8
+    python "$here/pieces.py" "$model" "$general"/*/train."${direction#*-}".gz "$multi30k/train.${direction#*-}.gz"
     translator calibrate "$model" --data "$general/everyday" --data "$general/flores" --sentences 2000
     python "$here/general_card.py" "$model" "$general/everyday"
   fi

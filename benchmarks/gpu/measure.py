@@ -1,10 +1,10 @@
 """What training and search cost on this GPU: measure.py [SHAPE...], of general, base and big.
 
-For each shape, prints the cost of an update with packed batches of random sentences: milliseconds,
-target tokens/s, and the model's matrix products as a share of the card's bf16 rate. Then prints a
-profile of ten updates of the first shape, whether captured and eager updates learn the same, and
-how many sentences of the packed test split a second translates. A part that fails is reported, and
-the others go on.
+First prints how many sentences of the longest packed split are translated in a second. Then for
+each shape the cost of an update with packed batches of random sentences: milliseconds, target
+tokens/s, and the model's matrix products as a share of the card's bf16 rate; with the first shape a
+profile of ten updates. Last, whether captured and eager updates learn the same. A part that fails is
+reported, and the others go on.
 """
 
 import itertools
@@ -222,13 +222,15 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
         )
 
 
-def attempt(part: Callable[..., None], *arguments: object) -> None:
+def attempt(part: Callable[..., None], *arguments: object) -> bool:
     """Makes one part of the measurement; the next one follows even if it fails."""
     try:
         part(*arguments)
     except Exception:
         say(f"{part.__name__} failed")
         traceback.print_exc()
+        return False
+    return True
 
 
 def main(shapes: list[str]) -> None:
@@ -236,12 +238,13 @@ def main(shapes: list[str]) -> None:
     rate = product_rate()
     card = torch.cuda.get_device_name() if ON_GPU else "CPU"
     say(f"{card}, torch {torch.__version__}, bf16 products {rate / 1e12:.1f} TFLOP/s")
-    attempt(search)
+    made = [attempt(search)]
     shapes = shapes or list(SHAPES)
     for name in shapes:
-        attempt(measure, name, rate, 20 if ON_GPU else 1, ON_GPU and name == shapes[0])
-    attempt(compare)
-    os._exit(0)
+        profiled = ON_GPU and name == shapes[0]
+        made.append(attempt(measure, name, rate, 20 if ON_GPU else 1, profiled))
+    made.append(attempt(compare))
+    os._exit(not all(made))
 
 
 if __name__ == "__main__":

@@ -41,7 +41,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path, *command: str) -> str:
     work = {"GPU_WORK": str(folder / "work"), "OUT": str(folder / "out"), "GPU_PROBE": "2"}
     environment = {**os.environ, **work, "PYTHON": sys.executable, "GPU_TOKENS": "384"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=folder)
+    options = {"capture_output": True, "text": True, "timeout": 300}
+    done = subprocess.run(command, env=environment, cwd=folder, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -64,6 +64,7 @@ def test_the_recipe_makes_both_general_models_and_resumes(
         assert model.info["format_version"] == 2
         assert ["-".join(pair) for pair in model.directions] == [direction]
         assert set(model.info["scores"]) == {"valid", "test_everyday"}
+        assert direction[-2:] in model.info["pieces"]
         assert "other" in model.info["confidence"][direction]["measured"]
         card = (model.folder / "README.md").read_text()
         for result in model.info["scores"].values():

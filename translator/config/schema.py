@@ -10,7 +10,7 @@ from translator.config.errors import SettingError, TranslatorError
 from translator.config.fields import check, setting
 
 PRECISIONS = ("fp32", "bf16")  # of translating
-ENGINES = ("torch", "ctranslate2", "ctranslate2-int8")  # that search
+ENGINES = ("torch", "ctranslate2", "ctranslate2-int8")  # for beam search
 METRICS = ("bleu", "chrf", "ter", "multi30k_bleu")
 _COUNT, _AMOUNT, _SHARE = "[1, 1e9]", "[0, 1e9]", "[0, 1)"
 

@@ -134,8 +134,8 @@ class Marks:
     `show` puts the syntax back.
 
     Args:
-        text: which has no such tags.
-        others: which have other ones.
+        text: its own tags are avoided.
+        others: their letters are avoided too.
     """
 
     def __init__(self, text: str, others: "Marks | None" = None):

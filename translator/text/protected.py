@@ -11,7 +11,7 @@ from dataclasses import dataclass
 _ADDRESS = r"(?:https?://|ftp://|www\.)[^\s<>\"`]*[^\s<>\"`.,;:!?)\]'*_|]"
 _MAIL = r"[\w.+-]+@[\w-]+\.[\w.-]*\w"
 _KEYCAP = r"[0-9#*]\ufe0f?\u20e3"
-_CODE = r"(?<!`)(?P<ticks>`{1,3})(?!`)(?s:.)+?(?<!`)(?P=ticks)(?!`)"
+_CODE = r"(?<!`)(?P<ticks>`{1,3})(?!`)(?:.|\n)+?(?<!`)(?P=ticks)(?!`)"
 _TEMPLATE = (
     r"<%(?:[^%]|%(?!>))*%>|<\?(?:[^?]|\?(?!>))*\?>"  # <%= x %>, <?= $x ?>
     r"|\{%(?:[^%]|%(?!\}))*%\}|\[%(?:[^%]|%(?!\]))*%\]"  # {% if x %}, [% x %]
@@ -100,9 +100,12 @@ _CURRENCIES = {
     sign: re.compile(rf"{re.escape(sign)}|\b(?:{words})", re.IGNORECASE)
     for sign, words in _CURRENCY_WORDS.items()
 }
-_MENTIONS = {  # also in other words: "Eurozone"
-    sign: re.compile(re.escape(sign) + r"|\b(?:" + words.replace(r"\b", "") + ")", re.IGNORECASE)
-    for sign, words in (_CURRENCY_WORDS | {"£": "GBP|pound|pfund|lbs?\\b"}).items()
+_MENTIONS = {  # also in other words: "Eurozone", "5-lb"
+    sign: re.compile(rf"{re.escape(sign)}|\b(?:{words})", re.IGNORECASE)
+    for sign, words in (
+        _CURRENCY_WORDS
+        | {"€": r"EUR\b|euro(?!p)", "£": r"GBP\b|pound|pfund|lbs?\b", "¥": r"JPY\b|CNY\b|yen|yuan"}
+    ).items()
 }
 _ANY_CURRENCY = f"[$€£¥]|\\b(?:{'|'.join(_CURRENCY_WORDS.values())})"
 _UNIT = (

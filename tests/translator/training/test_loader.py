@@ -272,7 +272,7 @@ def test_copies_of_a_pair_are_spread_over_the_batches(length: int) -> None:
     many = torch.full((2, 2000), 7)
     sampler = BatchSampler(many, 256, 1, torch.full((2000,), 2.0), length)
     twice = sum(len(batch) - len(set(batch)) for batch in sampler.epoch(0))
-    assert twice < 200  # of 2,000, were they together 1,000 or more
+    assert twice < 200  # copies side by side would give 1,000 or more
 
 
 @pytest.mark.parametrize("n_parts", [1, 2, 3, 50])
