@@ -2,9 +2,9 @@
 
 First prints how many sentences of the longest packed split are translated in a second. Then for
 each shape the cost of an update with packed batches of random sentences: milliseconds, target
-tokens/s, and the model's matrix products as a share of the card's bf16 rate; with the first shape a
-profile of ten updates. Last, whether captured and eager updates learn the same. A part that fails is
-reported, and the others go on.
+tokens/s, and the model's matrix products as a share of the card's bf16 rate; for the first shape a
+profile of ten updates too. Last, whether captured and eager updates learn the same. A part that
+fails is reported, and the others go on.
 """
 
 import itertools

@@ -1,5 +1,6 @@
 """Tables (.csv, .tsv): the cells of chosen columns, or all that hold words."""
 
+import contextlib
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from translator.documents.document import BrokenDocument, Document, Piece, Place
 
 @dataclass(frozen=True)
 class TableReader:
-    """Reads tables whose cells `delimiter` parts; "" finds out which of `,;` does."""
+    """Reads tables whose cells `delimiter` parts; for "" it is found out."""
 
     delimiter: str
     columns: Sequence[str] = ()  # names in the first row, or numbers from 1; none: all
@@ -76,17 +77,21 @@ def _value(raw: str, delimiter: str) -> str:
 
 
 def _find_delimiter(text: str) -> str:
-    """The delimiter that parts most rows into as many cells, and not one, as the first row has."""
+    """The delimiter that parts most rows into as many cells, and not one, as the first row has.
+
+    Of several the rarest in texts: commas are in numbers too.
+    """
 
     def fit(delimiter: str) -> tuple[float, int]:
-        try:
-            widths = [len(row) for row in itertools.islice(_rows(text, delimiter), 200)]
-        except BrokenDocument:
-            return 0, 0
-        width = widths[0]
+        widths = []
+        with contextlib.suppress(BrokenDocument):  # said when the table is read
+            for row in itertools.islice(_rows(text, delimiter), 200):
+                widths.append(len(row))
+        width = widths[0] if widths else 1
         return (widths.count(width) / len(widths), width) if width > 1 else (0, 0)
 
-    return max(",;\t", key=fit)
+    best = max("\t;,", key=fit)
+    return best if any(fit(best)) else ","
 
 
 def _rows(text: str, delimiter: str) -> Iterator[list[Place]]:

@@ -113,10 +113,15 @@ def _inline(text: str) -> list[Tag]:
     is a part of the code.
     """
     tags = []
-    code = [(a, b) for a, b in protected_spans(text) if text[a] == "`"] if "`" in text else []
-    for match in TAG.finditer(text) if "<" in text or "]]>" in text else ():
-        if any(start < match.start() and match.end() < end for start, end in code):
+    code = bytearray(len(text))
+    if "`" in text:
+        _mark(code, (span for span in protected_spans(text) if text[span[0]] == "`"), _PROTECTED)
+    position = 0
+    while position >= 0 and (match := TAG.search(text, position)):
+        if code[match.start()]:
+            position = code.find(0, match.start())
             continue
+        position = match.end()
         name = (match["name"] or "").lower()
         kind = "close" if match["close"] else "open" if name and not match["empty"] else "point"
         tags.append(Tag(match.start(), match[0], kind, name))

@@ -269,6 +269,23 @@ def test_columns_of_a_table_are_chosen() -> None:
         texts(data, "csv", columns=["nme"])
 
 
+@pytest.mark.parametrize(
+    ("table", "cells"),
+    [
+        ("1,5;The dog\n2,5;The cat\n", ["The dog", "The cat"]),
+        ("id,text\n1,The dog; a cat\n", ["The dog; a cat"]),
+        ("1\tThe dog, a cat\n2\tA man\n", ["The dog, a cat", "A man"]),
+    ],
+)
+def test_the_delimiter_of_a_table_is_found(table: str, cells: list[str]) -> None:
+    assert [text for text in texts(table.encode(), "csv") if " " in text] == cells
+
+
+def test_a_quote_that_is_never_closed_is_named_whatever_parts_the_cells() -> None:
+    with pytest.raises(TranslatorError, match="line 2: a quote"):
+        texts(b'id;text\n1;"dog\n2;cat', "csv")
+
+
 def test_runs_of_a_word_document_keep_their_format() -> None:
     assert texts(WORD, "docx") == [
         "The <r1>red dog</r1> runs & jumps.",

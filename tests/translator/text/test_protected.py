@@ -1,6 +1,22 @@
 """Tests of the parts of a text that no translation may change."""
 
+import pytest
+
 from translator.text.protected import protected_spans, rewritten_numbers
+
+
+@pytest.mark.parametrize(
+    ("text", "stays"),
+    [
+        ("{% if x %} yes {% endif %} [% y %]", ["{% if x %}", "{% endif %}", "[% y %]"]),
+        ("Is <%= a > b %> or <?= $x ?> here?", ["<%= a > b %>", "<?= $x ?>"]),
+        ("The growth [%] in the north and the share [%] of all.", []),
+        ("One {%} and another {%}.", []),
+        ("Now ⏰ or ⭐⭐ later ▶️.", ["⏰", "⭐⭐", "▶️"]),
+    ],
+)
+def test_templates_and_emoji_stay(text: str, stays: list[str]) -> None:
+    assert [text[a:b] for a, b in protected_spans(text)] == stays
 
 
 def test_letters_in_no_word_stay() -> None:

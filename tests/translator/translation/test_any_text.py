@@ -422,6 +422,8 @@ def test_tags_in_code_are_code(build) -> None:
         text = f"Use the {code} tag of a dog <i>here</i>."
         assert [tag.text for tag in split_tags(text)[1]] == ["<i>", "</i>"]
         assert build(echo, "en").translate([text]) == [text]
+    text = "Use `<code>` before a word and `</code>` after it, <b>not</b> `<!--` and `-->`."
+    assert [tag.text for tag in split_tags(text)[1]] == ["<b>", "</b>"]
 
 
 @pytest.mark.parametrize("mark", ["I.", "IV.", "XII.", "II)", "(V)", "B)", "(C)"])
