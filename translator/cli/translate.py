@@ -161,8 +161,6 @@ def _check(
     for path in (job.output, shown.attention):
         if path and str(path) != "-":
             check_writable(path)
-            if job.input and path.exists() and job.input.exists() and path.samefile(job.input):
-                raise typer.BadParameter(f"{path} is the input: write to another file")
 
 
 def _read_terms(job: Job) -> "Terms | None":

@@ -121,14 +121,6 @@ def test_texts_stdin_and_files_agree(run: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-@pytest.mark.parametrize("name", ["in.txt", "in.md"])
-def test_no_file_is_written_over_itself(run: Run, tmp_path: Path, name: str) -> None:
-    file = tmp_path / name
-    file.write_text("The dog runs.\n")
-    assert_usage(run("translate", "--input", file, "--output", file), "is the input")
-    assert file.read_text() == "The dog runs.\n"
-
-
 @pytest.mark.parametrize("options", [[], ["--output"]])
 def test_an_input_that_can_be_read_only_once(run: Run, tmp_path: Path, options: list[str]) -> None:
     """As from a shell's `<(...)`."""
