@@ -30,7 +30,7 @@ train)
     start=$((start + each - overlap))
   done
   while jobs -r | grep -q .; do
-    sleep 20
+    for _ in {1..20}; do sleep 1; jobs -r | grep -q . || break; done
     nvidia-smi --query-gpu=utilization.gpu,memory.used --format=csv,noheader 2>/dev/null || true
     for direction in "${directions[@]}"; do tail -n 1 "$out/$direction.log" | cut -c1-110; done
   done

@@ -32,9 +32,9 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def machine(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a machine to which corpora were sent."""
+    """The folder of a machine to which corpora and a model can be sent."""
     folder = tmp_path_factory.mktemp("machine")
-    pack(folder, "--vocabulary", str(tiny_model(folder)))
+    pack(folder, "--model", f"en-de={tiny_model(folder)}")
     return folder
 
 
@@ -69,7 +69,6 @@ def go(folder: Path, *words: str) -> str:
 
 def test_a_model_is_sent_trained_and_returned_better(machine: Path) -> None:
     before = load_model(machine / "model")
-    pack(machine, "--model", f"en-de={machine / 'model'}")
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     go(machine, "unpack", str(machine / ".gpu" / "en-de"))
     assert "starts from given weights" in go(machine, "train", "12", "en-de", "train.r_drop=1") + (
@@ -92,15 +91,15 @@ def test_a_model_is_sent_trained_and_returned_better(machine: Path) -> None:
     assert not torch.allclose(*weights, atol=1e-3)
 
 
-def test_synthetic_sources_stay_marked(machine: Path) -> None:
-    corpus = machine / "synthetic"
+def test_synthetic_sources_stay_marked(machine: Path, tmp_path: Path) -> None:
+    corpus = tmp_path / "synthetic"
     corpus.mkdir()
     (corpus / "corpus.json").write_text(json.dumps({"tag": "<bt>"}))
     (corpus / "train.en").write_text("A black cat sleeps.\n")
     (corpus / "train.de").write_text("Eine schwarze Katze schläft.\n")
     data = f"sample:0.5,{corpus}:2"
-    pack(machine, "--vocabulary", str(machine / "model"), data=data)
-    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    pack(tmp_path, "--vocabulary", str(machine / "model"), data=data)
+    go(tmp_path, "unpack", str(tmp_path / ".gpu" / "data"))
     show = (
         "import sys; sys.path.insert(0, 'work/gpu'); from train import read_data\n"
         "for way in ('en-de', 'de-en'):\n"
@@ -109,12 +108,11 @@ def test_synthetic_sources_stay_marked(machine: Path) -> None:
         "    marked = src[0] == data.tokenizer.bt_id\n"
         "    print(marked, data.tokenizer.decode(tgt), data.weights[-1].item())\n"
     )
-    found = run(machine, sys.executable, "-P", "-c", show).splitlines()
+    found = run(tmp_path, sys.executable, "-P", "-c", show).splitlines()
     assert found == ["True Eine schwarze Katze schläft. 2.0", "True A black cat sleeps. 0.0"]
 
 
 def test_a_run_that_fails_ends_at_once(machine: Path) -> None:
-    pack(machine, "--vocabulary", str(machine / "model"))
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     (machine / "work" / "ids" / "0-de.rows").write_bytes(b"")
     script = str(machine / "work" / "gpu" / "go.sh")
@@ -123,7 +121,6 @@ def test_a_run_that_fails_ends_at_once(machine: Path) -> None:
 
 
 def test_both_directions_start_from_scratch(machine: Path) -> None:
-    pack(machine, "--vocabulary", str(machine / "model"))
     shutil.rmtree(machine / "work", ignore_errors=True)
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     go(machine, "train", "34", "en-de", "de-en")
@@ -136,7 +133,6 @@ def test_both_directions_start_from_scratch(machine: Path) -> None:
 
 
 def test_the_measurement_runs(machine: Path) -> None:
-    pack(machine, "--vocabulary", str(machine / "model"))
     go(machine, "unpack", str(machine / ".gpu" / "data"))
     table = go(machine, "measure", "general")
     assert "target tokens/s" in table and "captured against eager" in table
