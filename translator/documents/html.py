@@ -35,6 +35,9 @@ _BRACKETS = ((r"<[A-Za-z/!?]", ">"), ("<!--", "-->"), (r"<!\[", "]>"))
 _MOST_OPEN = 50
 
 
+_Item = tuple[str, int, int]  # "text", "tag", ...; where it starts and ends
+
+
 class _Reader(HTMLParser):
     """Collects runs of text and inline elements, by their places in the source."""
 
@@ -42,7 +45,7 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=False)
         self.text = text
         self._starts = [0, *(m.end() for m in re.finditer("\n", text))]
-        self.runs: list[list[tuple[str, int, int]]] = [[]]  # (kind, start, end)
+        self.runs: list[list[_Item]] = [[]]
         self.attributes: list[Place] = []
         self._opaque: list[str] = []  # elements open inside one that stays, itself first
         self._counts: Counter[str] = Counter()  # of these
@@ -163,21 +166,8 @@ def _plain(raw: str) -> str:
     return " ".join(entities.unescape(raw).split())
 
 
-def _piece(text: str, run: list[tuple[str, int, int]], attributes: Sequence[Place]) -> Piece | None:
-    """A run without the white space and the tags around it.
-
-    The attributes inside it are further lines of the piece.
-    """
-
-    def is_text(item: tuple[str, int, int]) -> bool:
-        blank = item[0] == "text" and not text[item[1] : item[2]].strip()
-        return item[0] != "tag" and not blank
-
-    there = [i for i, item in enumerate(run) if is_text(item)]
-    if all(run[i][0] == "word" for i in there):
-        return None
-    # Of the tags around all of it only those stay outside that are closed, or opened, outside too.
-    first, last = there[0], there[-1]
+def _with_their_tags(text: str, run: list[_Item], first: int, last: int) -> tuple[int, int]:
+    """From which item to which: with the tags that are closed, or opened, between the two."""
     balance = lowest = 0
     for kind, start, end in run[first : last + 1]:
         if kind == "tag" and not text.startswith("<!", start):
@@ -187,6 +177,23 @@ def _piece(text: str, run: list[tuple[str, int, int]], attributes: Sequence[Plac
         first, lowest, balance = first - 1, lowest + 1, balance + 1
     while balance > 0 and last + 1 < len(run) and run[last + 1][0] == "tag":
         last, balance = last + 1, balance - 1
+    return first, last
+
+
+def _piece(text: str, run: list[_Item], attributes: Sequence[Place]) -> Piece | None:
+    """A run without the white space and the tags around it.
+
+    The attributes inside it are further lines of the piece.
+    """
+
+    def is_text(item: _Item) -> bool:
+        blank = item[0] == "text" and not text[item[1] : item[2]].strip()
+        return item[0] != "tag" and not blank
+
+    there = [i for i, item in enumerate(run) if is_text(item)]
+    if all(run[i][0] == "word" for i in there):
+        return None
+    first, last = _with_their_tags(text, run, there[0], there[-1])
     start, end = trimmed(text, (run[first][1], run[last][2]))
     marks = Marks(text[start:end])
     slot = Marks(text[start:end], marks).word
