@@ -135,9 +135,9 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
     times = list(_TIME.finditer(source))
     counts = Counter(hour for time in times for hour in _hours(time))
 
-    def stated(hour: int, match: re.Match[str]) -> bool:
-        """Whether another number of the source says this hour."""
-        return counts[hour] > (hour in _hours(match))
+    def others(hour: int, match: re.Match[str]) -> int:
+        """How many other numbers of the source say this hour."""
+        return counts[hour] - (hour in _hours(match))
 
     for match in times:
         hour, minute = int(match["hour"]), match["minute"] or ""
@@ -145,18 +145,18 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
         minutes = rf"[:.]{minute}" if int(minute or 0) else r"(?:[:.]00)?"
         end = f"{':' * bool(minute)}{minute}"
 
-        def has(hour: int, behind: str = "", minutes: str = minutes) -> bool:
+        def said(hour: int, behind: str = "", minutes: str = minutes) -> int:
             time = rf"(?<![\d.,:])0?{hour}{minutes}(?!\d|[.,:]\d){behind}"
-            return re.search(time, translation, re.IGNORECASE) is not None
+            return len(re.findall(time, translation, re.IGNORECASE))
 
         if half == "a" and 1 <= hour <= 12:  # noon or later is wrong
             early = hour % 12
             late = early + 12
-            shifted = not stated(late, match) and has(late, "" if early else r"\s?uhr")
-            if shifted and not has(early):
+            shifted = said(late, "" if early else r"\s?uhr") > others(late, match)
+            if shifted and not said(early):
                 lost.append((*match.span(), f"{early}{end} Uhr"))
         elif match["clock"] and 1 <= hour < 12:
-            shifted = not stated(hour + 12, match) and has(hour, r"\s?p\.?\s?m\b")
+            shifted = said(hour, r"\s?p\.?\s?m\b") > others(hour + 12, match)
             if shifted and not _AFTER_NOON.search(source):
                 lost.append((*match.span(), f"{hour}{end} am"))
         elif (half == "p" and 1 <= hour < 12) or (
@@ -164,7 +164,7 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
         ):
             long, short = (hour + 12, hour) if half else (hour, hour - 12)
             written = f"{long}{end} Uhr" if half else f"{short}{end} pm"
-            shifted = not stated(short, match) and has(short) and not has(long)
+            shifted = said(short) > others(short, match) and not said(long)
             if shifted and not _AFTER_NOON.search(translation):
                 lost.append((*match.span(), written if half or match["clock"] else match[0]))
     return lost

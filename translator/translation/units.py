@@ -86,11 +86,10 @@ def cut_line(
         head, tail = text[: -len(text.lstrip())], text[len(text.rstrip()) :]
         yield Unit(line, part, reader.codec.encode(part), [], tail, head)
         return
-    plain, ranges, tags = _without_tags(text)
+    plain, ranges, left = _without_tags(text)
     found = [p for part in ranges for p in _places(reader, plain, part, search, split)]
     places = [place for place, _ in found]
     owned = []  # for each unit the tags inside it
-    left = tags
     for place in places:
         inside = _tags_inside(left, *place)
         owned.append(left[inside])
