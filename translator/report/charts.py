@@ -34,7 +34,7 @@ class Bars:
 class Curve:
     """Points joined by a line."""
 
-    kind: str  # its class: "a", "b", or "other"
+    kind: str  # its class: "a" or "b"
     points: Sequence[Point]
     marked: bool = False  # whether each point has a dot
 
@@ -154,33 +154,24 @@ def draw_curves(
     label: str,
     curves: Sequence[Curve],
     titles: tuple[str, str],
-    limits: tuple[Point, Point] | None = None,
-    forms: tuple[Format, Format] = (format_plain, format_plain),
-    guide: Sequence[Point] = (),
+    guide: Sequence[Point],
+    top: float = 1.0,
     counts: Sequence[tuple[float, int]] = (),
 ) -> Markup:
-    """Draws curves between two axes.
+    """Draws curves of shares, from 0 to 1, between two axes.
 
     Args:
         label: text for screen readers.
         curves: the curves to draw.
         titles: of the horizontal and of the vertical axis.
-        limits: the ends of both axes; by default they fit the points.
-        forms: format the numbers at each axis.
-        guide: a faint line to compare with.
+        guide: a faint line to compare with, if it has points.
+        top: the end of the vertical axis.
         counts: (x, count), drawn as bars in a strip below.
     """
-    points = [point for curve in curves for point in curve.points]
-    if limits is None:
-        (x_low, *_, x_high), (y_low, *_, y_high) = (
-            sorted([*v, *v]) for v in zip(*points, strict=True)
-        )
-        space = 0.06 * (y_high - y_low) or 1
-        limits = ((min(x_low, 0), x_high), (y_low - space, y_high + space))
     bottom = 220
-    across = Axis(*limits[0], _LEFT, WIDTH - _RIGHT)
-    up = Axis(*limits[1], bottom, _TOP)
-    shapes = list(_grid(across, up, titles[1], forms))
+    across = Axis(0, 1, _LEFT, WIDTH - _RIGHT)
+    up = Axis(0, top, bottom, _TOP)
+    shapes = list(_grid(across, up, titles[1]))
     if guide:
         shapes.append(_path(guide, across, up, class_="guide"))
     for curve in curves:
@@ -196,15 +187,15 @@ def draw_curves(
     return _picture(label, bottom + 20, *shapes)
 
 
-def _grid(across: Axis, up: Axis, title: str, forms: tuple[Format, Format]) -> Iterator[Markup]:
+def _grid(across: Axis, up: Axis, title: str) -> Iterator[Markup]:
     for tick in up.ticks(5):
         y = up.at(tick)
         yield _line(across.start, y, across.end, y, class_="grid")
-        yield _text(across.start - 6, y + 4, forms[1](tick), text_anchor="end")
+        yield _text(across.start - 6, y + 4, format_percent(tick), text_anchor="end")
     for tick in across.ticks(5):
         x = across.at(tick)
         yield _line(x, up.start, x, up.start + 4, class_="axis")
-        yield _text(x, up.start + 17, forms[0](tick), text_anchor="middle")
+        yield _text(x, up.start + 17, format_percent(tick), text_anchor="middle")
     yield _line(across.start, up.start, across.end, up.start, class_="axis")
     yield _text(0, 12, title, class_="title")
 

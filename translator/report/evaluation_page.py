@@ -47,14 +47,6 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Overview:
-    """The scores on all test sets, with a chart of the first metric if it has intervals."""
-
-    metrics: list[str]
-    intervals: Figure | None
-
-
-@dataclass(frozen=True)
 class Split:
     """A split: its sections as (id, heading, content), and its sentences for the script."""
 
@@ -69,13 +61,13 @@ def render_evaluation(results: Mapping[str, SplitResult]) -> str:
     found = [SplitResult.from_dict(_keep_finite(result.to_dict())) for result in results.values()]
     splits = [_describe_split(n, result, only=len(found) == 1) for n, result in enumerate(found)]
     metrics = list(dict.fromkeys(metric for result in found for metric in result.scores))
-    overview = Overview(metrics, _draw_intervals(found)) if len(found) > 1 else None
+    several = len(found) > 1
     has_sentences = any(split.data for split in splits)
     contents: list[tuple[str, str, list[tuple[str, str]]]] = [
         (f"split-{n}", split.result.split, [(f"split-{n}-{id}", h) for id, h, _ in split.sections])
         for n, split in enumerate(splits)
     ]
-    if overview:
+    if several:
         contents.insert(0, ("all", "All test sets", []))
     if has_sentences:
         contents.append(("sentences", "All sentences", []))
@@ -84,7 +76,9 @@ def render_evaluation(results: Mapping[str, SplitResult]) -> str:
         title=" and ".join(name_systems(found[0])),
         contents=contents,
         facts=list(_facts(found)),
-        overview=overview,
+        several=several,
+        metrics=metrics,
+        intervals=_draw_intervals(found) if several else None,
         splits=splits,
         all_sentences=describe_sentence_table(found) if has_sentences else None,
     )

@@ -7,7 +7,7 @@ from typing import TypeVar
 from markupsafe import Markup
 
 from translator.report import charts
-from translator.report.charts import Bars, Curve, format_percent, format_signed
+from translator.report.charts import Bars, Curve, format_signed
 from translator.report.results import (
     Analysis,
     Bin,
@@ -259,8 +259,6 @@ def _draw_reliability(bins: OfSystems[Sequence[Bin]], event: str, keys: Keys) ->
             for kind, some in bins.items()
         ],
         ("confidence", f"share with a {event}"),
-        limits=((0, 1), (0, 1)),
-        forms=(format_percent, format_percent),
         guide=[(0, 0), (1, 1)],
         counts=[((part.low + part.high) / 2, part.sentences) for part in counted],
     )
@@ -291,9 +289,8 @@ def _draw_risk(found: OfSystems[Reliability], event: str, keys: Keys) -> Figure:
         f"Share without a {event} among the most confident translations: {'; '.join(said)}",
         [Curve(kind, some) for kind, some in points.items()],
         ("most confident share of the translations", f"share without a {event}"),
-        limits=((0, 1), (0, min(1.0, 1.1 * top) or 1)),
-        forms=(format_percent, format_percent),
         guide=[(x, risk) for risk in guides for x in (0, 1)],
+        top=min(1.0, 1.1 * top) or 1,
     )
     rows = [
         Row(
