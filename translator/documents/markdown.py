@@ -11,7 +11,7 @@ from translator.documents.document import (
     trimmed,
     with_text,
 )
-from translator.documents.libraries import require
+from translator.system.optional import require
 
 _FRONT_MATTER = re.compile(r"\ufeff?---[ \t]*\r?\n(?:.*\n)*?---[ \t]*(?:\r?\n|$)")
 _CODE = r"(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)"
@@ -40,7 +40,8 @@ def read_markdown(text: str) -> Document:
     front = _FRONT_MATTER.match(text)
     begin = front.end() if front else len(text) - len(text.removeprefix("\ufeff"))
     body = text[begin:]
-    parser = require("markdown_it").MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    library = require("markdown_it", "This format needs markdown-it-py", "documents")
+    parser = library.MarkdownIt("commonmark").enable(["table", "strikethrough"])
     # Its lines end at "\n" alone, as ours do; it reads "\r\n" as one end.
     lines = [*line_places(body, begin)]
     pieces: list[Piece] = []

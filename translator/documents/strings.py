@@ -15,7 +15,7 @@ from translator.documents.document import (
     plain_pieces,
     trimmed,
 )
-from translator.documents.libraries import require
+from translator.system.optional import require
 
 _JSON_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
 _COLON = re.compile(r"\s*:")
@@ -52,6 +52,10 @@ def _in_json(text: str) -> str:
     return json.dumps(text, ensure_ascii=False)[1:-1]
 
 
+def _yaml() -> Any:
+    return require("yaml", "This format needs PyYAML", "documents")
+
+
 def read_yaml(text: str) -> Document:
     """The scalars that are values and strings.
 
@@ -59,7 +63,7 @@ def read_yaml(text: str) -> Document:
         BrokenDocument: the text is no YAML.
         TranslatorError: PyYAML is not installed.
     """
-    yaml = require("yaml")
+    yaml = _yaml()
     pieces: list[Piece] = []
 
     def visit(node: Any) -> None:
@@ -100,7 +104,7 @@ def _scalar(text: str, node: Any) -> Iterator[Piece]:
 
 def _plain_or_quoted(text: str) -> str:
     """A plain scalar, in quotes if it would mean something else without."""
-    yaml = require("yaml")
+    yaml = _yaml()
     try:
         same = yaml.safe_load(f"[{text}]") == [text] and yaml.safe_load(f"k: {text}") == {"k": text}
     except yaml.YAMLError:

@@ -8,7 +8,7 @@ sacreBLEU's, and can be compared only with others of its kind.
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from translator.config.errors import TranslatorError
+from translator.system.optional import require
 
 
 def tokenize_for_papers(lines: Sequence[str], language: str) -> list[str]:
@@ -17,13 +17,9 @@ def tokenize_for_papers(lines: Sequence[str], language: str) -> list[str]:
     Raises:
         TranslatorError: sacremoses is not installed.
     """
-    try:
-        from sacremoses import MosesPunctNormalizer, MosesTokenizer
-    except ImportError:
-        raise TranslatorError(
-            "The metric multi30k_bleu needs sacremoses: pip install 'small-nmt[moses]'."
-        ) from None
-    normaliser, tokeniser = MosesPunctNormalizer(lang=language), MosesTokenizer(lang=language)
+    moses = require("sacremoses", "The metric multi30k_bleu needs sacremoses", "moses")
+    normaliser = moses.MosesPunctNormalizer(lang=language)
+    tokeniser = moses.MosesTokenizer(lang=language)
     return [
         tokeniser.tokenize(normaliser.normalize(line.lower()), return_str=True) for line in lines
     ]

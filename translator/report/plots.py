@@ -9,6 +9,7 @@ from typing import Any
 
 from translator.config.errors import TranslatorError
 from translator.storage.run_log import duration, read_metrics, series
+from translator.system.optional import require
 
 PICTURES = (".png", ".svg", ".pdf")
 # Distinguish eight runs on a projector and for colour-blind people (Okabe and Ito 2008); more runs
@@ -20,11 +21,7 @@ MANY_POINTS = 150  # more measurements of speed are averaged to this many, to re
 
 
 def require_matplotlib() -> Any:
-    try:
-        import matplotlib
-    except ImportError:
-        raise TranslatorError("Pictures need matplotlib: pip install 'small-nmt[plot]'.") from None
-    return matplotlib
+    return require("matplotlib", "Pictures need matplotlib", "plot")
 
 
 def plot_run(run: Path, output: Path) -> None:

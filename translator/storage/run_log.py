@@ -9,6 +9,7 @@ from typing import Any
 
 from translator.config.errors import TranslatorError
 from translator.system.disk import sync, write_file
+from translator.system.optional import require
 
 METRICS = "metrics.jsonl"
 
@@ -31,7 +32,10 @@ class MetricsLog:
         """
         self.path = path
         self.tensorboard = tensorboard
-        self._writer_class = None if tensorboard is None else _writer_class()
+        self._writer_class: Any = None
+        if tensorboard is not None:
+            module, need = "torch.utils.tensorboard", "TensorBoard is not installed"
+            self._writer_class = require(module, need, "tensorboard").SummaryWriter
         self._writer: Any = None
 
     def record(self, step: int, **values: Any) -> None:
@@ -77,23 +81,12 @@ class MetricsLog:
     def _open(self, purge_step: int | None) -> None:
         """Opens a new event file, which hides what earlier ones say from `purge_step` on."""
         self.close()
-        assert self._writer_class is not None
         try:
             self._writer = self._writer_class(str(self.tensorboard), purge_step=purge_step)
         except OSError as error:
             raise TranslatorError(
                 f"{self.tensorboard} cannot be written: {error.strerror}."
             ) from None
-
-
-def _writer_class() -> Any:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
-        raise TranslatorError(
-            "TensorBoard is not installed: pip install 'small-nmt[tensorboard]'."
-        ) from None
-    return SummaryWriter
 
 
 def _tag(name: str) -> str:
