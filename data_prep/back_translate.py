@@ -35,8 +35,7 @@ from translator.system.seeds import derive_seed
 from translator.text.codec import normalise
 from translator.text.lines import TextPair, iterate_lines, text_lines
 from translator.translation.faults import list_faults
-from translator.translation.files import translate_to_file
-from translator.translation.result import Translation
+from translator.translation.files import text_line, translate_to_file
 from translator.translation.translator import Translator
 
 METHODS = ("beam", "sample", "noisy")
@@ -220,17 +219,13 @@ def _do_job(
         if not raw.exists():
             start = time.perf_counter()
             options: dict[str, Any] = {"show_bar": show_bar, "search": search}
-            n_translated = translate_to_file(translator, lines, raw, _format_line, **options)
+            n_translated = translate_to_file(translator, lines, raw, text_line, **options)
             seconds = time.perf_counter() - start
         noisy = job["method"] == "noisy"
         found = job | {"counts": _write_pairs(translator, lines, raw, search.seed, noisy)}
         write_json(output / "corpus.json", found)
     raw.unlink(missing_ok=True)
     return found["counts"], n_translated, seconds
-
-
-def _format_line(found: Translation) -> str:
-    return found.text + "\n"
 
 
 def _text_digest(lines: Iterable[str]) -> str:

@@ -61,6 +61,10 @@ class Document:
             position = end
         return "".join([*filled, self.text[position:]])
 
+    def write(self, translations: Sequence[str]) -> bytes:
+        """The file with the translation of each piece, see `fill`."""
+        return self.fill(translations).encode()
+
 
 def share(text: str, lengths: Sequence[int]) -> list[str]:
     """`text` cut at blanks into as many parts as there are lengths, and in their proportion.
@@ -117,15 +121,20 @@ def goes_on(before: str, after: str) -> bool:
     return after[0].islower() or open_end
 
 
-def join(text: str, places: Sequence[Place]) -> list[list[Place]]:
-    """Lines of a document as groups, each a sentence that runs over them."""
+def group(places: Iterable[Place], follows: Callable[[Place, Place], bool]) -> list[list[Place]]:
+    """Places in groups: each place is with the one before it if it `follows` that."""
     groups: list[list[Place]] = []
     for place in places:
-        if groups and goes_on(text[slice(*groups[-1][-1])], text[slice(*place)]):
+        if groups and follows(groups[-1][-1], place):
             groups[-1].append(place)
         else:
             groups.append([place])
     return groups
+
+
+def join(text: str, places: Iterable[Place]) -> list[list[Place]]:
+    """Lines of a document as groups, each a sentence that runs over them."""
+    return group(places, lambda a, b: goes_on(text[slice(*a)], text[slice(*b)]))
 
 
 class Marks:

@@ -1,8 +1,7 @@
 """The formats by name and ending, and how a document is read."""
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -49,19 +48,16 @@ class Readable(Protocol):
     def write(self, translations: Sequence[str]) -> bytes: ...
 
 
-@dataclass(frozen=True)
-class _TextFile:
-    document: Document
+def list_lines(document: Readable) -> list[str]:
+    """The lines of all pieces of a document, each once."""
+    lines = (line for piece in document.pieces for line in piece.text.split("\n"))
+    return list(dict.fromkeys(lines))
 
-    @property
-    def pieces(self) -> list[Piece]:
-        return self.document.pieces
 
-    def line(self, piece: Piece) -> int:
-        return self.document.line(piece)
-
-    def write(self, translations: Sequence[str]) -> bytes:
-        return self.document.fill(translations).encode()
+def write_lines(document: Readable, translations: Mapping[str, str]) -> bytes:
+    """A document with the translation of each line."""
+    pieces = (piece.text.split("\n") for piece in document.pieces)
+    return document.write(["\n".join(translations[line] for line in lines) for lines in pieces])
 
 
 # The format of each ending of a file.
@@ -91,7 +87,7 @@ def read_document(data: bytes, format: str, name: str, columns: Sequence[str] = 
         reader, _ = _TEXT_READERS[format]
         if isinstance(reader, TableReader):
             reader = TableReader(reader.delimiter, columns)
-        document = _TextFile(reader(data.decode()))
+        document = reader(data.decode())
         for piece in document.pieces:
             if re.search("[\ud800-\udfff]", piece.text):
                 raise BrokenDocument(

@@ -7,6 +7,7 @@ from translator.documents.document import (
     Marks,
     Piece,
     Place,
+    group,
     line_places,
     trimmed,
     with_text,
@@ -46,6 +47,10 @@ def read_markdown(text: str) -> Document:
     lines = [*line_places(body, begin)]
     pieces: list[Piece] = []
     position = begin
+
+    def same_line(before: Place, after: Place) -> bool:
+        return not _HARD_BREAK.search(text[before[1] - 1 : after[0]])
+
     for token in parser.parse(body):
         if token.type != "inline" or not token.map:
             continue
@@ -60,19 +65,8 @@ def read_markdown(text: str) -> Document:
             place = trimmed(text, (start, start + len(line)))
             position = place[1]
             places.append(place)
-        for group in _between_hard_breaks(text, places):
-            pieces.append(_piece(text, group))
+        pieces += [_piece(text, part) for part in group(places, same_line)]
     return Document(text, pieces)
-
-
-def _between_hard_breaks(text: str, places: list[Place]) -> list[list[Place]]:
-    groups: list[list[Place]] = []
-    for place in places:
-        if groups and not _HARD_BREAK.search(text[groups[-1][-1][1] - 1 : place[0]]):
-            groups[-1].append(place)
-        else:
-            groups.append([place])
-    return groups
 
 
 def _piece(text: str, places: list[Place]) -> Piece:

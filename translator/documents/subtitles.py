@@ -10,7 +10,7 @@ from translator.documents.document import (
     Place,
     join,
     line_places,
-    trimmed,
+    plain_pieces,
     with_text,
 )
 
@@ -70,12 +70,9 @@ def read_ass(text: str) -> Document:
 
 
 def _pieces(text: str, places: list[Place]) -> list[Piece]:
-    return [piece for group in join(text, places) if (piece := _piece(text, group))]
+    return [_hide_style(piece) for piece in plain_pieces(text, join(text, places))]
 
 
-def _piece(text: str, group: list[Place]) -> Piece | None:
-    kept = [place for place in (trimmed(text, p) for p in group) if place[0] < place[1]]
-    raw = " ".join(text[slice(*place)] for place in kept)
-    marks = Marks(raw)
-    hidden = _STYLE.sub(lambda match: marks.point(match[0]), raw)
-    return with_text(Piece(raw, kept), marks, hidden) if kept else None
+def _hide_style(piece: Piece) -> Piece:
+    marks = Marks(piece.text)
+    return with_text(piece, marks, _STYLE.sub(lambda match: marks.point(match[0]), piece.text))

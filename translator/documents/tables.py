@@ -5,6 +5,7 @@ import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from translator.config.errors import TranslatorError
 from translator.documents.document import BrokenDocument, Document, Piece, Place
@@ -36,7 +37,7 @@ class TableReader:
                 value = _value(raw, delimiter)
                 if (chosen is None or number in chosen) and value.strip():
                     quoted = raw.lstrip().startswith('"')
-                    pieces.append(Piece(value, [cell], _Quoter(delimiter, quoted)))
+                    pieces.append(Piece(value, [cell], partial(_quote, delimiter, quoted)))
         return Document(text, pieces)
 
     def _choose(self, names: Sequence[str]) -> tuple[set[int] | None, int]:
@@ -57,17 +58,12 @@ class TableReader:
         return chosen, begin
 
 
-@dataclass(frozen=True)
-class _Quoter:
-    delimiter: str
-    always: bool
-
-    def __call__(self, text: str) -> str:
-        if self.delimiter == "\t":  # which knows no quotes
-            return " ".join(text.split())
-        if self.always or any(c in text for c in f'{self.delimiter}"\r\n'):
-            return '"' + text.replace('"', '""') + '"'
-        return text
+def _quote(delimiter: str, always: bool, text: str) -> str:
+    if delimiter == "\t":  # which knows no quotes
+        return " ".join(text.split())
+    if always or any(c in text for c in f'{delimiter}"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 def _value(raw: str, delimiter: str) -> str:

@@ -7,9 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from translator.config.errors import TranslatorError
-from translator.documents.formats import FORMATS, Readable, format_of, read_document
+from translator.documents.formats import (
+    FORMATS,
+    Readable,
+    format_of,
+    list_lines,
+    read_document,
+    write_lines,
+)
 from translator.system.disk import write_file
-from translator.translation.files import translate_to_file
+from translator.translation.files import text_line, translate_to_file
 from translator.translation.result import Translation
 from translator.translation.tally import Tally
 from translator.translation.translator import Translator
@@ -87,17 +94,12 @@ def translate_document(
     """
     start = time.monotonic()
     document, dst = _open(Path(src), format, columns), Path(dst)
-    lines = [line for piece in document.pieces for line in piece.text.split("\n")]
     watch = _Watch()
-    unique = [*dict.fromkeys(lines)]
+    unique = list_lines(document)
     work = dst.with_name(f".{dst.name}.segments")
-    translate_to_file(translator, unique, work, _text_line, show_bar, watch, **options)
+    translate_to_file(translator, unique, work, text_line, show_bar, watch, **options)
     said = work.read_bytes().decode().split("\n")
-    by_source = dict(zip(unique, said, strict=False))
-    translations = [
-        "\n".join(by_source[line] for line in piece.text.split("\n")) for piece in document.pieces
-    ]
-    write_file(dst, document.write(translations))
+    write_file(dst, write_lines(document, dict(zip(unique, said, strict=False))))
     work.unlink(missing_ok=True)
 
     def warned(said: dict[str, list[str]]) -> list[Warned]:
@@ -128,7 +130,3 @@ def _open(src: Path, format: str | None, columns: Sequence[str]) -> Readable:
     except OSError as error:
         raise TranslatorError(f"{src} cannot be read: {error.strerror}.") from None
     return read_document(data, chosen, str(src), columns)
-
-
-def _text_line(found: Translation) -> str:
-    return found.text + "\n"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from translator.config.errors import TranslatorError
-from translator.documents.formats import ENDINGS, Readable, read_document
+from translator.documents.formats import ENDINGS, Readable, list_lines, read_document, write_lines
 
 KEPT_SECONDS = 3600.0
 KEPT_BYTES = 200_000_000
@@ -28,12 +28,7 @@ class Upload:
 
     def write(self, translations: Mapping[str, str]) -> bytes:
         """The document with the translation of each text."""
-        return self.document.write(
-            [
-                "\n".join(translations[line] for line in piece.text.split("\n"))
-                for piece in self.document.pieces
-            ]
-        )
+        return write_lines(self.document, translations)
 
 
 def read_upload(data: bytes, name: str, most: int) -> Upload:
@@ -57,8 +52,7 @@ def read_upload(data: bytes, name: str, most: int) -> Upload:
         document = read_document(data, chosen, "The document")
     except RecursionError:
         raise TranslatorError("The document is nested too deeply.") from None
-    lines = [line for piece in document.pieces for line in piece.text.split("\n")]
-    return Upload(document, suffix, list(dict.fromkeys(lines)))
+    return Upload(document, suffix, list_lines(document))
 
 
 def _check_unpacked(data: bytes, most: int) -> None:

@@ -126,6 +126,11 @@ def translate_to_file(
         return work.lines - begun_at
 
 
+def text_line(found: Translation) -> str:
+    """Renders a result as its text alone."""
+    return found.text + "\n"
+
+
 _EXAMPLE = Translation("s", "t", -1.0, [("t", -1.0)])
 
 
