@@ -15,7 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from translator import Translator
-from translator.export.ctranslate2 import ENGINES, Engine, use
+from translator.config.schema import ENGINES
+from translator.export.engine import Engine, use
 from translator.system.machine import set_up_cpu
 from translator.text.codec import normalise
 from translator.text.tokenizer import EOS
@@ -32,10 +33,10 @@ def main() -> None:
     options = parser.parse_args()
     lines = options.file.read_text(encoding="utf-8").splitlines()
     set_up_cpu(1)
-    translator = Translator.load(options.model)
+    translator = Translator.load(options.model, lazy=True)
     search, tokenizer = translator.search_config(), translator.model.tokenizer
     use(translator, options.engine)
-    engine = translator.decoder.beam_search.__self__
+    engine = translator.decoder.engine
     assert isinstance(engine, Engine)
 
     def direct() -> list[str]:

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from translator.config.schema import ModelConfig, TrainConfig
 from translator.export import huggingface
-from translator.export.weights import N_POSITIONS
+from translator.export.engine import N_POSITIONS
 from translator.model.batch import Batch
 from translator.model.transformer import MultiHeadAttention, Transformer, sinusoids
 from translator.text.tokenizer import PAD

@@ -29,8 +29,9 @@ from train import read_data, read_start  # noqa: E402
 from translator.config.schema import ModelConfig, SearchConfig, TrainConfig  # noqa: E402
 from translator.model.packing import PackedBatch, pack  # noqa: E402
 from translator.model.transformer import Transformer  # noqa: E402
-from translator.search.beam import Hypothesis, beam_search  # noqa: E402
+from translator.search.beam import beam_search  # noqa: E402
 from translator.search.fixed import FixedSearch  # noqa: E402
+from translator.search.hypothesis import Hypothesis  # noqa: E402
 from translator.storage.model_folder import Model  # noqa: E402
 from translator.text.codec import Source  # noqa: E402
 from translator.training.update import Updater  # noqa: E402
@@ -193,7 +194,7 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
         model.transformer.load_state_dict(start)
         limits = {}
     decoder = Translator(model, DEVICE, "bf16").decoder
-    decoder.fixed, decoder.beam_search = True, FixedSearch().beam_search  # on a CPU too
+    decoder.fixed, decoder.network.search = True, FixedSearch().beam_search  # on a CPU too
     sources = itertools.islice(itertools.cycle(src for src, _ in searched["pairs"]), count)
     units = [Unit(0, "", Source(list(ids), []), [], "") for ids in sources]
 
@@ -211,9 +212,9 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
         )
         if ON_GPU:
             profile("sentences", partial(timed, units, beam_size), count)
-        replayed, decoder.beam_search = decoder.beam_search, beam_search
+        replayed, decoder.network.search = decoder.network.search, beam_search
         plain, seconds = timed(units[:256], beam_size)
-        decoder.beam_search = replayed
+        decoder.network.search = replayed
         same = sum(one.ids == other.ids for one, other in zip(plain, found, strict=False))
         apart = sum(one.score - other.score for one, other in zip(plain, found, strict=False))
         say(

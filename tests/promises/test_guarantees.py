@@ -15,7 +15,8 @@ import torch
 
 from data_prep.sources.corpus import load_corpus
 from translator.model.batch import pad_right
-from translator.search.beam import Hypothesis, beam_search
+from translator.search.beam import beam_search
+from translator.search.hypothesis import Hypothesis
 from translator.search.sampling import sample
 from translator.text.codec import normalise
 from translator.text.tokenizer import EOS
@@ -50,7 +51,9 @@ def search(
     found = []
     for start in range(0, len(sources), size):
         src = pad_right([[*ids, EOS] for ids in sources[start : start + size]])
-        found += [hypotheses[0] for hypotheses in run(translator.decoder.decoders, src, config)]
+        found += [
+            hypotheses[0] for hypotheses in run(translator.decoder.network.decoders, src, config)
+        ]
     return found
 
 

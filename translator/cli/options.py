@@ -102,26 +102,33 @@ class ModelChoice:
         src = src or ("de" if tgt == "en" else "en")
         return src, tgt or ("en" if src == "de" else "de")
 
-    def load(self, common: Common, small: bool = False) -> "Translator":
+    def load(self, common: Common, small: bool = False, lazy: bool = False) -> "Translator":
         """Loads the model or ensemble.
 
         Args:
             common: where it runs.
             small: the job is too small for several threads.
+            lazy: without its weights, and so without PyTorch.
 
         Raises:
             TranslatorError: it does not translate in the direction that was asked for.
         """
-        from translator.system.machine import set_up_cpu
         from translator.translation.translator import Translator
 
-        set_up_cpu(common.threads or int(small))
+        if not lazy:
+            from translator.system.machine import set_up_cpu
+
+            set_up_cpu(common.threads or int(small))
         src, tgt = self.direction
         direction = {"src": src, "tgt": tgt} if self.src or self.tgt else {}
         translator = Translator.load(
-            self.model or None, **direction, device=common.device, precision=self.precision
+            self.model or None,
+            **direction,
+            device=common.device,
+            precision=self.precision,
+            lazy=lazy,
         )
-        if common.device == "auto" and translator.device.type != "cpu":
+        if common.device == "auto" and not translator.on_cpu:
             logging.getLogger("translator").info("Using %s.", translator.device)
         return translator
 

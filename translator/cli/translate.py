@@ -15,6 +15,7 @@ from translator.cli.input import Lines
 from translator.cli.options import Common, Engine, ModelChoice, Search, resolve_search
 from translator.cli.render import Renderer, check_writable
 from translator.cli.watch import Watch, report_tally
+from translator.system.threads import choose_threads
 
 if TYPE_CHECKING:
     from translator.text.terms import Terms
@@ -116,9 +117,8 @@ def translate(
     document = _is_document(job)
     if document:
         _check_document(job, search, shown, common)
-    translator = model.load(common, small=lines.few)
+    translator = _load(model, common, job.engine, lines.few, search)
     options = _options(translator, job, search, shown, terms)
-    _choose_engine(translator, job, options["search"])
     if document:
         _translate_document(translator, job, common.bar, options)
         return
@@ -191,13 +191,17 @@ def _options(
     }
 
 
-def _choose_engine(translator: "Translator", job: Job, search: Any) -> None:
-    if job.engine != "torch":
-        import torch
+def _load(
+    model: ModelChoice, common: Common, engine: str, small: bool, search: dict[str, Any]
+) -> "Translator":
+    """The model, and the engine that searches."""
+    translator = model.load(common, small, lazy=engine != "torch")
+    if engine != "torch":
+        from translator.export.engine import use
 
-        from translator.export.ctranslate2 import use
-
-        use(translator, job.engine, threads=torch.get_num_threads(), search=search)
+        threads = common.threads or int(small) or choose_threads()
+        use(translator, engine, threads=threads, search=resolve_search(translator, search))
+    return translator
 
 
 def _is_document(job: Job) -> bool:
@@ -293,9 +297,8 @@ def _converse(
         chosen = model
         if target:
             chosen = replace(model, src="en" if target == "de" else "de", tgt=target)
-        translator = chosen.load(common, small=True)
+        translator = _load(chosen, common, job.engine, True, search)
         options = _options(translator, job, search, shown, terms)
-        _choose_engine(translator, job, options["search"])
         return translator.src, translator.tgt
 
     def answer(line: str) -> str:

@@ -21,14 +21,8 @@ from translator.evaluation.reliability import measure_reliability
 from translator.evaluation.scores import sentence_chrf
 from translator.storage.model_folder import check_changeable, load_model, update_description
 from translator.text.lines import TextPair
-from translator.translation.confidence import (
-    GOOD_CHRF,
-    Calibration,
-    Evidence,
-    are_good,
-    expand,
-    judge,
-)
+from translator.translation.confidence import GOOD_CHRF, Calibration, are_good, judge
+from translator.translation.evidence import Evidence, expand
 from translator.translation.translator import Translator
 
 OWN_SHARE = 0.5  # of the total weight: unchanged sentences of the model's own corpus

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from translator.config.errors import TranslatorError
-from translator.export.weights import N_POSITIONS, Weights, positions
+from translator.export.engine import N_POSITIONS
+from translator.export.weights import Weights, positions
 from translator.system.disk import write_file, write_json
 from translator.text.tokenizer import BOS, EOS, PAD, UNK, Tokenizer
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from translator.config.errors import TranslatorError
 from translator.export import ctranslate2, huggingface, onnx, page
+from translator.export.engine import Engine
 from translator.export.node import Node, find_node
 from translator.export.verify import TOLERANCES, Greedy, Proof, greedy_search, sample_lines, verify
 from translator.model.transformer import count_parameters
@@ -118,7 +119,7 @@ def _write(model: Model, target: str, folder: Path, weights: str) -> Proof:
         tokens = tokenizer.pieces(range(tokenizer.vocab_size))
         # Computed with as stored; fp16 is not for CPUs.
         computed = "float32" if weights == "float16" else weights
-        engine = ctranslate2.Engine(folder, tokens, computed)
+        engine = Engine(folder, tokens, computed)
         return verify(model, engine.greedy, TOLERANCES[weights])
     if target == "onnx":
         onnx.export(transformer, tokenizer, folder)

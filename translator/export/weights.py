@@ -5,9 +5,8 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor
 
 from translator.config.errors import TranslatorError
+from translator.export.engine import N_POSITIONS
 from translator.model.transformer import Transformer, sinusoids
-
-N_POSITIONS = 512  # most exports have a table of them; longer texts are cut by whoever uses them
 
 
 class Weights:

@@ -7,8 +7,6 @@ not on its batch, and a sample not on chance (its random numbers come from the s
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,38 +15,12 @@ from translator.config.schema import SearchConfig
 from translator.model.incremental import IncrementalDecoder
 from translator.model.transformer import Transformer
 from translator.search.continuations import best_continuations, diverse_continuations, repeated
+from translator.search.hypothesis import Hypothesis, normalised
 from translator.text.tokenizer import BOS, EOS, PAD
 
 _COMPACT = 0.75  # finished sentences leave once the batch is at most this full
 
 Models = Transformer | IncrementalDecoder | Sequence[Transformer | IncrementalDecoder]
-
-
-@dataclass(frozen=True)
-class Hypothesis:
-    """A finished translation: ids without BOS and EOS."""
-
-    ids: list[int]
-    log_prob: float  # natural logarithm, EOS included
-    score: float  # by which hypotheses are ranked: normalised by length
-
-
-def length_divisor(length: Any, config: SearchConfig) -> Any:
-    """What a log-probability is divided by; `length` counts EOS.
-
-    `plain` is `length ** alpha`, `gnmt` is `((5 + length) / 6) ** alpha` (Wu et al. 2016, eq. 14).
-    """
-    base = (5 + length) / 6 if config.length_rule == "gnmt" else length
-    return base**config.length_penalty
-
-
-def normalised(log_prob: Any, length: Any, config: SearchConfig) -> Any:
-    """The score of a translation: floats, or tensors; `length` counts EOS.
-
-    Each piece adds `length_reward` before the division: the word reward of He et al. 2016, and of
-    Murray and Chiang 2018 ("Correcting length bias in neural machine translation").
-    """
-    return (log_prob + config.length_reward * length) / length_divisor(length, config)
 
 
 class _Ensemble:

@@ -19,13 +19,13 @@ from translator.config.schema import SearchConfig
 from translator.model.cache import FixedState
 from translator.search.beam import (
     Finished,
-    Hypothesis,
     Models,
     SearchState,
     beam_search,
     beam_step,
     pick,
 )
+from translator.search.hypothesis import Hypothesis
 from translator.system.graphs import record, warm_up
 from translator.text.tokenizer import BOS, EOS, PAD
 

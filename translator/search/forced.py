@@ -13,10 +13,11 @@ from torch import Tensor
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
-from translator.model.batch import CHUNK, pad_right, token_batches
+from translator.model.batch import CHUNK, pad_right
+from translator.model.batching import token_batches
 from translator.model.incremental import NEVER
 from translator.model.transformer import Transformer
-from translator.search.beam import normalised
+from translator.search.hypothesis import normalised
 from translator.storage.model_folder import Model
 from translator.text.codec import TextCodec, normalise, target_ids
 from translator.text.tokenizer import BOS, EOS, PAD

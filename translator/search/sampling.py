@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from translator.config.schema import SearchConfig
-from translator.search.beam import Hypothesis, Models, SearchState, follow
+from translator.search.beam import Models, SearchState, follow
+from translator.search.hypothesis import Hypothesis
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import PAD
 

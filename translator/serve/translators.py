@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from translator.config.errors import TranslatorError
-from translator.export.ctranslate2 import use
+from translator.export.engine import use
 from translator.storage.find import find_model, shipped_models, summarise
 from translator.system.machine import set_up_cpu
 from translator.translation.alternatives import alternatives
@@ -85,13 +85,15 @@ class Translators:
         if not folders:
             raise TranslatorError("No model is shipped: name one with --model.")
 
+        lazy = engine != "torch"
+
         def loader(direction: Direction, folder: Path) -> Callable[[], Translator]:
             def load() -> Translator:
                 src, tgt = direction
                 translator = Translator.load(
-                    folder, src=src, tgt=tgt, device=device, precision=precision
+                    folder, src=src, tgt=tgt, device=device, precision=precision, lazy=lazy
                 )
-                if engine != "torch":
+                if lazy:
                     use(translator, engine, threads=torch.get_num_threads())
                 return translator
 
@@ -100,7 +102,7 @@ class Translators:
         ordered = sorted(folders.items(), reverse=True)  # English-German first
         loaders = {direction: loader(direction, folder) for direction, folder in ordered}
         found = cls(loaders, partial(set_up_cpu, threads))
-        if engine != "torch":
+        if lazy:
             set_up_cpu(threads)  # of this thread
             found._loaded = {direction: load() for direction, load in loaders.items()}
         return found

@@ -12,14 +12,13 @@ from translator.config.schema import Config
 from translator.storage.model_folder import (
     WEIGHTS,
     load_model,
-    quantise,
     read_description,
-    read_weights,
     save_model,
     step_folders,
 )
 from translator.storage.run_folder import read_run, regular_steps
 from translator.storage.run_log import read_metrics, series
+from translator.storage.weights import quantise, read_weights
 
 STORED = ("fp32", "fp16", "int8")
 

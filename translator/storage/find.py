@@ -9,7 +9,6 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from translator.config.errors import TranslatorError, did_you_mean
-from translator.model.transformer import count_parameters
 from translator.storage.model_folder import (
     WEIGHTS,
     best_step,
@@ -74,6 +73,8 @@ def find_model(model: str | Path | None, src: str = "en", tgt: str = "de") -> Pa
 
 def describe_model(folder: Path) -> dict[str, Any]:
     """The content of a MODEL's `config.json`, plus `parameters` and the `bytes` of its weights."""
+    from translator.model.transformer import count_parameters
+
     model = load_model(folder)
     assert model.folder is not None
     description = read_description(model.folder)

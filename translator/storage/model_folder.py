@@ -5,28 +5,28 @@ SHA-256 of the other two. Format 2 may store a matrix `NAME` as int8, with a sca
 rows in `NAME.scale`; format 1 stores numbers as they are.
 """
 
+from __future__ import annotations
+
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load as parse_safetensors
-from safetensors.torch import save as serialise_safetensors
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from translator.config.errors import TranslatorError
 from translator.config.loading import from_saved, to_dict
 from translator.config.schema import Config
-from translator.model.transformer import Transformer, empty_transformer
-from translator.system.disk import file_sha256, sha256, sync_folder, write_file
+from translator.system.disk import read_file, sha256, sync_folder, write_file
 from translator.text.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from translator.model.transformer import Transformer
 
 FORMAT_VERSION = 2
 WEIGHTS, TOKENIZER, CONFIG = "model.safetensors", "tokenizer.model", "config.json"
-SCALE = ".scale"  # ends the name of the scales of an int8 matrix
 STATE_TENSORS, STATE = "training.safetensors", "training.json"
 
 
@@ -34,7 +34,7 @@ STATE_TENSORS, STATE = "training.safetensors", "training.json"
 class Model:
     """A model with what belongs to it. `info` is free-form: scores, recipe, data fingerprint.
 
-    After `release`, `transformer` is read from the folder again as soon as it is asked for.
+    Without a `transformer`, as after `release`, it is read from the folder once it is asked for.
     """
 
     transformer: Transformer
@@ -52,74 +52,20 @@ class Model:
 
     def release(self) -> Transformer:
         """Hands over the weights, which the caller may use up."""
-        return self.__dict__.pop("transformer")
+        transformer = self.transformer
+        del self.transformer
+        return transformer
 
     def __getattr__(self, name: str) -> Any:
         if name != "transformer" or self.weights is None:
             raise AttributeError(name)
-        return self.__dict__.setdefault(name, _read_transformer(self.config, *self.weights))
+        from translator.storage.weights import read_transformer
+
+        return self.__dict__.setdefault(name, read_transformer(self.config, *self.weights))
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickling and copying: with the weights, so that the folder isn't needed."""
         return {**self.__dict__, "transformer": self.transformer}
-
-
-def read_file(path: Path, digest: str | None) -> bytes:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
-    if digest is not None and sha256(data) != digest:
-        raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
-    return data
-
-
-def read_tensors(path: Path, digest: str | None) -> dict[str, Tensor]:
-    data = read_file(path, digest)
-    try:
-        return parse_safetensors(data)
-    except SafetensorError:
-        raise TranslatorError(f"{path} is no safetensors file: copy the model again.") from None
-
-
-def quantise(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as an int8 MODEL stores them: matrices in int8 with a scale a row, the rest in fp16.
-
-    A number read back is off by at most half of its row's scale, which is about a 127th of the
-    row's greatest number.
-    """
-    stored: dict[str, Tensor] = {}
-    for name, weight in weights.items():
-        if weight.dim() != 2:
-            stored[name] = weight.half()
-            continue
-        weight = weight.float()
-        greatest = weight.abs().amax(dim=1, keepdim=True)  # (N, 1)
-        # Rounded up: no step lies beyond 127, and no scale is zero.
-        scale = (greatest / 127 * (1 + 2**-10) + 2**-24).half()
-        stored[name] = (weight / scale.float()).round().to(torch.int8)
-        stored[name + SCALE] = scale
-    return stored
-
-
-def read_weights(path: Path, digest: str) -> Iterator[tuple[str, Tensor, Tensor | None]]:
-    """Name, numbers and scales, if any, of each weight; the file is mapped, and not copied.
-
-    Raises:
-        TranslatorError: the file is missing or damaged.
-    """
-    if file_sha256(path) != digest:
-        raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
-    try:
-        with safe_open(path, framework="pt") as file:
-            names = set(file.keys())
-            for name in sorted(names):
-                if name.removesuffix(SCALE) not in names - {name}:
-                    scale = name + SCALE
-                    scales = file.get_tensor(scale) if scale in names else None
-                    yield name, file.get_tensor(name), scales
-    except SafetensorError:
-        raise TranslatorError(f"{path} is no safetensors file: copy the model again.") from None
 
 
 def save_model(
@@ -136,6 +82,9 @@ def save_model(
     Returns:
         The SHA-256 of each of the three files, by name.
     """
+    import torch
+    from safetensors.torch import save as serialise_safetensors
+
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     data = serialise_safetensors(tensors)
@@ -209,10 +158,10 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def load_model(folder: Path, device: torch.device | None = None) -> Model:
-    """Reads and verifies a MODEL: a finished one, a step of a run, or a run's best step so far.
+def open_model(folder: Path) -> Model:
+    """A MODEL whose weights are read once they are asked for; all else is read and verified.
 
-    Weights stored in int8 or fp16 are computed with in fp32.
+    It may be a finished one, a step of a run, or a run's best step so far.
 
     Raises:
         TranslatorError: something is missing or damaged; the message names the file.
@@ -221,32 +170,20 @@ def load_model(folder: Path, device: torch.device | None = None) -> Model:
         folder = best_step(folder)
     description = read_description(folder)
     digests = description["sha256"]
-    config = from_saved(description["config"])
     tokenizer = Tokenizer(read_file(folder / TOKENIZER, digests[TOKENIZER]))
-    weights = (folder / WEIGHTS).absolute(), digests[WEIGHTS]
-    transformer = _read_transformer(config, *weights).to(device or torch.device("cpu"))
+    config = from_saved(description["config"])
     info = {k: v for k, v in description.items() if k not in ("config", "sha256")}
-    return Model(transformer, tokenizer, config, info, folder, weights)
+    weights = (folder / WEIGHTS).absolute(), digests[WEIGHTS]
+    model = Model(None, tokenizer, config, info, folder, weights)  # type: ignore[arg-type]
+    del model.transformer
+    return model
 
 
-@torch.no_grad()
-def _read_transformer(config: Config, path: Path, digest: str) -> Transformer:
-    """A model with the weights of a file, which are read one after the other."""
-    transformer = empty_transformer(config.model).eval()
-    parameters = dict(transformer.named_parameters())
-    left = set(parameters)
-    for name, weight, scale in read_weights(path, digest):
-        if name not in left or weight.shape != parameters[name].shape:
-            raise TranslatorError(
-                f"{path} does not fit its config: {name} {list(weight.shape)} has no place in it."
-            )
-        parameters[name].copy_(weight)
-        if scale is not None:
-            parameters[name].mul_(scale)
-        left.remove(name)
-    if left:
-        raise TranslatorError(f"{path} does not fit its config: it lacks {', '.join(left)}.")
-    return transformer
+def load_model(folder: Path, device: torch.device | None = None) -> Model:
+    """As `open_model`, with its weights on a device; int8 and fp16 are computed with in fp32."""
+    model = open_model(folder)
+    model.transformer = model.transformer.to(device or "cpu")
+    return model
 
 
 def step_folders(run: Path) -> list[Path]:

@@ -23,14 +23,14 @@ from translator.storage.model_folder import (
     STATE_TENSORS,
     Model,
     load_model,
-    read_file,
-    read_tensors,
     save_model,
 )
+from translator.storage.weights import read_tensors
 from translator.system.disk import (
     discard,
     drop_from_cache,
     file_sha256,
+    read_file,
     sha256,
     sync_folder,
     write_file,

@@ -62,6 +62,21 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def read_file(path: Path, digest: str | None) -> bytes:
+    """What a file of a model holds.
+
+    Raises:
+        TranslatorError: it cannot be read, or has not the SHA-256 `digest`.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
+    if digest is not None and sha256(data) != digest:
+        raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
+    return data
+
+
 def discard(folder: Path) -> None:
     """Removes a checkpoint: first out of sight, so that a kill leaves no half of it as a whole."""
     if folder.exists():

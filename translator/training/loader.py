@@ -14,7 +14,8 @@ from data_prep.augmentation.augment import Stretch
 from data_prep.prepared.prepare import TrainingData
 from translator.config.errors import TranslatorError
 from translator.config.schema import Config
-from translator.model.batch import Batch, batch_edges, collate
+from translator.model.batch import Batch, collate
+from translator.model.batching import batch_edges
 from translator.model.packing import PackedBatch, assign_rows, pack, row_length
 from translator.system.machine import return_memory
 from translator.system.seeds import derive_seed

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from translator.config.schema import TrainConfig
-from translator.model.batch import CHUNK, Batch, collate, token_batches
+from translator.model.batch import CHUNK, Batch, collate
+from translator.model.batching import token_batches
 from translator.model.packing import PackedBatch
 from translator.model.transformer import Transformer, cast_for_matmul
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from translator.model.incremental import NEVER
 from translator.text.terms import Glossary, Terms, lost_terms, used_terms
-from translator.text.tokenizer import BOS, EOS
+from translator.text.tokenizer import EOS
 from translator.translation.prescribed import Prescriber, find_terms
 from translator.translation.result import Segment, with_markup
 from translator.translation.translator import Translator
@@ -85,19 +85,14 @@ def alternatives(
     return [Alternative(word, segment) for word, segment in zip(found, segments, strict=True)]
 
 
-@torch.inference_mode()
 def _next_pieces(translator: Translator, unit: Unit) -> Tensor:
     """Probabilities `(V,)` of the piece behind the prefix of a unit, among those that begin words.
 
     The first word may begin with any piece, as with an opening quotation mark.
     """
     decoder = translator.decoder
-    transformer = decoder.models[0].transformer
-    src = torch.tensor([[*decoder.tag, *unit.source.ids, EOS]], device=decoder.device)
-    tgt_in = torch.tensor([[BOS, *unit.prefix]], device=decoder.device)
-    logits = transformer.decode(tgt_in, *transformer.encode(src))[0, -1].float()
+    logits = decoder.network.next_logits(decoder.source_ids(unit), unit.prefix)
     logits[[*NEVER, EOS]] = float("-inf")
     if unit.prefix:
-        begins = torch.tensor(translator.model.tokenizer.starts_word, device=decoder.device)
-        logits[~begins] = float("-inf")
+        logits[~torch.tensor(translator.model.tokenizer.starts_word)] = float("-inf")
     return logits.softmax(dim=-1)

@@ -3,27 +3,24 @@
 Good means: its sentence chrF against a reference is at least 60. A log-probability cannot tell, as
 it depends on the length and knows nothing of what the model has never seen. A logistic regression
 therefore weighs a few numbers from one forced pass of the model. It is fitted to translations with
-known references (translator/evaluation/calibration.py) and stored with the model.
+known references (translator/evaluation/calibration.py) and stored with the model. The numbers are
+in evidence.py.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import lru_cache
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from translator.config.errors import TranslatorError
-from translator.search.forced import force, pair_batches
-from translator.storage.model_folder import Model
-from translator.text.codec import TextCodec
-from translator.text.tokenizer import Tokenizer
 from translator.translation.faults import is_empty
 
-IMPROBABLE = math.log(0.3)
-MOST_DEVIATIONS = 4.0  # from the mean; values further away are clipped to keep squares small
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from translator.translation.evidence import Evidence
 
 # Chosen by cross-validation on Multi30k's validation pairs, corrupted ones and news.
 FEATURES = (
@@ -45,19 +42,8 @@ FEATURES = (
     "stop",  # whether the source ends with a mark
 )
 
-_MARKS = ".,;:!?\"'()"
-
 GOOD_CHRF = 60
 EVENT = f"chrF of at least {GOOD_CHRF}"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """The features of translations, before they are judged."""
-
-    table: Tensor  # (N, features), float64
-    log_probs: list[float]  # total of each translation
-    n_pieces: list[int]  # target pieces of each translation
 
 
 @dataclass(frozen=True)
@@ -75,10 +61,10 @@ class Calibration:
 
     def probabilities(self, table: Tensor) -> list[float]:
         """The probability of the event for each row of features `(N, features)`."""
-        mean, scale, weight = (
-            torch.tensor(values, dtype=torch.float64)
-            for values in (self.mean, self.scale, self.weight + self.square)
-        )
+        from translator.translation.evidence import expand
+
+        rows = (self.mean, self.scale, self.weight + self.square)
+        mean, scale, weight = map(table.new_tensor, rows)
         logits = expand((table - mean) / scale) @ weight + self.bias
         found: list[float] = logits.sigmoid().tolist()
         return found
@@ -88,7 +74,7 @@ class Calibration:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "Calibration":
+    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
         """Reads the result of `to_dict`.
 
         Raises:
@@ -122,104 +108,6 @@ def find_calibration(info: Mapping[str, Any], src: str, tgt: str) -> Calibration
     return Calibration.from_dict(values) if values else None
 
 
-def gather(
-    model: Model,
-    pairs: Sequence[tuple[str, str]],
-    tag: Sequence[int] = (),
-    batch_tokens: int | None = None,
-) -> Evidence:
-    """Computes the features of (source, translation) pairs by one forced pass in batches.
-
-    Except for rounding, a pair's features do not depend on the other pairs.
-
-    Args:
-        model: a model on any device.
-        pairs: any text; each side is read as a whole.
-        tag: ids that lead each source, for a model of both directions.
-        batch_tokens: the most padded tokens per batch; None = the model's own.
-    """
-    transformer = model.transformer.eval()
-    device = transformer.embedding.weight.device
-    batch_tokens = batch_tokens or model.config.search.batch_tokens
-    lengths, scores = _piece_table(model.tokenizer)
-    table = torch.zeros(len(pairs), len(FEATURES), dtype=torch.float64)
-    totals, n_pieces = [0.0] * len(pairs), [0] * len(pairs)
-    codec = TextCodec(model.tokenizer)
-    for batch in pair_batches(codec, pairs, batch_tokens, tag, device):
-        forced = force(transformer, batch.src, batch.tgt, details=True)
-        attention = torch.stack([w.mean(dim=1) for w in forced.weights]).mean(dim=0)  # (B, T, S)
-        attention = attention[..., len(tag) :].double().cpu()  # without the tag
-        pieces = torch.stack([forced.log_probs, forced.best, forced.entropies]).double().cpu()
-        for row, i in enumerate(batch.rows):
-            src, tgt = batch.src_ids[row][len(tag) :], batch.tgt_ids[row]
-            log_probs, best, entropies = pieces[:, row, : len(tgt)]
-            found = {
-                **_describe_pieces(log_probs, best, entropies, lengths[tgt]),
-                **_describe_attention(attention[row, : len(tgt), : len(src)]),
-                **_describe_text(*pairs[i], len(src)),
-                "ratio": math.log(len(tgt) / len(src)),
-                "length": math.log(len(src)),
-                "src_rarity": _mean(scores[src[:-1]]),
-                "tgt_rarity": _mean(scores[tgt[:-1]]),
-            }
-            table[i] = torch.tensor([float(found[name]) for name in FEATURES])
-            totals[i], n_pieces[i] = float(log_probs.sum()), len(tgt)
-    return Evidence(table, totals, n_pieces)
-
-
-@lru_cache(maxsize=4)
-def _piece_table(tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
-    """Characters and score of each piece, both `(V,)`; bytes and placeholders score lowest."""
-    scores = {i: tokenizer.score(i) for i in tokenizer.text_pieces.values()}
-    lengths = torch.zeros(tokenizer.vocab_size, dtype=torch.float64)
-    table = torch.full_like(lengths, min(scores.values()))
-    for piece, i in tokenizer.text_pieces.items():
-        lengths[i] = len(piece.lstrip("\u2581"))
-        table[i] = scores[i]
-    return lengths, table
-
-
-def _mean(values: Tensor) -> Tensor:
-    return values.mean() if len(values) else torch.tensor(0.0)
-
-
-def _describe_pieces(
-    log_probs: Tensor, best: Tensor, entropies: Tensor, lengths: Tensor
-) -> dict[str, Any]:
-    """Features of the distributions at the target pieces, each argument `(T,)`."""
-    return {
-        "log_prob": log_probs.mean(),
-        "lowest": log_probs.min(),
-        "improbable": (log_probs < IMPROBABLE).double().mean(),
-        "characters": (lengths * log_probs.exp()).sum() / lengths.sum().clamp(min=1),
-        "regret": (best - log_probs).mean(),
-        "entropy": entropies.mean(),
-    }
-
-
-def _describe_attention(weights: Tensor) -> dict[str, Any]:
-    """Features of the cross-attention `(T, S)`, whose last row and column are EOS's."""
-    weights = weights / weights.sum(dim=-1, keepdim=True)
-    coverage = weights.sum(dim=0)[:-1] if weights.shape[1] > 1 else weights.sum(dim=0)
-    return {
-        "coverage": coverage.clamp(1e-3, 1).log().mean(),
-        "attention_entropy": torch.special.entr(weights).sum(dim=-1).mean(),
-        "attention_end": weights[: max(len(weights) - 1, 1), -1].mean(),
-    }
-
-
-def _describe_text(source: str, translation: str, n_src: int) -> dict[str, Any]:
-    """Features of the text, which need no model."""
-    src_words, words = (
-        [word.strip(_MARKS) for word in text.split()] for text in (source, translation)
-    )
-    return {
-        "pieces_per_word": (n_src - 1) / max(len(src_words), 1),
-        "copied": sum(word in set(src_words) for word in words) / max(len(words), 1),
-        "stop": source.rstrip().endswith((".", "!", "?")),
-    }
-
-
 def judge(
     calibration: Calibration, evidence: Evidence, pairs: Sequence[tuple[str, str]]
 ) -> list[float]:
@@ -243,12 +131,6 @@ def combine_confidences(segments: Sequence[float]) -> float:
     good if they were independent, would condemn every long line.
     """
     return min(segments, default=1.0)
-
-
-def expand(standardised: Tensor) -> Tensor:
-    """Appends to standardised features `(N, F)` their squares: `(N, 2F)`."""
-    near = standardised.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
-    return torch.cat([near, near**2], dim=1)
 
 
 def are_good(chrf: Sequence[float]) -> list[bool]:

@@ -140,8 +140,9 @@ def _job_key(
     """A hash of all that a job's output depends on, and the number of its lines."""
     described = [read_description(m.folder) if m.folder else {} for m in translator.models]
     weights = [(d.get("sha256"), d.get("confidence")) for d in described]
-    engine = translator.decoder.beam_search.__qualname__
-    about = (weights, translator.precision, engine, options, example)
+    decoder = translator.decoder
+    searched_by = decoder.engine.name if decoder.engine else decoder.fixed
+    about = (weights, translator.precision, searched_by, options, example)
     digest = hashlib.sha256(repr(about).encode())
     total = 0
     for line in lines:

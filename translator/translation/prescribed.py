@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from translator.config.schema import SearchConfig
-from translator.search.beam import Hypothesis
+from translator.search.hypothesis import Hypothesis
 from translator.text.codec import normalise, target_ids
 from translator.text.protected import Span, protected_spans
 from translator.text.terms import Terms, inflected, lost_terms

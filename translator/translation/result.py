@@ -1,9 +1,10 @@
 """The results of translation: a line is translated in segments, which are joined again."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from translator.text.layout import mark_end
 from translator.text.terms import TermUse
@@ -11,6 +12,9 @@ from translator.translation import confidence as trust
 from translator.translation.markup import restore
 from translator.translation.units import Unit
 from translator.translation.word_alignment import Alignment
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class Translation:
         """The terms of a glossary that the source holds, and whether `text` has them."""
         return [use for segment in self.segments for use in segment.terms]
 
-    def withhold(self, least: float) -> "Translation":
+    def withhold(self, least: float) -> Translation:
         """The same without the texts whose confidence is below `least`; a blank line is kept."""
         if not self.segments:
             return self

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from translator.config.schema import SearchConfig
-from translator.search.beam import Hypothesis
+from translator.search.hypothesis import Hypothesis
 from translator.text.codec import Source, TextCodec, fold, normalise, target_ids
 from translator.text.numbers import lost_numbers, number_spans, shifted_times
 from translator.text.protected import Span, changed_currency, has_number, protected_spans

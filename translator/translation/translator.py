@@ -1,34 +1,38 @@
 """Lines in, lines out: the `Translator` that the command line and other programs use."""
 
+from __future__ import annotations
+
 import itertools
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any, overload
-
-import torch
+from typing import TYPE_CHECKING, Any, overload
 
 from translator.config.errors import TranslatorError, did_you_mean
 from translator.config.schema import PRECISIONS, SearchConfig
-from translator.search.beam import Hypothesis
-from translator.search.forced import ScoredPair, score_pairs
+from translator.search.hypothesis import Hypothesis
 from translator.storage.find import complete_direction, find_model
-from translator.storage.model_folder import Model, load_model
-from translator.system.machine import pick_device
+from translator.storage.model_folder import Model, open_model
 from translator.text.codec import TextCodec
 from translator.text.terms import Glossary, Terms, used_terms
 from translator.text.tokenizer import BOS, EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
 from translator.translation.inputs import InputWarnings, read_texts
-from translator.translation.pieces import common_pieces
 from translator.translation.prescribed import Prescriber, find_terms
 from translator.translation.result import AttentionMap, Segment, Translation, join_lines
 from translator.translation.retry import Retrier
 from translator.translation.units import Reader, Unit, cut_lines
+
+if TYPE_CHECKING:
+    import torch
+
+    from translator.search.forced import ScoredPair
+    from translator.translation.evidence import Evidence
 
 log = logging.getLogger("translator")
 
@@ -45,12 +49,14 @@ class Translator:
 
     Args:
         models: loaded models; the settings of the first apply; `load` takes folders.
-        device: where the models run.
+        device: where the models run; default: the CPU.
         precision: `fp32`, or `bf16`: matrix products in bfloat16, and only pieces that the target
             language has, where the model knows them; faster, and not quite the same.
         direction: (source, target) language, for models that know both; default: the first one's.
         release: give up the models' own weights once they are laid out for the search, to save
             memory; what else needs them reads their folders again.
+        lazy: read weights, and import PyTorch, only once something needs them: beside another
+            engine (translator/export/engine.py) maybe never.
 
     Raises:
         TypeError: what is given is not a model.
@@ -64,6 +70,7 @@ class Translator:
         precision: str = "fp32",
         direction: tuple[str, str] | None = None,
         release: bool = False,
+        lazy: bool = False,
     ):
         self.models = list(models) if isinstance(models, Sequence) else [models]
         if not self.models or not all(isinstance(model, Model) for model in self.models):
@@ -72,7 +79,7 @@ class Translator:
                 "name is for Translator.load(...)."
             )
         self.model = self.models[0]
-        self.device = device or torch.device("cpu")
+        self._device = device
         self.precision = precision
         self.codec = TextCodec(self.model.tokenizer)
         self._process = os.getpid()
@@ -101,12 +108,23 @@ class Translator:
         # What leads each source: the direction's tag, for models that know both.
         both = self.model.config.data.bidirectional
         self._tag = [self.model.tokenizer.tag(self.tgt)] if both else []
-        for model in self.models:
-            model.transformer.to(self.device).eval()
-        pieces = common_pieces(self.models, self.tgt) if precision == "bf16" else None
         self.decoder = UnitDecoder(
-            self.models, self.codec, self.device, precision, self._tag, pieces, release
+            self.models, self.codec, self.tgt, device, precision, self._tag, release
         )
+        if not lazy:
+            _ = self.decoder.network
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the models run on the CPU."""
+        return self._device is None or self._device.type == "cpu"
+
+    @property
+    def device(self) -> torch.device:
+        """Where the models run."""
+        import torch
+
+        return self._device or torch.device("cpu")
 
     @property
     def show_bar(self) -> bool:
@@ -119,7 +137,7 @@ class Translator:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """For pickling and copying: what it is made of, without what is laid out for this CPU."""
-        return type(self), (self.models, self.device, self.precision, (self.src, self.tgt))
+        return type(self), (self.models, self._device, self.precision, (self.src, self.tgt))
 
     @classmethod
     def load(
@@ -130,7 +148,8 @@ class Translator:
         tgt: str | None = None,
         device: str = "auto",
         precision: str = "fp32",
-    ) -> "Translator":
+        lazy: bool = False,
+    ) -> Translator:
         """Loads a model, or several as an ensemble.
 
         Args:
@@ -140,17 +159,23 @@ class Translator:
                 direction, and without a model English to German.
             device: `auto`, `cpu`, `cuda` or `mps`.
             precision: `fp32` or `bf16`, see `Translator`.
+            lazy: read the weights only once something needs them; `auto` is the CPU then.
 
         Raises:
             TranslatorError: there is none, it is damaged or of another direction, or the device is
                 not there.
         """
-        chosen = pick_device(device)
         named = [model] if model is None or isinstance(model, str | Path) else model
         direction = complete_direction(src, tgt)
-        models = [load_model(find_model(name, *direction), chosen) for name in named]
+        models = [open_model(find_model(name, *direction)) for name in named]
         known = None if src is None and tgt is None else direction
-        return cls(models, chosen, precision, known, release=chosen.type == "cpu")
+        chosen = None
+        if not lazy or device not in ("auto", "cpu"):
+            from translator.system.machine import pick_device
+
+            chosen = pick_device(device)
+        on_cpu = chosen is None or chosen.type == "cpu"
+        return cls(models, chosen, precision, known, release=on_cpu, lazy=lazy)
 
     @overload
     def translate(
@@ -305,7 +330,7 @@ class Translator:
 
     def _check_process(self) -> None:
         """Raises TranslatorError if a fork has separated this from its GPU."""
-        if self.device.type != "cpu" and os.getpid() != self._process:
+        if not self.on_cpu and os.getpid() != self._process:
             raise TranslatorError(
                 f"A Translator on {self.device} cannot be used after a fork: start the process "
                 'with multiprocessing.get_context("spawn"), or load the model in it.'
@@ -322,15 +347,19 @@ class Translator:
         self, pairs: Sequence[tuple[str, str]], search: SearchConfig | None = None
     ) -> list[ScoredPair]:
         """Log-probabilities of given translations, by the first model; pairs of (source, it)."""
+        from translator.search.forced import score_pairs
+
         self._check_process()
         return score_pairs(self.model, pairs, search, self._tag)
 
     def evidence(
         self, pairs: Sequence[tuple[str, str]], batch_tokens: int | None = None
-    ) -> trust.Evidence:
+    ) -> Evidence:
         """What the first model shows of given translations; pairs of (source, it)."""
+        from translator.translation.evidence import gather
+
         self._check_process()
-        return trust.gather(self.model, pairs, self._tag, batch_tokens)
+        return gather(self.model, pairs, self._tag, batch_tokens)
 
     @cached_property
     def calibration(self) -> trust.Calibration:
@@ -383,9 +412,9 @@ class Translator:
         pieces = self.model.tokenizer.pieces
         maps = []
         for unit, hypotheses in zip(units, self.decoder.search(units, search), strict=True):
-            src_ids, ids = unit.source.ids, hypotheses[0].ids
-            weights = self.decoder.attention(src_ids, ids, kind)
-            src, tgt = pieces([*src_ids, EOS]), pieces([*ids, EOS])
+            ids = hypotheses[0].ids
+            weights = self.decoder.attention(unit, ids, kind)
+            src, tgt = pieces([*unit.source.ids, EOS]), pieces([*ids, EOS])
             columns = pieces([BOS, *ids]) if kind == "decoder" else src
             maps.append(AttentionMap(columns, src if kind == "encoder" else tgt, weights))
         return maps
@@ -393,4 +422,8 @@ class Translator:
 
 if hasattr(os, "register_at_fork"):
     # The threads of PyTorch do not survive a fork, and waiting for them would last forever.
-    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
+    def _use_one_thread() -> None:
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(1)
+
+    os.register_at_fork(after_in_child=_use_one_thread)

@@ -4,15 +4,18 @@ Words are what white space separates in a text, numbered from 0. The pieces that
 and writes are parts of words; a copy placeholder represents a whole span, so its links are known.
 """
 
+from __future__ import annotations
+
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from translator.text.codec import Source, fold
 from translator.text.tokenizer import BOS, EOS, PAD, RESERVED_PIECES, Tokenizer
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Alignment = list[tuple[int, int]]  # (word of the source, word of the translation), sorted
 
@@ -97,6 +100,8 @@ def word_alignment(
 
 def _membership(words: Sequence[range]) -> Tensor:
     """`(number of words, len(words))`: 1 where the piece (column) is part of the word (row)."""
+    import torch
+
     matrix = torch.zeros(max((own.stop for own in words), default=0), len(words))
     for piece, own in enumerate(words):
         matrix[own.start : own.stop, piece] = 1

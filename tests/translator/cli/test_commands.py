@@ -23,7 +23,7 @@ from typer.testing import Result
 from translator.cli.main import app
 from translator.config.schema import SearchConfig
 from translator.model.transformer import Transformer
-from translator.search.beam import Hypothesis
+from translator.search.hypothesis import Hypothesis
 from translator.storage.model_folder import Model, save_model
 from translator.text.tokenizer import Tokenizer
 from translator.translation import files

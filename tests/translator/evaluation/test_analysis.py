@@ -23,7 +23,7 @@ from translator.evaluation.systems import evaluate_systems
 from translator.evaluation.testset import System, TrainingText, find_training_text
 from translator.evaluation.testset import TestSet as Set
 from translator.report.results import FaultRate, SplitResult
-from translator.search.beam import Hypothesis
+from translator.search.hypothesis import Hypothesis
 from translator.translation.confidence import FEATURES, Calibration
 from translator.translation.translator import Translator
 

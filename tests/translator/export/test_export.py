@@ -1,6 +1,8 @@
 """An export translates as we do, or is refused: CTranslate2 and Hugging Face's transformers."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,8 @@ from commands import Run, assert_one_line, assert_usage
 
 from translator.config.errors import TranslatorError
 from translator.config.schema import SearchConfig
-from translator.export import ctranslate2, huggingface
+from translator.export import huggingface
+from translator.export.engine import check_search, use
 from translator.export.targets import PACKAGES, export_model
 from translator.export.verify import N_LINES, encode, gaps, sample_lines, verify
 from translator.export.weights import Weights
@@ -144,23 +147,23 @@ def test_ctranslate2_searches_for_a_translator(
     save_model(tmp_path / "m", made.transformer.state_dict(), made.tokenizer, made.config, {})
     model = load_model(tmp_path / "m")
     ours, theirs = Translator(model), Translator(model)
-    ctranslate2.use(theirs, folder=copies)
+    use(theirs, folder=copies)
     (copy,) = copies.iterdir()
     written = copy.stat().st_mtime_ns
-    ctranslate2.use(theirs, folder=copies)  # the copy that is there
+    use(theirs, folder=copies)  # the copy that is there
     assert [*copies.iterdir()] == [copy] and copy.stat().st_mtime_ns == written
     lines = [src for src, _ in text_pairs[:20]] + ["A 🎈 here, https://x.org."]
-    src = pad_right(encode(model, "en", "de", lines))
+    rows = encode(model, "en", "de", lines)
     for options in ({"beam_size": 1}, {"beam_size": 1, "no_repeat_ngram": 2}):
         search = ours.search_config(**options)
-        expected = beam_search(model.transformer, src, search)
-        found = theirs.decoder.beam_search([], src, search)
+        expected = beam_search(model.transformer, pad_right(rows), search)
+        found = theirs.decoder.engine.beam_search(rows, search)
         for one, other in zip(expected, found, strict=True):
             assert other[0].ids == one[0].ids
     with pytest.raises(TranslatorError, match="at most 512 pieces"):
-        theirs.decoder.beam_search([], src.new_full((1, 600), 9), ours.search_config())
+        theirs.decoder.engine.beam_search([[9] * 600], ours.search_config())
     with pytest.raises(TranslatorError, match="leave --precision out"):
-        ctranslate2.use(Translator(model, precision="bf16"), folder=copies)
+        use(Translator(model, precision="bf16"), folder=copies)
     n_best = theirs.translate_lines(lines[:2], theirs.search_config(beam_size=4, n_best=3))
     for translation in n_best:
         scores = [score for _, score in translation.n_best]
@@ -174,7 +177,7 @@ def test_ctranslate2_searches_for_a_translator(
 )
 def test_what_ctranslate2_lacks_is_refused(setting: dict[str, Any]) -> None:
     with pytest.raises(TranslatorError, match="leave the engine out"):
-        ctranslate2.check_search(SearchConfig(**setting))
+        check_search(SearchConfig(**setting))
 
 
 def test_translate_with_an_engine(
@@ -197,6 +200,35 @@ def test_translate_with_an_engine(
     assert_one_line(run(*options, "The dog."), "pip install 'small-nmt[export]'")
 
 
+def test_an_engine_starts_without_pytorch(
+    run: Run, model_folder: Path, tmp_path: Path, subprocess_environment: dict[str, str]
+) -> None:
+    need("ctranslate2")
+    environment = {**subprocess_environment, "TRANSLATOR_CACHE": str(tmp_path)}
+    script = (
+        "import sys\nfrom translator.cli.main import main\n"
+        "try: main()\nfinally: print('torch' in sys.modules, file=sys.stderr)"
+    )
+    command = [sys.executable, "-c", script, "translate", "--model", str(model_folder), "-q"]
+    command += ["--engine", "ctranslate2"]
+
+    def call(*more: str) -> tuple[str, str]:
+        done = subprocess.run(
+            [*command, *more], capture_output=True, text=True, env=environment, check=True
+        )
+        return done.stdout, done.stderr.split()[-1]
+
+    text = "The dog runs here. The man sleeps."
+    first, needed = call(text)  # makes the copy
+    assert needed == "True"
+    assert call(text) == (first, "False")
+    (tmp_path / "in").write_text(f"{text}\n" * 3)
+    assert call("-i", str(tmp_path / "in"), "-o", str(tmp_path / "out")) == ("", "False")
+    assert (tmp_path / "out").read_text() == first * 3
+    aligned, needed = call("--alignments", text)  # which only PyTorch can find
+    assert aligned.split("\t")[0] == first.strip() and needed == "True"
+
+
 def test_a_server_searches_with_an_engine(
     model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -205,7 +237,7 @@ def test_a_server_searches_with_an_engine(
     way = ("en", "de")
     translators = Translators.find([str(model_folder)], "cpu", engine="ctranslate2")
     assert (tmp_path / "ctranslate2").is_dir()  # before anybody asks
-    assert translators.get(way).decoder.beam_search is not beam_search
+    assert translators.get(way).decoder.engine
     (found,) = translators.work(Task(way, n_best=2, alignments=True), ["The dog runs here."])
     assert found.text and len(found.n_best) == 2 and found.alignment is not None
     with pytest.raises(TranslatorError, match="leave --precision out"):

@@ -21,8 +21,9 @@ from translator.config.schema import SearchConfig
 from translator.model.batch import pad_right
 from translator.model.incremental import NEVER, IncrementalDecoder
 from translator.model.transformer import Transformer
-from translator.search.beam import Hypothesis, beam_search, length_divisor
+from translator.search.beam import beam_search
 from translator.search.continuations import best_continuations, repeated
+from translator.search.hypothesis import Hypothesis, length_divisor
 from translator.search.sampling import sample
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import BOS, EOS, PAD

@@ -12,8 +12,9 @@ from translator.config.schema import SearchConfig
 from translator.model.batch import pad_right
 from translator.model.incremental import IncrementalDecoder
 from translator.search import fixed
-from translator.search.beam import Hypothesis, beam_search
+from translator.search.beam import beam_search
 from translator.search.fixed import FixedSearch
+from translator.search.hypothesis import Hypothesis
 from translator.system import graphs
 from translator.text.tokenizer import EOS
 

@@ -12,7 +12,8 @@ from translator.model.batch import pad_right
 from translator.model.cache import DecoderState
 from translator.model.incremental import IncrementalDecoder
 from translator.model.transformer import Transformer
-from translator.search.beam import Hypothesis, beam_search
+from translator.search.beam import beam_search
+from translator.search.hypothesis import Hypothesis
 from translator.search.sampling import sample
 from translator.text.tokenizer import EOS
 

@@ -24,7 +24,6 @@ from translator.storage.model_folder import (
     Model,
     best_step,
     load_model,
-    quantise,
     read_description,
     save_model,
     step_folders,
@@ -36,6 +35,7 @@ from translator.storage.training_state import (
     save_checkpoint,
     verify_checkpoint,
 )
+from translator.storage.weights import quantise
 from translator.system.disk import write_file
 
 FILES = ["model.safetensors", "tokenizer.model", "config.json"]

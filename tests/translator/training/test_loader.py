@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from translator.config.errors import TranslatorError
-from translator.model.batch import Batch, collate, pad_right, token_batches
+from translator.model.batch import Batch, collate, pad_right
+from translator.model.batching import token_batches
 from translator.model.packing import PackedBatch, assign_rows, pack, row_length
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from translator.model.transformer import Transformer
-from translator.search.beam import Hypothesis
+from translator.search.hypothesis import Hypothesis
 from translator.storage.model_folder import Model
 from translator.text.codec import fold, normalise
 from translator.text.layout import TAG, core, split_tags

@@ -239,7 +239,7 @@ def test_using_a_gpu_after_a_fork_is_an_error(
     random_model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     translator = Translator(random_model)
-    translator.device = torch.device("cuda")
+    translator._device = torch.device("cuda")
     monkeypatch.setattr(os, "getpid", lambda: -1)
     for call in (translator.translate, translator.attention):
         with pytest.raises(TranslatorError, match="cannot be used after a fork.*spawn"):

@@ -24,13 +24,12 @@ from translator.translation.confidence import (
     FEATURES,
     GOOD_CHRF,
     Calibration,
-    Evidence,
     are_good,
     combine_confidences,
     find_calibration,
-    gather,
     judge,
 )
+from translator.translation.evidence import Evidence, gather
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
 

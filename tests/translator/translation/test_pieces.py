@@ -49,6 +49,6 @@ def test_the_fastest_search_writes_these_pieces_alone(random_model) -> None:
     assert common_pieces([noted, model], language) is None
     assert common_pieces([noted], model.config.data.src) is None
     fast, exact = Translator(noted, precision="bf16"), Translator(noted)
-    assert fast.decoder.decoders[0].pieces is not None
-    assert exact.decoder.decoders[0].pieces is None
+    assert fast.decoder.network.decoders[0].pieces is not None
+    assert exact.decoder.network.decoders[0].pieces is None
     assert fast.translate(lines) == said

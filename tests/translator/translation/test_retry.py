@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from strategies import LINE
 
-from translator.search.beam import Hypothesis
+from translator.search.hypothesis import Hypothesis
 from translator.storage.model_folder import Model
 from translator.translation import retry
 from translator.translation.result import Repair, Segment, Translation

@@ -16,8 +16,8 @@ from strategies import LINE
 from translator.config.errors import TranslatorError
 from translator.model.transformer import attention_weights
 from translator.search import mbr
-from translator.search.beam import Hypothesis
 from translator.search.fixed import FixedSearch
+from translator.search.hypothesis import Hypothesis
 from translator.storage.find import describe_model, find_model
 from translator.storage.model_folder import Model
 from translator.system.machine import pick_device
@@ -120,7 +120,7 @@ def test_batches_of_a_gpu_translate_the_same(
     other = Translator(random_model)
     fixed = FixedSearch()
     monkeypatch.setattr(other.decoder, "fixed", True)
-    monkeypatch.setattr(other.decoder, "beam_search", fixed.beam_search)
+    monkeypatch.setattr(other.decoder.network, "search", fixed.beam_search)
     lines = LINES * 3
     assert close(other.translate_lines(lines, search), translator.translate_lines(lines, search))
     assert fixed.buffers
@@ -632,17 +632,17 @@ def test_self_attention(translator: Translator, kind: str) -> None:
         attention.register_forward_hook(lambda _, inputs, output: recorded.append(inputs)),
         torch.no_grad(),
     ):
-        translator.decoder.attention(*_ids(translator, "The dog runs here."))
+        translator.decoder.attention(*_found(translator, "The dog runs here."))
         x, key, _, *rest = recorded[-1]
         mask = None if kind == "encoder" else torch.ones(len(rows), len(rows)).tril().bool()
         weights = attention_weights(attention._heads(attention.query(x)), key, mask)
     torch.testing.assert_close(found.weights[-1], weights[0])
 
 
-def _ids(translator: Translator, line: str) -> tuple[list[int], list[int]]:
+def _found(translator: Translator, line: str) -> tuple[Unit, list[int]]:
     unit, *_ = cut_lines(translator.reader, [line], translator.search_config(), "sentences", "")
     ((best, *_),) = translator.decoder.search([unit], translator.search_config())
-    return unit.source.ids, best.ids
+    return unit, best.ids
 
 
 def test_an_attention_map_for_each_segment(translator: Translator, long_text: str) -> None:
