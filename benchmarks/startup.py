@@ -1,11 +1,14 @@
 """How long a user waits for one sentence: `translator translate "text"` and `import torch`.
 
+With CTranslate2 as the engine, which needs no PyTorch, once its copy of the model is made.
+
 All are whole processes, run in turn, so that other work on the machine affects all alike. On a busy
 machine the processor's time says more than the clock's.
 
     python benchmarks/startup.py [ROUNDS]
 """
 
+import importlib.util
 import resource
 import statistics
 import subprocess
@@ -20,6 +23,9 @@ COMMANDS = {
         "A dog runs along the beach.",
     ],
 }
+if importlib.util.find_spec("ctranslate2"):
+    command = [*COMMANDS["translator translate TEXT"], "--engine", "ctranslate2"]
+    COMMANDS["... --engine ctranslate2"] = command
 
 
 def measure(command: list[str]) -> tuple[float, float]:

@@ -490,6 +490,16 @@ def test_the_commands_report(run, model_folder, corpus_folder: Path, tmp_path: P
     assert (search["decode"], search["top_p"], search["seed"]) == ("sample", 0.9, 3)
 
 
+def test_without_a_name_the_default_model_of_the_direction_translates(
+    run, model_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TRANSLATOR_MODEL", str(model_folder))  # English to German
+    assert run("back-translate", "--mono", "mono.en").exit_code == 0
+    (tmp_path / "mono.de").write_text("Der Hund läuft hier.\n")
+    result = run("back-translate", "--mono", "mono.de")
+    assert_one_line(result, "translates en-de, not de-en")
+
+
 def test_wrong_languages_are_one_line(run, model_folder: Path, tmp_path: Path) -> None:
     args = ("back-translate", "--model", model_folder)
     given = ("--src", "de", "--tgt", "en")
@@ -540,7 +550,6 @@ def test_a_file_that_cannot_be_read_is_one_line(
     "args",
     [
         ["back-translate"],
-        ["back-translate", "--mono", "mono.en"],
         ["back-translate", "--model", "MODEL"],
         ["back-translate", "--mono", "mono.en", "--model", "MODEL", "--method", "magic"],
         ["forward-translate", "--mono", "mono.en", "--model", "MODEL", "--method", "noisy"],

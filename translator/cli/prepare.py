@@ -264,13 +264,13 @@ def _synthesise(
     tag: bool,
     back: bool,
 ) -> None:
-    if not choice.model:
-        raise typer.BadParameter("name the model that translates with --model")
     from data_prep.back_translate import synthesise
     from data_prep.sources.formats import split_name
 
     mono = synthesis.mono
     stem, language = split_name(mono.name)  # news.de.gz is German
+    if language in ("en", "de") and not (choice.model or choice.src or choice.tgt):
+        choice = replace(choice, src=language)  # a shipped model from it
     translator = choice.load(common)
     turned = (translator.tgt, translator.src)
     named = choice.src or choice.tgt
