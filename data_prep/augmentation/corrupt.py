@@ -6,13 +6,15 @@ if there is no good translation at all: then no output comes near it. Unlike noi
 kinds of which are used here too, this is not for training the weights.
 """
 
+import functools
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from data_prep.augmentation import noise
 from translator.text.codec import normalise
 from translator.text.lines import TextPair
 
+Kind = Callable[[TextPair, TextPair, random.Random], TextPair]
 _VOWELS, _CONSONANTS = "aeiou", "bcdfghjklmnpqrstvwxyz"
 
 
@@ -66,29 +68,19 @@ def typos(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
     return noise.typos(*noise.typos(*pair, rng), rng)
 
 
-def capitals(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """Both sides in capitals."""
-    return noise.capitals(*pair, rng)
+def _noisy(change: Callable[[str, str, random.Random], TextPair]) -> Kind:
+    """A kind of noise, which needs no other pair, as a kind here."""
+
+    @functools.wraps(change)
+    def corrupted(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
+        return change(*pair, rng)
+
+    return corrupted
 
 
-def headline(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """Both sides with each word capitalised."""
-    return noise.title_case(*pair, rng)
-
-
-def lower_case(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """The source in lower case."""
-    return noise.lower_case(*pair, rng)
-
-
-def inline(pair: TextPair, other: TextPair, rng: random.Random) -> TextPair:
-    """An emoji, a number or an address on both sides."""
-    return noise.inline(*pair, rng)
-
-
-KINDS = (
-    *(shuffled, mixed, cut_off, single_words, foreign, target_language),
-    *(joined, typos, capitals, headline, lower_case, inline),
+KINDS: tuple[Kind, ...] = (
+    *(shuffled, mixed, cut_off, single_words, foreign, target_language, joined, typos),
+    *map(_noisy, (noise.capitals, noise.title_case, noise.lower_case, noise.inline)),
 )
 
 

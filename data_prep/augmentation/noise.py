@@ -174,10 +174,7 @@ def join(pairs: Sequence[TextPair]) -> TextPair:
 
 _CHANGES = {
     change.__name__: change
-    for change in (
-        *(no_final_stop, final_stop, typos),
-        *(capitals, title_case, lower_case, inline),
-    )
+    for change in (no_final_stop, final_stop, typos, capitals, title_case, lower_case, inline)
 }
 # In order; at most one kind of each row is applied.
 _ROWS = (

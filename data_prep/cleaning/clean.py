@@ -11,7 +11,7 @@ import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -77,10 +77,6 @@ class CleanReport:
             },
             "notes": self.notes,
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data from which `CleanReport(**data)` makes the same report."""
-        return asdict(self)
 
 
 def _measure(pairs: Sequence[TextPair]) -> dict[str, int]:

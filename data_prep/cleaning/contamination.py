@@ -19,7 +19,8 @@ _WORD = re.compile(r"\w+")
 Gram = tuple[str, ...]
 
 
-def _words(line: str) -> list[str]:
+def split_words(line: str) -> list[str]:
+    """Splits a line into words, without case and punctuation."""
     return _WORD.findall(line.casefold())
 
 
@@ -33,7 +34,7 @@ class _Side:
     def __init__(self, lines: Iterable[str], config: CleanConfig):
         self.n, self.share = config.overlap_ngram, config.overlap_share
         self.near_from = config.overlap_words
-        self.lines = [_words(line) for line in lines]
+        self.lines = [split_words(line) for line in lines]
         self.equal: defaultdict[str, list[int]] = defaultdict(list)  # the short ones
         self.grams: defaultdict[Gram, list[int]] = defaultdict(list)
         frequency = Counter(gram for words in self.lines for gram in _grams(words, self.n))
@@ -56,7 +57,7 @@ class _Side:
 
     def find(self, line: str) -> set[int]:
         """The rows that a line contains, or nearly contains."""
-        words = _words(line)
+        words = split_words(line)
         found: set[int] = set()
         if len(words) < self.near_from:
             found.update(self.equal.get(" ".join(words), ()))

@@ -7,7 +7,7 @@ are known, the second pass judges each pair. Neither holds more than a few shard
 import hashlib
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from data_prep.cleaning.clean import Cleaner, CleanReport, find_repeats, pair_ke
 from data_prep.cleaning.contamination import HeldOut
 from data_prep.cleaning.pair_score import ENOUGH, SAMPLE, PairScorer
 from data_prep.cleaning.rules import Languages
-from data_prep.prepared.shards import SHARD, Progress, merge, read_report, split_chunks
+from data_prep.prepared.shards import SHARD, Progress, merge, read_report
 from data_prep.sources.corpus import held_out_places
 from data_prep.sources.formats import Source
 from data_prep.sources.mapped import MANIFEST, Writer, text_pairs
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig
 from translator.system.disk import write_json
-from translator.text.lines import TextPair
+from translator.text.lines import TextPair, blocks
 
 REPEATED, HELD_OUT = 1, 2  # marks of pairs
 
@@ -62,7 +62,7 @@ def clean_into(
         raise empty
     first, second = folder / "shards" / "read", folder / "shards" / "judged"
 
-    chunks = split_chunks(sources["train"](), SHARD)
+    chunks = blocks(sources["train"](), SHARD)
     read = work(first, chunks, _Read(config, languages), progress=partial(progress, "read"))
     keys = array("q")
     for shard in read:
@@ -101,7 +101,7 @@ def _mark_pairs(keys: "array[int]", held_out: Sequence[int]) -> bytearray:
 
 def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages: Languages) -> None:
     writers = [Writer(folder / f"{split}.{language}") for language in languages]
-    for chunk in split_chunks(pairs):
+    for chunk in blocks(pairs, SHARD):
         for side, writer in enumerate(writers):
             writer.extend(pair[side].encode() for pair in chunk)
     for writer in writers:
@@ -145,7 +145,7 @@ class _Judge:
         repeated = [mark == REPEATED for _, mark in rest]
         kept, report = self.cleaner([pair for pair, _ in rest], repeated)
         _write_pairs(folder, "train", kept, languages)
-        return report.as_dict()
+        return asdict(report)
 
 
 def _finish(

@@ -18,7 +18,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 
@@ -32,7 +32,6 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
-Part = TypeVar("Part")
 # Takes a chunk of the corpus and a folder to write into; returns a report on it.
 Work = Callable[[Any, Path], dict[str, Any]]
 SHARD = 20_000  # rows: a second or two of work
@@ -62,13 +61,6 @@ def locked(folder: Path) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-def split_chunks(items: Iterable[Part], size: int = SHARD) -> Iterator[list[Part]]:
-    """Splits items into lists of `size`; the last one may be shorter."""
-    iterator = iter(items)
-    while chunk := list(islice(iterator, size)):
-        yield chunk
 
 
 def make_shards(

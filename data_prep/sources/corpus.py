@@ -164,7 +164,9 @@ def open_corpus(name: str, src: str, tgt: str) -> dict[str, Source]:
         TranslatorError: it does not exist or is broken; the message says what to do.
     """
     if name == "sample":
-        return _open_sample(src, tgt)
+        if {src, tgt} != set(sample.LANGUAGES):
+            raise TranslatorError(f"sample is English and German; it has no {src}-{tgt}.")
+        return open_folder(sample.FOLDER, src, tgt)
     if name.startswith("hf:"):
         owner_name, _, config = name.removeprefix("hf:").partition(":")
         return open_hub(name, HubCorpus(owner_name, config or None), src, tgt)
@@ -237,9 +239,3 @@ def split_mixture(text: str) -> list[tuple[str, float]]:
             )
         parts.append((name, weight))
     return parts
-
-
-def _open_sample(src: str, tgt: str) -> dict[str, Source]:
-    if {src, tgt} != set(sample.LANGUAGES):
-        raise TranslatorError(f"sample is English and German; it has no {src}-{tgt}.")
-    return open_folder(sample.FOLDER, src, tgt)

@@ -7,7 +7,6 @@ memory. Every error is one line that names the file and, where possible, the lin
 import csv
 import itertools
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from xml.parsers import expat
 
 from translator.config.errors import TranslatorError
-from translator.text.language import identify
+from translator.text.language import identify, language_code
 from translator.text.lines import (
     MAX_LINE,
     NUL_BYTE,
@@ -53,11 +52,6 @@ def iterate_pairs(src_file: Path, tgt_file: Path) -> Iterator[TextPair]:
 def read_pairs(src_file: Path, tgt_file: Path) -> list[TextPair]:
     """All pairs of two files, see `iterate_pairs`."""
     return list(iterate_pairs(src_file, tgt_file))
-
-
-def language_code(text: str) -> str:
-    """`en-US`, `en_GB` and `EN` are `en`."""
-    return re.split("[-_]", text.strip().lower(), maxsplit=1)[0]
 
 
 def iterate_tsv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:

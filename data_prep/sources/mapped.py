@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 Row = TypeVar("Row")
 Item = Literal["B", "H"]  # bytes, or ids
-IdPair = tuple[list[int], list[int]]
-TextPair = tuple[str, str]
 MAX_VOCAB = 1 << 16  # ids are stored in two bytes
 MANIFEST = "manifest.json"  # written last: if it exists, everything does
 

@@ -1,6 +1,7 @@
 """The commands `models` and `info`: which models there are, and what one is."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,7 @@ def models(
     shipped = [summary for summary in found if summary]
     own = runs_in(runs)
     if json_:
-        print_json({"shipped": [m.to_dict() for m in shipped], "runs": [m.to_dict() for m in own]})
+        print_json({"shipped": [asdict(m) for m in shipped], "runs": [asdict(m) for m in own]})
         return
     print("Shipped")
     _print_table(shipped)

@@ -98,9 +98,10 @@ class ModelChoice:
     @property
     def direction(self) -> tuple[str, str]:
         """Source and target; `--src de` alone is German to English."""
-        src, tgt = self.src and _language(self.src), self.tgt and _language(self.tgt)
-        src = src or ("de" if tgt == "en" else "en")
-        return src, tgt or ("en" if src == "de" else "de")
+        from translator.storage.find import complete_direction
+        from translator.text.language import language_code
+
+        return complete_direction(*(code and language_code(code) for code in (self.src, self.tgt)))
 
     def load(self, common: Common, small: bool = False, lazy: bool = False) -> "Translator":
         """Loads the model or ensemble.
@@ -131,10 +132,6 @@ class ModelChoice:
         if common.device == "auto" and not translator.on_cpu:
             logging.getLogger("translator").info("Using %s.", translator.device)
         return translator
-
-
-def _language(code: str) -> str:
-    return code.replace("_", "-").partition("-")[0].lower()  # en-US is en
 
 
 def resolve_search(translator: "Translator", given: dict[str, Any]) -> SearchConfig:

@@ -9,11 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import quantiles
 
+from data_prep.cleaning.contamination import split_words
 from translator.config.schema import SearchConfig
 from translator.evaluation.reliability import measure_reliability
 from translator.evaluation.robustness import measure_robustness
 from translator.evaluation.scores import corpus_scores
-from translator.evaluation.testset import SEEN, System, TestSet, TrainingText, split_words
+from translator.evaluation.testset import SEEN, System, TestSet, TrainingText
 from translator.report.results import (
     Analysis,
     AttentionMap,
@@ -61,7 +62,7 @@ def analyse(
     lines = describe_lines(translator, test_set, hypotheses, kinds)
     found = Analysis(
         breakdown=break_down(test_set, hypotheses, lines, training),
-        guards=_count_faults(lines, _can_find_names(translator)) if test_set.sources else {},
+        guards=_count_faults(translator, lines) if test_set.sources else {},
         lines=lines,
     )
     if translator:
@@ -75,11 +76,6 @@ def analyse(
         maps = {str(n): _attend(translator, test_set.sources[n], system.search) for n in some}
         found = replace(found, attention=maps)
     return found
-
-
-def _can_find_names(translator: Translator | None) -> bool:
-    """Rare names can be found only by a model whose source language marks them by capitals."""
-    return translator is not None and translator.src in NAMED
 
 
 # --- lines ---------------------------------------------------------------------------------------
@@ -115,9 +111,7 @@ def describe_lines(
 
 
 def _faults(translator: Translator | None, source: str, hypothesis: str) -> list[str]:
-    if (
-        translator is None
-    ):  # count words, as there are no pieces, and no vocabulary that reveals names
+    if translator is None:  # count words: there are no pieces, nor a vocabulary that reveals names
         return list_faults(source, hypothesis, len(source.split()), len(hypothesis.split()))
     codec, text = translator.codec, normalise(source)
     return find_faults(codec, translator.src, text, codec.encode(text), hypothesis)
@@ -146,26 +140,30 @@ def add_confidence(
     return judged, summary
 
 
-def choose_lines(chrf: Sequence[float], n: int = SHOWN, seed: int = 1) -> dict[str, list[int]]:
+def choose_lines(chrf: Sequence[float]) -> dict[str, list[int]]:
     """The numbers of the worst, the best and some random lines, each at most once.
 
     Translations that equal their reference teach little, so at most `PERFECT` of the best do,
     unless there are too few others.
     """
     order = sorted(range(len(chrf)), key=lambda i: (chrf[i], i))
-    half = min(n, len(order) // 2)
+    half = min(SHOWN, len(order) // 2)
     worst, down = order[:half], order[half:][::-1]
     perfect = [i for i in down if chrf[i] >= 100]
     others = [i for i in down if chrf[i] < 100]
     best = (perfect[:PERFECT] + others + perfect[PERFECT:])[:half]
     rest = [i for i in range(len(chrf)) if i not in {*worst, *best}]
-    drawn = random.Random(seed).sample(rest, min(n, len(rest)))
+    drawn = random.Random(1).sample(rest, min(SHOWN, len(rest)))
     return {"worst": worst, "best": best, "random": sorted(drawn)}
 
 
-def _count_faults(lines: Sequence[Line], names: bool) -> dict[str, FaultRate]:
-    """How often each fault occurs; lost names only if they could be found (`names`)."""
-    kinds = ["empty", "loop", "length", "numbers", *(["names"] if names else [])]
+def _count_faults(translator: Translator | None, lines: Sequence[Line]) -> dict[str, FaultRate]:
+    """How often each fault occurs; lost names only if they can be found.
+
+    That needs a model, and a source language that marks names by capitals.
+    """
+    kinds = ["empty", "loop", "length", "numbers"]
+    kinds += ["names"] if translator and translator.src in NAMED else []
     counts = {kind: sum(kind in line.faults for line in lines) for kind in kinds}
     return {kind: FaultRate(n, n / len(lines)) for kind, n in counts.items()}
 

@@ -6,7 +6,7 @@ translations look like.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -195,12 +195,7 @@ def calibrate_model(
     return found
 
 
-def fit(
-    table: Tensor,
-    chrf: Sequence[float],
-    weights: Sequence[float],
-    measured: Mapping[str, Any] | None = None,
-) -> Calibration:
+def fit(table: Tensor, chrf: Sequence[float], weights: Sequence[float]) -> Calibration:
     """Fits a logistic regression to standardised features and their squares.
 
     Its targets rise smoothly with chrF, since a step would not distinguish the best translations
@@ -212,7 +207,6 @@ def fit(
         table: features, `(N, F)`.
         chrf: sentence chrF of each translation, from 0 to 100.
         weights: weight of each translation; only ratios matter.
-        measured: stored in the result.
     """
     mean, scale = table.mean(dim=0), table.std(dim=0, unbiased=False)
     scale = torch.where(scale > 1e-6, scale, 1.0)
@@ -233,7 +227,6 @@ def fit(
         weight=tuple(weight),
         square=tuple(square),
         bias=float(slope * solution[-1] + bias),
-        measured=dict(measured or {}),
     )
 
 

@@ -1,20 +1,17 @@
 """The input of an evaluation: systems, test sets, and which lines the training data contain."""
 
 import itertools
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data_prep.cleaning.contamination import contaminated_lines
+from data_prep.cleaning.contamination import contaminated_lines, split_words
 from data_prep.sources.corpus import load_corpus, open_corpus, split_mixture
 from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig, SearchConfig
 from translator.text.lines import TextPair, read_lines
 from translator.translation.translator import Translator
-
-_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True)
@@ -102,11 +99,6 @@ class TrainingText:
     def list_unseen(self, name: str, n_lines: int) -> list[int]:
         """The numbers of the lines of a test set that occur on neither side."""
         return sorted(set(range(n_lines)).difference(*self.lines[name]))
-
-
-def split_words(line: str) -> list[str]:
-    """Splits a line into words, without case and punctuation."""
-    return _WORD.findall(line.casefold())
 
 
 def read_training_text(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from translator.serve.reading import bad
 from translator.serve.translators import Direction
-from translator.text.language import LANGUAGE_NAMES, identify
+from translator.text.language import LANGUAGE_NAMES, identify, language_code
 
 AUTO = "auto"
 _LOOKED_AT = 1000  # lines of a text
@@ -60,7 +60,7 @@ class Languages:
         Raises:
             HTTPException: 400, no such direction.
         """
-        source, target = _plain(source), _plain(target)
+        source, target = language_code(source)[:20], language_code(target)[:20]
         found = None
         if source == AUTO:
             default = next((s for s, t in self.directions if target in (AUTO, t)), "en")
@@ -75,7 +75,3 @@ class Languages:
         if source != target and (source, target) not in self.directions:
             raise bad(f"{LANGUAGE_NAMES.get(source)} ({source}) is not translated to {target} here")
         return (source, target), found
-
-
-def _plain(code: str) -> str:
-    return code.strip().replace("_", "-").partition("-")[0].lower()[:20]  # en-US is en

@@ -2,7 +2,7 @@
 
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -95,10 +95,6 @@ class ModelSummary:
     bytes: int
     scores: dict[str, float]
     steps: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The summary as plain data."""
-        return asdict(self)
 
 
 def summarise(name: str, folder: Path) -> ModelSummary | None:

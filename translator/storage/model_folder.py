@@ -145,10 +145,9 @@ def read_description(folder: Path) -> dict[str, Any]:
     if missing:
         raise TranslatorError(f"{folder} is no model: it lacks {', '.join(missing)}.")
     try:
-        description = json.loads(read_file(folder / CONFIG, None))
+        description = json.loads(read_file(folder / CONFIG))
         version = description["format_version"]
-        keys = description["config"], description["sha256"][WEIGHTS]
-        del keys
+        _ = description["config"], description["sha256"][WEIGHTS]
     except (ValueError, KeyError, TypeError):
         raise TranslatorError(f"{folder / CONFIG} is damaged: copy the model again.") from None
     if version > FORMAT_VERSION:

@@ -122,7 +122,7 @@ def verify_checkpoint(folder: Path) -> TrainingState:
     Raises:
         TranslatorError: a file is missing or damaged, even by one bit; the message names it.
     """
-    data = read_file(folder / STATE, None)
+    data = read_file(folder / STATE)
     try:
         values = json.loads(data)
         if isinstance(values["sha256"], str):  # the first format, with only this digest
@@ -153,4 +153,4 @@ def load_checkpoint(folder: Path) -> tuple[Model, dict[str, Tensor], TrainingSta
         TranslatorError: a part is missing or damaged.
     """
     state = verify_checkpoint(folder)
-    return load_model(folder), read_tensors(folder / STATE_TENSORS, None), state
+    return load_model(folder), read_tensors(folder / STATE_TENSORS), state

@@ -112,14 +112,17 @@ def file_sha256(path: Path) -> str:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Turns a failing disk into a TranslatorError that names the file, else `folder`."""
+def writing(folder: Path, then: str = "continues where it stopped") -> Iterator[None]:
+    """Turns a failing disk into a TranslatorError that names the file, else `folder`.
+
+    `then` is what the same command does once the disk is well.
+    """
     try:
         yield
     except OSError as error:
         raise TranslatorError(
             f"{error.filename or folder} cannot be written: {error.strerror}. Check the disk; the "
-            "same command continues where it stopped."
+            f"same command {then}."
         ) from None
 
 

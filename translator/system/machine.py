@@ -72,9 +72,7 @@ class MemoryPeak:
             torch.cuda.synchronize(self.device)
             torch.cuda.reset_peak_memory_stats(self.device)
         elif sys.platform == "linux":
-            # Freed memory that glibc has kept would be used again and hide what is needed.
-            if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-                libc.malloc_trim(0)
+            return_memory()  # what glibc has kept would be used again and hide what is needed
             with contextlib.suppress(OSError):
                 Path("/proc/self/clear_refs").write_text("5")  # the peak starts again
 

@@ -26,6 +26,11 @@ MIN_OTHER, AHEAD = 4, 2
 LONGEST = 1000
 
 
+def language_code(text: str) -> str:
+    """`en-US`, `en_GB` and `EN` are `en`."""
+    return re.split("[-_]", text.strip().lower(), maxsplit=1)[0]
+
+
 def _read_tables() -> dict[str, frozenset[str]]:
     """The tables of language_words.txt, each under its heading."""
     text = Path(__file__).with_name("language_words.txt").read_text(encoding="utf-8")

@@ -16,21 +16,19 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from translator.config.errors import TranslatorError
 
 log = logging.getLogger("translator")
 
+Item = TypeVar("Item")
 TextPair = tuple[str, str]
 PACKINGS = (".gz", ".bz2", ".xz", ".zst")
 # Bytes. No sentence is as long: such a "line" is a file without line ends, or no text at all.
 MAX_LINE = 10_000_000
 
-
 TOO_LONG = f"longer than {MAX_LINE // 10**6} MB, which is no sentence"
-
-
 NUL_BYTE = "a NUL byte, so this is no text (or UTF-16: convert it to UTF-8)"
 
 BLOCK = 512  # lines
@@ -134,9 +132,9 @@ def text_lines(path: Path) -> Iterator[str]:
         yield line
 
 
-def blocks(lines: Iterable[str], size: int = BLOCK) -> Iterator[list[str]]:
-    """`lines` in lists of `size`; the last may be shorter."""
-    iterator = iter(lines)
+def blocks(items: Iterable[Item], size: int = BLOCK) -> Iterator[list[Item]]:
+    """Lines, or anything else, in lists of `size`; the last may be shorter."""
+    iterator = iter(items)
     while block := list(itertools.islice(iterator, size)):
         yield block
 

@@ -6,7 +6,8 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from translator.storage.model_info import ModelInfo
 from translator.storage.run_folder import resume_candidates, rotate, set_aside
 from translator.storage.run_log import MetricsLog
 from translator.storage.training_state import TrainingState, load_checkpoint, save_checkpoint
+from translator.system.disk import writing
 from translator.system.machine import resolve_precision, return_memory
 from translator.system.processes import Ranks
 from translator.system.seeds import derive_seed
@@ -119,7 +121,7 @@ class Run:
         else:
             log.warning("There is no intact checkpoint: starting from the beginning.")
         if self.ranks.first:
-            with explain_write_errors(self.folder):
+            with writing_run(self.folder):
                 set_aside(self.folder, self.state.step)
                 self.metrics.rewind(self.state.step)
 
@@ -258,7 +260,7 @@ class Run:
         """Reports the updates since the last call."""
         state = self.state
         if self.ranks.first:
-            with explain_write_errors(self.folder):
+            with writing_run(self.folder):
                 progress.report_updates(state)
         state.window_nll = state.window_norm = 0.0
         state.window_tokens = state.window_updates = 0
@@ -292,7 +294,7 @@ class Run:
         if improved:
             state.best_bleu, state.best_step = bleu, state.step
         if found:
-            with explain_write_errors(self.folder):
+            with writing_run(self.folder):
                 progress.report_validation(state, found)
         return improved
 
@@ -303,7 +305,7 @@ class Run:
         if not self.ranks.first:
             return
         info = {"data": {"fingerprint": self.data.fingerprint}, "step": self.state.step}
-        with explain_write_errors(self.folder):
+        with writing_run(self.folder):
             self.metrics.sync()
             save_checkpoint(
                 self.folder,
@@ -337,7 +339,7 @@ class Run:
         """Writes the finished MODEL in the first process; see `Validator.finish`."""
         if not self.ranks.first:
             return None
-        with explain_write_errors(self.folder), torch.compiler.set_stance("force_eager"):
+        with writing_run(self.folder), torch.compiler.set_stance("force_eager"):
             return self.validator.finish(self.model, self.folder, self.state, self.environment)
 
 
@@ -351,16 +353,7 @@ def _choose_workers() -> int:
     return max(min((os.cpu_count() or 2) - 1, 12), 1)
 
 
-@contextmanager
-def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Turns an OSError into one line that says why the run folder cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise TranslatorError(
-            f"{error.filename or folder} cannot be written: {error.strerror}. Check the disk; the "
-            "same command then continues from the last checkpoint."
-        ) from None
+writing_run = partial(writing, then="then continues from the last checkpoint")
 
 
 def describe_environment(config: Config, device: torch.device, ranks: Ranks) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from translator.text.tokenizer import Tokenizer
 from translator.training.loader import BatchSource, Loader, batch_sampler
 from translator.training.measure import largest_batch, probe_memory
 from translator.training.progress import stage_bars
-from translator.training.run import Run, describe_environment, explain_write_errors
+from translator.training.run import Run, describe_environment, writing_run
 
 log = logging.getLogger("translator")
 
@@ -106,7 +106,7 @@ def create_run(folder: Path, data: TrainingData, config: Config, environment: An
         "environment": environment,
         "config": to_dict(config),
     }
-    with explain_write_errors(folder):
+    with writing_run(folder):
         write_run(folder, data.tokenizer, description)
         MetricsLog(folder / "metrics.jsonl").rewind(-1)
 

@@ -329,7 +329,7 @@ def test_chunks_equal_the_whole(pairs: Pairs, size: int) -> None:
     for chunk in chunks:
         kept, part = cleaner(chunk, [next(again) for _ in chunk])
         parts += kept
-        merged = merged.merge(CleanReport(**part.as_dict()))
+        merged = merged.merge(CleanReport(**dataclasses.asdict(part)))
     assert parts == whole
     assert merged.summary() == report.summary()
     assert CONTAMINATED in report.dropped

@@ -19,7 +19,7 @@ from faults import inject, near_copy
 
 from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, MISALIGNED, pair_keys, repair_pairs
 from data_prep.cleaning.contamination import HeldOut
-from data_prep.prepared import cleaned, encoded, shard_passes, shards
+from data_prep.prepared import cleaned, encoded, shard_passes
 from data_prep.prepared.cleaned import VERSION, Prepared, open_prepared, prepare_corpus
 from data_prep.prepared.encoded import Ids, encode_corpus, encode_pairs
 from data_prep.sources.corpus import load_corpus, open_corpus
@@ -71,7 +71,6 @@ def small_shards(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def arrange(size: int) -> None:
         monkeypatch.setattr(shard_passes, "SHARD", size)
         monkeypatch.setattr(encoded, "SHARD", size)
-        monkeypatch.setattr(shards.split_chunks, "__defaults__", (size,))
 
     return arrange
 

@@ -12,10 +12,10 @@ from data_prep.prepared.shards import (
     make_shards,
     merge,
     read_report,
-    split_chunks,
 )
 from data_prep.sources.mapped import Writer, text_rows
 from translator.config.errors import TranslatorError
+from translator.text.lines import blocks
 
 ROWS = [f"row {n}" * (n % 3) for n in range(23)]
 
@@ -29,7 +29,7 @@ def work(chunk: list[str], folder: Path) -> dict[str, Any]:
 
 
 def make(folder: Path, work: Callable[..., dict[str, Any]] = work, **options: Any) -> list[Path]:
-    return make_shards(folder, split_chunks(ROWS, 5), work, **options)
+    return make_shards(folder, blocks(ROWS, 5), work, **options)
 
 
 def merged(folder: Path, shards: list[Path]) -> list[str]:

@@ -55,7 +55,7 @@ def test_lines_are_described_one_by_one(test_set, hypotheses) -> None:
         assert line.chrf == pytest.approx(alone, abs=0.005)
         assert (line.chrf == 100) == (line.hypothesis == reference)
     assert lines[-2].faults == ["empty"] and "loop" in lines[-1].faults
-    rates = _count_faults(lines, names=False)
+    rates = _count_faults(None, lines)
     assert rates["empty"] == FaultRate(1, 1 / 40)
     assert rates["loop"].sentences == sum("loop" in line.faults for line in lines) >= 1
 
