@@ -157,18 +157,20 @@ class TextCodec:
             chosen: further spans that are to be carried over; in order, apart.
         """
         masked, copies = mask(text, self._known, chosen)
-        masked = masked.translate(self._plain)
+        placeholders = itertools.cycle(self.tokenizer.copy_ids)
+        return Source(self.encode_masked(masked.translate(self._plain), placeholders), copies)
+
+    def encode_masked(self, masked: str, placeholders: Iterator[int | None]) -> list[int]:
+        """The ids of a text, with the next placeholder for each stand-in; None leaves that one."""
         ids: list[int] = []
-        n_copies = 0
         for piece in self.tokenizer.encode(masked):
             ids.append(piece)
-            if ids[-3:] == self._stand_in:
+            if ids[-3:] == self._stand_in and (placeholder := next(placeholders)) is not None:
                 del ids[-3:]
                 if self._space and ids[-1:] == self._space:
                     del ids[-1:]  # the space before it, which no word carries
-                ids.append(self.tokenizer.copy_ids[n_copies % N_COPY])
-                n_copies += 1
-        return Source(ids, copies)
+                ids.append(placeholder)
+        return ids
 
     def decode(self, ids: Sequence[int], source: Source) -> str:
         """The model's ids -> text, each placeholder of the source once, strange ones dropped."""
@@ -204,32 +206,18 @@ def target_ids(codec: TextCodec, text: str, source: Source) -> list[int]:
     that the source carries over, where `text` has it, once. White space beside it is not the
     model's to write. All else is spelled in pieces, and in bytes where the vocabulary ends.
     """
-    tokenizer = codec.tokenizer
     copies = source.copies[:N_COPY]  # there are no placeholders for more
     masked, position = "", 0
     stands_for: list[int | None] = []  # for each stand-in its placeholder; None for a user's own
     for start, end, i in sorted(_copied_spans(text, copies)):
         between = text[position:start]
-        stands_for += [*[None] * between.count(STAND_IN), tokenizer.copy_ids[i]]
+        stands_for += [*[None] * between.count(STAND_IN), codec.tokenizer.copy_ids[i]]
         # A word that touches the span is read, and written, as if it were a word of its own.
         glued = copies[i].glued_after and text[end : end + 1].isalnum()
         masked += between + STAND_IN + (" " if glued else "")
         position = end
-    masked += text[position:]
-    if not position:
-        return tokenizer.encode(masked)
-    space_and_bytes = tokenizer.encode(STAND_IN)
-    space, stand_in = space_and_bytes[:-3], space_and_bytes[-3:]
-    left = iter([*stands_for, *[None] * text[position:].count(STAND_IN)])
-    ids: list[int] = []
-    for piece in tokenizer.encode(masked):
-        ids.append(piece)
-        if ids[-3:] == stand_in and (placeholder := next(left)) is not None:
-            del ids[-3:]
-            if space and ids[-1:] == space:
-                del ids[-1:]
-            ids.append(placeholder)
-    return ids
+    stands_for += [None] * text[position:].count(STAND_IN)
+    return codec.encode_masked(masked + text[position:], iter(stands_for))
 
 
 def _copied_spans(text: str, copies: Sequence[CopySpan]) -> Iterator[tuple[int, int, int]]:

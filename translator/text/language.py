@@ -31,14 +31,14 @@ def language_code(text: str) -> str:
     return re.split("[-_]", text.strip().lower(), maxsplit=1)[0]
 
 
-def _read_tables() -> dict[str, frozenset[str]]:
-    """The tables of language_words.txt, each under its heading."""
-    text = Path(__file__).with_name("language_words.txt").read_text(encoding="utf-8")
+def read_tables(file: str) -> dict[str, frozenset[str]]:
+    """The tables of words in a file beside this one, each under its heading."""
+    text = Path(__file__).with_name(file).read_text(encoding="utf-8")
     tables = (table.partition("]") for table in text.split("\n[")[1:])
     return {name: frozenset(words.split()) for name, _, words in tables}
 
 
-_TABLES = _read_tables()
+_TABLES = read_tables("language_words.txt")
 _WORDS = {name: words for name, words in _TABLES.items() if not name.startswith("ends ")}
 _ENDS = {language: _TABLES[f"ends {language}"] for language in LANGUAGE_NAMES}
 # Of these "Ursula von der Leyen" and "Oscar de la Renta" have too many: one vote each.

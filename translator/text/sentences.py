@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from translator.text.language import read_tables
+
 _EMOJI = "\u2600-\u27bf\u200d\ufe0f\U0001f000-\U0001faff"
 # A mark at the end of a word, with the quotes, brackets and emoji that close after it.
 _END = re.compile(rf"([.!?…‽。！？؟।]+)([\"'”“’‘»«›‹)\]}}]*)[{_EMOJI}]*$")
@@ -59,57 +61,18 @@ class _Rules:
         )
 
 
-def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+_WORDS = read_tables("sentence_words.txt")
+_GERMAN_MONTHS = _WORDS["de months"]
 
 
-_ENGLISH = _Rules(
-    never_last=_set(
-        "Mr Mrs Ms Messrs Dr Drs Prof Hon Rev Fr Sen Sens Rep Reps Gov Gen Brig Col Capt Cpt Cmdr "
-        "Lt Sgt Cpl Maj Adm Pres Supt Insp Pvt Pfc Mt Ft St Ste e.g i.e cf viz vs approx ca incl "
-        "esp resp"
-    ),
-    seldom_last=_set(
-        "al Inc Corp Co Bros Esq Ph.D Ave Dept Univ Assn Dist Est min max "
-        "Jan Feb Mar Apr Aug Sept Sep Oct Nov Dec Mon Tue Tues Wed Thu Thurs Fri "
-        "Ariz Calif Colo Conn Fla Ill Mass Mich Minn Okla Ore Pa Tenn Tex Va Wash Wis"
-    ),
-    before_number=_set("No Nos no nos pp Vol vol Fig Figs fig Art Sec Ch Eq Ref Tab Jun Jul"),
-    starters=_set(
-        "The This That These Those There Then Thus It Its He His She Her They Their We Our You "
-        "Your I In On At For From With By As If When While Where What Who Why How After Before "
-        "Since And But Or So Yet Although Though However Not All Some Many Most Both Each One Two "
-        "Another Is Are Was Were Do Does Did Have Has Can Now Here Today Also Even Only Please"
-    ),
-    ordinals=False,
-)
-_GERMAN = _Rules(
-    never_last=_set(
-        "Hr Hrn Fr Frl Dr Prof Dipl Ing St Hl hl Mr Mrs Ms z.B d.h d.i i.e e.g m.a.W s.o s.u u.U "
-        "z.T z.Z v.a m.E i.A i.V i.d.R o.g u.g sog ca bzw vgl evtl ggf ggfs inkl incl exkl einschl "
-        "zzgl abzgl bspw insb insbes resp geb gest verh gem lt betr allg bes urspr versch ehem "
-        "mind max min rd dt engl franz lat griech ital amerik staatl sen jun vs Abs Bd Bde"
-    ),
-    seldom_last=_set(
-        "u.a u.ä o.ä o.Ä u.v.m u.dgl u.s.w Mio Mill Mia Tel Sek Min Inc Corp Co Ges "
-        "Aufl Anm Verf Red Ph.D Jan Febr Feb Apr Aug Sept Sep Okt Nov Dez Mo Di Mi Do"
-    ),
-    before_number=_set("Nr Nrn No Art Kap Abb Tab Ziff Ziffer Par Lit Pos Vol Fig Jun Jul"),
-    starters=_set(
-        "Der Die Das Den Dem Des Ein Eine Einen Einem Einer Er Sie Es Wir Ich Ihr Ihre Sein Seine "
-        "Dies Diese Dieser Dieses Diesem Jene Man In Im Am An Auf Aus Bei Beim Mit Nach Von Vor Zu "
-        "Zum Zur Für Über Unter Um Durch Ohne Gegen Seit Während Wegen Trotz Und Aber Oder Denn "
-        "Doch Sondern Wenn Als Da Dann Dabei Damit Danach Daher Darum Dazu Dort Hier Heute Jetzt "
-        "Nun So Auch Noch Nur Schon Nicht Kein Keine Alle Viele Einige Was Wer Wie Wo Warum Ist "
-        "Sind War Hat Haben Bis Ob Weil Obwohl Jedoch Deshalb Außerdem Allerdings Zudem"
-    ),
-    ordinals=True,
-)
-_GERMAN_MONTHS = _set(
-    "Januar Jänner Februar März April Mai Juni Juli August September Oktober November Dezember"
-)
-_RULES = {"en": _ENGLISH, "de": _GERMAN}
-_OTHER = _ENGLISH | _GERMAN
+def _rules(language: str, ordinals: bool) -> _Rules:
+    names = ("never_last", "seldom_last", "before_number", "starters")
+    never, seldom, before, starters = (_WORDS[f"{language} {name}"] for name in names)
+    return _Rules(never, seldom, before, starters, ordinals)
+
+
+_RULES = {"en": _rules("en", ordinals=False), "de": _rules("de", ordinals=True)}
+_OTHER = _RULES["en"] | _RULES["de"]
 
 
 def split_sentences(text: str, language: str) -> list[tuple[str, str]]:
