@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from translator.cli.help import RUNNING
 from translator.cli.options import Device, Engine, Precision, Talk, Threads
 from translator.config.errors import TranslatorError
 
-_LIMITS = "Limits and access"
+_limit = partial(typer.Option, rich_help_panel="Limits and access")
 
 
 @dataclass(frozen=True)
@@ -28,39 +29,18 @@ class Limits:
     """Who may ask, and for how much."""
 
     api_key: Annotated[
-        list[str] | None,
-        typer.Option(metavar="KEY", rich_help_panel=_LIMITS, help="Ask for a key; repeatable."),
+        list[str] | None, _limit(metavar="KEY", help="Ask for a key; repeatable.")
     ] = None
-    api_keys: Annotated[
-        Path | None, typer.Option(rich_help_panel=_LIMITS, help="Keys, one a line.")
-    ] = None
-    rate_limit: Annotated[
-        int,
-        typer.Option(min=0, rich_help_panel=_LIMITS, help="Requests a minute by client; 0 = any."),
-    ] = 0
-    max_characters: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_LIMITS, help="Of the texts of a request.")
-    ] = 10_000
-    max_file_mb: Annotated[
-        float, typer.Option(min=0.001, rich_help_panel=_LIMITS, help="Size of a document in MB.")
-    ] = 5.0
+    api_keys: Annotated[Path | None, _limit(help="Keys, one a line.")] = None
+    rate_limit: Annotated[int, _limit(min=0, help="Requests a minute by client; 0 = any.")] = 0
+    max_characters: Annotated[int, _limit(min=1, help="Of the texts of a request.")] = 10_000
+    max_file_mb: Annotated[float, _limit(min=0.001, help="Size of a document in MB.")] = 5.0
     behind_proxy: Annotated[
-        bool,
-        typer.Option(
-            "--behind-proxy",
-            rich_help_panel=_LIMITS,
-            help="Believe a local proxy's X-Forwarded-For.",
-        ),
+        bool, _limit("--behind-proxy", help="Believe a local proxy's X-Forwarded-For.")
     ] = False
-    queue: Annotated[
-        int, typer.Option(min=1, rich_help_panel=_LIMITS, help="Requests that may wait.")
-    ] = 256
-    timeout: Annotated[
-        float, typer.Option(min=0.1, rich_help_panel=_LIMITS, help="Seconds for a request.")
-    ] = 60.0
-    file_timeout: Annotated[
-        float, typer.Option(min=0.1, rich_help_panel=_LIMITS, help="Seconds for a document.")
-    ] = 900.0
+    queue: Annotated[int, _limit(min=1, help="Requests that may wait.")] = 256
+    timeout: Annotated[float, _limit(min=0.1, help="Seconds for a request.")] = 60.0
+    file_timeout: Annotated[float, _limit(min=0.1, help="Seconds for a document.")] = 900.0
 
     def keys(self) -> frozenset[str]:
         """All keys.

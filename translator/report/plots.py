@@ -16,6 +16,8 @@ PICTURES = (".png", ".svg", ".pdf")
 # get other strokes.
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000", "#8C6D31"]
 STROKES = ("-", "--", ":", "-.")
+STAR: dict[str, Any] = {"linestyle": "", "marker": "*", "markeredgecolor": "black"}  # the best step
+PLAIN = "{x:,.10g}"
 FEW_POINTS = 12  # up to this many points are marked: a line of one point is invisible
 MANY_POINTS = 150  # more measurements of speed are averaged to this many, to remove noise
 
@@ -124,8 +126,7 @@ def _draw_curves(
     bleu = series(lines, "valid_bleu")
     draw("bleu", bleu, **valid)
     if bleu:
-        star = {"marker": "*", "markersize": 15, "markeredgecolor": "black", "linestyle": ""}
-        draw("bleu", [_best(bleu)], **{**valid, **star, "zorder": 4, "clip_on": False})
+        draw("bleu", [_best(bleu)], **valid | STAR | {"markersize": 15, "zorder": 4}, clip_on=False)
     draw("rate", series(lines, "lr"))
     draw("speed", _thinned(series(lines, "tokens_per_second")), linewidth=1.2)
     if "left_out" in panels:
@@ -149,7 +150,7 @@ def _best(bleu: Sequence[tuple[int, float]]) -> tuple[int, float]:
 
 def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str, Any]]]) -> None:
     """Sets titles, units and scales."""
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
+    from matplotlib.ticker import MaxNLocator
 
     titles = {
         "perplexity": ("Perplexity", "perplexity, log scale"),
@@ -158,7 +159,6 @@ def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str,
         "speed": ("Speed of training", "target tokens a second"),
         "left_out": ("Updates left out, in all", "updates"),
     }
-    plain = FuncFormatter(_plain)
     for name, axes in panels.items():
         title, label = titles[name]
         axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
@@ -166,10 +166,10 @@ def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str,
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=[1, 2, 2.5, 5, 10]))
-        axes.xaxis.set_major_formatter(plain)
+        axes.xaxis.set_major_formatter(PLAIN)
         if name == "left_out":
             axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.yaxis.set_major_formatter(plain)
+        axes.yaxis.set_major_formatter(PLAIN)
         axes.tick_params(labelbottom=True)
         if not axes.has_data():
             axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", color="gray")
@@ -192,27 +192,29 @@ def _describe_panels(panels: dict[str, Any], curves: Sequence[Sequence[dict[str,
             axes.set_xlabel("step (one update of the weights)")
 
 
-def _plain(value: float, _: Any) -> str:
-    return f"{value:,.10g}"
-
-
 def _scale_perplexity(axes: Any, curves: Sequence[Sequence[dict[str, Any]]]) -> None:
     """Sets a logarithmic scale, with the loss on the right."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
+    import numpy as np
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, NullLocator
 
-    plain = FuncFormatter(_plain)
+    def log(values: Any) -> Any:
+        return np.log(np.maximum(values, 1e-9))
+
+    def exp(values: Any) -> Any:
+        return np.exp(np.minimum(values, 100))
+
     axes.set_yscale("log")
     low, high = _limits([_perplexity(c, side) for c in curves for side in ("", "valid_")])
     axes.set_ylim(low, high)
     subs = (1, 2, 5) if high > 50 * low else (1, 1.5, 2, 3, 5, 7)
     nice = MaxNLocator(6, steps=[1, 2, 5, 10])
     axes.yaxis.set_major_locator(LogLocator(subs=subs) if high > 3 * low else nice)
-    axes.yaxis.set_major_formatter(plain)
+    axes.yaxis.set_major_formatter(PLAIN)
     axes.yaxis.set_minor_formatter(NullFormatter())
-    right = axes.secondary_yaxis("right", functions=(_log, _exp))
+    right = axes.secondary_yaxis("right", functions=(log, exp))
     right.set_ylabel("loss, nats a token")
     right.yaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    right.yaxis.set_major_formatter(plain)
+    right.yaxis.set_major_formatter(PLAIN)
     right.yaxis.set_minor_locator(NullLocator())
     right.spines["right"].set_visible(False)
 
@@ -223,18 +225,6 @@ def _limits(lines: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]
     return min(later) / 1.15, max(later) * 1.3
 
 
-def _log(values: Any) -> Any:
-    import numpy as np
-
-    return np.log(np.maximum(values, 1e-9))
-
-
-def _exp(values: Any) -> Any:
-    import numpy as np
-
-    return np.exp(np.minimum(values, 100))
-
-
 def _add_legend(
     figure: Any, names: Sequence[str], curves: Sequence[Sequence[dict[str, Any]]]
 ) -> None:
@@ -243,18 +233,12 @@ def _add_legend(
 
     several = len(names) > 1
     colour = "gray" if several else COLOURS[0]
-    star: dict[str, Any] = {
-        "linestyle": "",
-        "marker": "*",
-        "markersize": 13,
-        "markeredgecolor": "black",
-    }
     shown = {
         "perplexity": Line2D([], [], color=colour, linewidth=1, alpha=0.7, label="training"),
         "valid_perplexity": Line2D(
             [], [], color=colour, linewidth=2, marker="o", markersize=4, label="validation"
         ),
-        "valid_bleu": Line2D([], [], color=colour, label="best step", **star),
+        "valid_bleu": Line2D([], [], color=colour, markersize=13, label="best step", **STAR),
     }
     counts = {name: max(len(series(lines, name)) for lines in curves) for name in shown}
     lines_shown = [

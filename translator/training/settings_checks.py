@@ -24,11 +24,9 @@ def check_settings(
     """
     warnings = _find_warnings(config, data, run, minutes)
     notes = _find_notes(config, data, run, requested_pieces)
-    return (
-        [Finding(name, "warning", text) for name, text in warnings]
-        + [Finding(name, "note", text) for name, text in notes]
-        + _check_limits(run)
-    )
+    found = [Finding(name, "warning", text) for name, text in warnings]
+    found += [Finding(name, "note", text) for name, text in notes]
+    return found + _check_limits(run)
 
 
 def _find_warnings(
