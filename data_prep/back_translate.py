@@ -38,7 +38,6 @@ from translator.translation.faults import list_faults
 from translator.translation.files import text_line, translate_to_file
 from translator.translation.translator import Translator
 
-METHODS = ("beam", "sample", "noisy")
 TAG = "<bt>"
 # Noise: the shares of words that are dropped and replaced by blanks, and how far a word can move.
 DROP_RATE, BLANK_RATE, SHUFFLE_DISTANCE = 0.1, 0.1, 3
@@ -141,7 +140,8 @@ def synthesise(
         KeyboardInterrupt: with a message that says how many lines are done.
     """
     src, tgt = (translator.tgt, translator.src) if back else (translator.src, translator.tgt)
-    search = _choose_search(search or translator.search_config(), method, back)
+    decode = "sample" if method == "sample" else "beam"
+    search = replace(search or translator.search_config(), decode=decode, n_best=1)
     splits = _load_held_out(held_out, src, tgt)
     cleaner = Cleaner(clean, (src, tgt), held_out=HeldOut(splits, clean) if splits else None)
     lines = _UsableLines(mono, translator.model, cleaner, side=int(back))
@@ -158,18 +158,6 @@ def synthesise(
         "lines_per_second": round(n_translated / seconds, 2) if n_translated else None,
         "train": f"translator train --data {data} --src {src} --tgt {tgt}",
     }
-
-
-def _choose_search(search: SearchConfig, method: str, back: bool) -> SearchConfig:
-    """The search of a method.
-
-    Raises:
-        TranslatorError: there is no such method in this direction.
-    """
-    if method not in METHODS or (method == "noisy" and not back):
-        known = ", ".join(METHODS if back else METHODS[:2])
-        raise TranslatorError(f'The method is one of {known}, not "{method}".')
-    return replace(search, decode="sample" if method == "sample" else "beam", n_best=1)
 
 
 def _describe_job(

@@ -34,7 +34,7 @@ class SegmentSampler:
             0.1 to 0.5.
 
     Raises:
-        TranslatorError: alpha is negative, or the tokenizer is of another type.
+        TranslatorError: the tokenizer is of another type.
     """
 
     def __init__(self, tokenizer: Tokenizer, alpha: float):
@@ -43,8 +43,6 @@ class SegmentSampler:
                 "Sampled segmentations need a unigram tokenizer, and this one is "
                 f"{tokenizer.model_type}: set data.unigram_alpha=0."
             )
-        if not 0 <= alpha < math.inf:
-            raise TranslatorError(f"data.unigram_alpha must be 0 or more, not {alpha}.")
         self.tokenizer = tokenizer
         scores = {piece: tokenizer.score(i) for piece, i in tokenizer.text_pieces.items()}
         self._pieces: dict[str, tuple[float, Ids]] = {

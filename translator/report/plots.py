@@ -47,8 +47,6 @@ def plot_runs(runs: Sequence[Path], output: Path) -> None:
     """
     if output.suffix.lower() not in PICTURES:
         raise TranslatorError(f"{output}: the name must end in .png, .svg or .pdf.")
-    if not runs:
-        raise TranslatorError("There is no run to draw: name the folder of one.")
     curves = [read_metrics(run) for run in runs]
     require_matplotlib()
     from matplotlib.figure import Figure  # without pyplot there is no window and nothing to close

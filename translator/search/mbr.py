@@ -24,20 +24,14 @@ def choose(
 
     Args:
         candidates: translations of one sentence.
-        weights: not negative; for samples none (each counts once, Eikema & Aziz 2020), for the
-            hypotheses of a beam their probabilities.
+        weights: not negative, nor all zero; for samples none (each counts once, Eikema & Aziz
+            2020), for the hypotheses of a beam their probabilities.
         utility: `chrf` or `bleu`, of a sentence and from 0 to 100, as by sacreBLEU. An empty
             candidate has utility 0, even against itself.
 
     Returns:
         Each candidate's index, of equal ones the first, and its expected utility.
-
-    Raises:
-        ValueError: an unknown utility, or weights that are not one non-negative number per
-            candidate, or are all zero.
     """
-    if utility not in UTILITIES:
-        raise ValueError(f'Unknown utility "{utility}"; there are: {", ".join(UTILITIES)}.')
     if weights is None:
         weights = [1.0] * len(candidates)
     firsts: dict[str, int] = {}
@@ -46,8 +40,6 @@ def choose(
         firsts.setdefault(text, i)
         shares[text] = shares.get(text, 0.0) + weight
     total = sum(shares.values())
-    if candidates and not (min(weights) >= 0 and 0 < total < float("inf")):
-        raise ValueError("The weights must not be negative, nor all zero.")
     probabilities = torch.tensor([share / total for share in shares.values()], dtype=torch.float64)
     expected = (UTILITIES[utility](list(firsts)) @ probabilities).tolist()
     ranked = zip(firsts.values(), expected, strict=True)

@@ -20,8 +20,6 @@ from translator.storage.run_folder import read_run, regular_steps
 from translator.storage.run_log import read_metrics, series
 from translator.storage.weights import quantise, read_weights
 
-STORED = ("fp32", "fp16", "int8")
-
 
 def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") -> None:
     """Writes the mean of several MODELs as a new MODEL (Vaswani et al., section 6.1).
@@ -38,10 +36,6 @@ def average_models(folders: Sequence[Path], output: Path, stored: str = "fp32") 
         TranslatorError: the models differ (the message says how), one is damaged, or `output` is
             not empty.
     """
-    if not folders:
-        raise TranslatorError("There is nothing to average: name two or more models.")
-    if stored not in STORED:
-        raise TranslatorError(f"Weights are stored as {', '.join(STORED)}, not {stored}.")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise TranslatorError(f"{output} is not empty: name a new folder for the average.")
     first = load_model(folders[0])
@@ -99,16 +93,13 @@ def choose_steps(run: Path, last: int | None = None, best: int | None = None) ->
         best: how many of those with the highest validation BLEU.
 
     Raises:
-        TranslatorError: the run has fewer on disk, or not exactly one of `last` and `best` is
-            given.
+        TranslatorError: the run has fewer on disk.
     """
-    count = best if last is None else last
-    if count is None or count < 1 or (last is not None and best is not None):
-        raise TranslatorError("Choose the last N or the best N checkpoints, with N at least 1.")
+    count = last or best or 1
     description = read_run(run)
     if description is None or not step_folders(run):
         raise TranslatorError(f"{run} has no checkpoints: name the folder of a run.")
-    if last is not None:
+    if last:
         every = from_saved(description["config"]).train.checkpoint_every
         chosen, kind = regular_steps(run, every), "regular checkpoints"
     else:

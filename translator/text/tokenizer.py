@@ -13,7 +13,6 @@ from pathlib import Path
 from translator.config.errors import TranslatorError
 
 PAD, UNK, BOS, EOS = 0, 1, 2, 3
-MODEL_TYPES = ("unigram", "bpe")
 N_COPY = 16  # placeholders for spans that are carried over as they are
 COPY_PIECES = tuple(f"<copy_{i}>" for i in range(N_COPY))
 RESERVED_PIECES = ("<bt>", "<2en>", "<2de>", *COPY_PIECES, *(f"<spare_{i}>" for i in range(16)))
@@ -84,15 +83,11 @@ class Tokenizer:
             model_type: "unigram" (Kudo 2018) or "bpe" (Sennrich et al. 2016).
 
         Raises:
-            TranslatorError: there is nothing to learn from, more characters than `vocab_size`
-                pieces, or no such type.
+            TranslatorError: there is nothing to learn from, or more characters than `vocab_size`
+                pieces.
         """
         import sentencepiece
 
-        if model_type not in MODEL_TYPES:
-            raise TranslatorError(
-                f'The tokenizer\'s type must be "unigram" or "bpe", not "{model_type}".'
-            )
         buffer = io.BytesIO()
         text = (line.replace(_SPACE_MARK, _ESCAPE) for line in lines)
         try:

@@ -203,16 +203,10 @@ def test_the_cache_is_bounded(unigram: Tokenizer, monkeypatch: pytest.MonkeyPatc
     assert "x" * 1000 not in sampler._lattices
 
 
-def test_a_tokenizer_that_cannot_be_sampled_is_refused(unigram: Tokenizer, bpe: Tokenizer) -> None:
-    for tokenizer, alpha, message in (
-        (bpe, 0.1, "need a unigram tokenizer"),
-        (unigram, -0.1, "must be 0 or more"),
-        (unigram, math.nan, "must be 0 or more"),
-        (unigram, math.inf, "must be 0 or more"),
-    ):
-        with pytest.raises(TranslatorError, match=message) as error:
-            SegmentSampler(tokenizer, alpha)
-        assert "\n" not in str(error.value)
+def test_a_tokenizer_that_cannot_be_sampled_is_refused(bpe: Tokenizer) -> None:
+    with pytest.raises(TranslatorError, match="need a unigram tokenizer") as error:
+        SegmentSampler(bpe, 0.1)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.slow

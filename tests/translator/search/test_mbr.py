@@ -130,16 +130,3 @@ def test_few_candidates(utility: str) -> None:
 
 def test_an_empty_candidate_loses_even_if_most_say_it() -> None:
     assert choose(["", "", "", "Hund"])[0][0] == 3
-
-
-@pytest.mark.parametrize(
-    "weights", [[1.0], [1.0, -1.0, 1.0], [0.0, 0.0, 0.0], [1.0, float("nan"), 1.0]]
-)
-def test_wrong_weights_are_refused(weights: list[float]) -> None:
-    with pytest.raises(ValueError):
-        choose(["a", "b", "c"], weights)
-
-
-def test_an_unknown_utility_is_refused() -> None:
-    with pytest.raises(ValueError, match="chrf, bleu"):
-        choose(["a"], None, "comet")
