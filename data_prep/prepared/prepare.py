@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.utils.data import ConcatDataset
 
 from data_prep.augmentation.noise import Noise
 from data_prep.cleaning.rules import Languages
@@ -108,15 +109,13 @@ def vocabulary_size(n_words: int) -> int:
 def _sample(corpora: Sequence[Prepared], languages: Languages, config: Config) -> Iterator[str]:
     """Lines of pairs drawn from all corpora, with the noise that the model will read."""
     texts = [text_pairs(corpus.folder, "train", *languages) for corpus in corpora]
-    ends = list(accumulate(map(len, texts)))
+    pairs: ConcatDataset[TextPair] = ConcatDataset(texts)  # type: ignore[arg-type]
     rng = random.Random(derive_seed("vocabulary"))
     n_bytes = sum(len(side.values) for text in texts for side in (text.src, text.tgt))
-    size = min(ends[-1], ends[-1] * VOCAB_BYTES // max(n_bytes, 1))
-    places = sorted(rng.sample(range(ends[-1]), size))
+    size = min(len(pairs), len(pairs) * VOCAB_BYTES // max(n_bytes, 1))
     noise = Noise(config.noise)
-    for place in places:
-        part = bisect_right(ends, place)
-        src, tgt = map(normalise, texts[part][place - (ends[part - 1] if part else 0)])
+    for place in sorted(rng.sample(range(len(pairs)), size)):
+        src, tgt = map(normalise, pairs[place])
         yield from noise((src, tgt), list, rng) if noise else (src, tgt)
 
 

@@ -114,8 +114,7 @@ def open_folder(folder: Path, src: str, tgt: str) -> dict[str, Source]:
         names = sorted(
             file.name.removesuffix(f".{src}.ends") for file in folder.glob(f"*.{src}.ends")
         )
-        pairs = {split: text_pairs(folder, split, src, tgt) for split in names}
-        return {split: pairs[split].__iter__ for split in names}
+        return {split: text_pairs(folder, split, src, tgt).__iter__ for split in names}
     splits: dict[str, Source] = {
         split: partial(_open_files, files, src, tgt)
         for split, files in _folder_files(folder, src, tgt)

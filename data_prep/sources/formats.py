@@ -49,11 +49,6 @@ def iterate_pairs(src_file: Path, tgt_file: Path) -> Iterator[TextPair]:
         yield src, tgt
 
 
-def read_pairs(src_file: Path, tgt_file: Path) -> list[TextPair]:
-    """All pairs of two files, see `iterate_pairs`."""
-    return list(iterate_pairs(src_file, tgt_file))
-
-
 def iterate_tsv(path: Path, src: str, tgt: str) -> Iterator[TextPair]:
     """Reads source TAB target; a first line with the language codes names the columns instead.
 

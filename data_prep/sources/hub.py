@@ -8,6 +8,7 @@ import queue
 import threading
 import urllib.request
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -70,15 +71,11 @@ def open_hub(name: str, hub: HubCorpus, src: str, tgt: str) -> dict[str, Source]
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise TranslatorError(f"{name} could not be loaded from the hub: {reason}") from error
 
-    def open_split(hub_name: str) -> Source:
-        def pairs() -> Iterator[TextPair]:
-            tables = loaded[hub_name].with_format("arrow").iter(1000)
-            split = hub.split_name(hub_name)
-            return iterate_arrow(tables, src, tgt, f"{name}, {split}")
+    def pairs(hub_name: str) -> Iterator[TextPair]:
+        tables = loaded[hub_name].with_format("arrow").iter(1000)
+        return iterate_arrow(tables, src, tgt, f"{name}, {hub.split_name(hub_name)}")
 
-        return pairs
-
-    return {hub.split_name(hub_name): open_split(hub_name) for hub_name in loaded}
+    return {hub.split_name(hub_name): partial(pairs, hub_name) for hub_name in loaded}
 
 
 def open_sacrebleu(test_set: str, src: str, tgt: str) -> dict[str, Source]:

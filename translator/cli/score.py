@@ -33,10 +33,10 @@ def score(
     """
     if len(model.model or ()) > 1:
         raise typer.BadParameter("score takes one --model")
-    from data_prep.sources.formats import read_pairs
+    from data_prep.sources.formats import iterate_pairs
     from translator.search.forced import total
 
-    pairs = read_pairs(source, target)
+    pairs = list(iterate_pairs(source, target))
     translator = model.load(common)
     found = translator.score(pairs, resolve_search(translator, search))
     summary = total(found)

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from translator.documents.document import (
@@ -44,12 +45,11 @@ def read_json(text: str) -> Document:
         is_key = _COLON.match(text, match.end())
         if not is_key and value.strip():
             place = (match.start() + 1, match.end() - 1)
-            pieces.append(Piece(value, [place], _in_json))
+            pieces.append(Piece(value, [place], lambda part: _in_quotes(part)[1:-1]))
     return Document(text, pieces)
 
 
-def _in_json(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)[1:-1]
+_in_quotes = partial(json.dumps, ensure_ascii=False)
 
 
 def _yaml() -> Any:
@@ -97,7 +97,7 @@ def _scalar(text: str, node: Any) -> Iterator[Piece]:
         groups = [[place] for place in lines] if node.style == "|" else join(text, lines)
         yield from plain_pieces(text, groups)
     elif node.style in ("'", '"'):
-        yield Piece(node.value, [(start, end)], lambda part: json.dumps(part, ensure_ascii=False))
+        yield Piece(node.value, [(start, end)], _in_quotes)
     else:
         yield Piece(node.value, [(start, end)], _plain_or_quoted)
 
@@ -109,7 +109,7 @@ def _plain_or_quoted(text: str) -> str:
         same = yaml.safe_load(f"[{text}]") == [text] and yaml.safe_load(f"k: {text}") == {"k": text}
     except yaml.YAMLError:
         same = False
-    return text if same else json.dumps(text, ensure_ascii=False)
+    return text if same else _in_quotes(text)
 
 
 def read_properties(text: str) -> Document:

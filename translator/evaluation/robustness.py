@@ -24,10 +24,6 @@ def _remove_emoji(text: str) -> str:
     return " ".join(_EMOJI.sub(" ", text).split())
 
 
-def _remove_stop(text: str) -> str:
-    return text.rstrip(".!? ")
-
-
 _EMOJI = re.compile("|".join(re.escape(e) for e in sorted(noise.EMOJI, key=len, reverse=True)))
 
 
@@ -49,7 +45,7 @@ SLICES = (
         "no final stop",
         "sources without the mark at their end; scored without it",
         noise.no_final_stop,
-        _remove_stop,
+        lambda text: text.rstrip(".!? "),
     ),
     Slice("typos", "one to three slips of the finger in a source", noise.typos),
     Slice(

@@ -209,11 +209,6 @@ def _huffman(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def worker_script() -> str:
-    """All that runs in the page's worker."""
-    return "\n".join(['"use strict";', *map(script, SCRIPTS), script("worker.js")])
-
-
 def html(directions: Sequence[tuple[str, str]], packed: dict[str, bytes], licence: str = "") -> str:
     """The page.
 
@@ -226,7 +221,7 @@ def html(directions: Sequence[tuple[str, str]], packed: dict[str, bytes], licenc
     settings = {"directions": [[src, tgt]], "features": {}, "maxCharacters": 0}
     parts = {
         "settings": json.dumps(settings).replace("<", "\\u003c"),
-        "worker": worker_script(),
+        "worker": "\n".join(['"use strict";', *map(script, SCRIPTS), script("worker.js")]),
         **{name: base64.b64encode(part).decode() for name, part in packed.items()},
     }
     return translator_page(

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from translator.config.errors import TranslatorError
@@ -98,7 +99,7 @@ def _export_page(model: Model, path: Path, weights: str) -> Export:
         log.warning("Without Node the page's weights are tried, and not its scripts.")
         stored = copy.deepcopy(model.transformer)
         stored.load_state_dict(page.restored(model.transformer.state_dict(), weights))
-        greedy = greedy_search(stored)
+        greedy = partial(greedy_search, stored)
     proof = verify(model, greedy, TOLERANCES[weights])
     card = _card(model)
     licence = re.search(r'^license: "?([\w.-]+)', card.read_text("utf-8"), re.M) if card else None

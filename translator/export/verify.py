@@ -107,24 +107,22 @@ def verify(model: Model, greedy: Greedy, tolerance: float, lines: Sequence[str] 
     return Proof(n_lines, n_pieces, largest)
 
 
-def greedy_search(transformer: Transformer) -> Greedy:
-    """Our own greedy search as an engine."""
-
-    def greedy(sources: Sequence[Sequence[int]], limit: int) -> list[list[int]]:
-        search = SearchConfig(beam_size=1, max_ratio=0.0, max_extra=limit)
-        found: list[list[int]] = []
-        for start in range(0, len(sources), 32):
-            batch = beam_search(transformer, pad_right(sources[start : start + 32]), search)
-            found += [[*hypotheses[0].ids, EOS][:limit] for hypotheses in batch]
-        return found
-
-    return greedy
+def greedy_search(
+    transformer: Transformer, sources: Sequence[Sequence[int]], limit: int
+) -> list[list[int]]:
+    """Our own greedy search, as that of an engine."""
+    search = SearchConfig(beam_size=1, max_ratio=0.0, max_extra=limit)
+    found: list[list[int]] = []
+    for start in range(0, len(sources), 32):
+        batch = beam_search(transformer, pad_right(sources[start : start + 32]), search)
+        found += [[*hypotheses[0].ids, EOS][:limit] for hypotheses in batch]
+    return found
 
 
 def _difference(
     model: Model, text: str, source: Sequence[int], ids: Sequence[int], gap: float
 ) -> str:
-    (ours,) = greedy_search(model.transformer)([source], LIMIT)
+    (ours,) = greedy_search(model.transformer, [source], LIMIT)
     decode = model.tokenizer.decode
     return (
         f'The export is refused, for it differs by {gap:.2g} nats: "{text}" becomes '

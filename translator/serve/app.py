@@ -20,7 +20,7 @@ from translator.config.errors import TranslatorError
 from translator.documents.formats import ENDINGS
 from translator.report.translator_page import server_page
 from translator.serve import answers
-from translator.serve.access import Keys, RateLimiter
+from translator.serve.access import RateLimiter, allows
 from translator.serve.batching import Batcher, Busy
 from translator.serve.document_process import read_apart
 from translator.serve.documents import Shelf, read_upload
@@ -58,7 +58,6 @@ class Server:
     def __init__(self, translators: Translators, settings: ServeSettings):
         self.settings = settings
         self.languages = Languages(translators.directions)
-        self.keys = Keys(settings.api_keys)
         self.rates = RateLimiter(settings.rate_limit)
         self.translators = translators
         self.documents = 0  # that are translated now
@@ -69,7 +68,7 @@ class Server:
                 "alternatives": True,
                 "detect": True,
                 "terms": True,
-                "key": bool(self.keys),
+                "key": bool(settings.api_keys),
             },
             "accept": ",".join(ENDINGS),
             "maxCharacters": settings.max_characters,
@@ -117,8 +116,8 @@ class Server:
         first = {"code": target, "name": names.get(target, {}).get("name", target)}
         return JSONResponse(
             {
-                "apiKeys": bool(self.keys),
-                "keyRequired": bool(self.keys),
+                "apiKeys": bool(self.settings.api_keys),
+                "keyRequired": bool(self.settings.api_keys),
                 "charLimit": self.settings.max_characters,
                 "filesTranslation": True,
                 "supportedFilesFormat": list(ENDINGS),
@@ -279,11 +278,14 @@ class Server:
             HTTPException: 403, its key is wrong; 429, the client asks too often.
         """
         fields = await read_fields(request)
-        key = fields.get("api_key") or request.headers.get("x-api-key", "")
-        if not isinstance(key, str) or not self.keys.allow(key):
+        key, keys = (
+            fields.get("api_key") or request.headers.get("x-api-key", ""),
+            self.settings.api_keys,
+        )
+        if not isinstance(key, str) or not allows(keys, key):
             raise HTTPException(403, "Invalid API key" if key else "Please name an API key")
         address = request.client.host if request.client else ""
-        if seconds := self.rates.wait(key if self.keys else address):
+        if seconds := self.rates.wait(key if keys else address):
             raise too_much("Slowdown: too many requests", seconds)
         return fields
 

@@ -170,13 +170,11 @@ class Batcher:
                 for one in batch:
                     self._do(key, [one])
                 return
-            self._give_up(batch[0][0], error)
+            failed = batch[0][0]
+            with self._changed:
+                self._jobs = [job for job in self._jobs if job is not failed]
+            failed.finish(error)
             return
         for job, _ in batch:
             if not job.left:
                 job.finish()
-
-    def _give_up(self, job: _Job, error: Exception) -> None:
-        with self._changed:
-            self._jobs = [other for other in self._jobs if other is not job]
-        job.finish(error)

@@ -87,20 +87,17 @@ class Translators:
 
         lazy = engine != "torch"
 
-        def loader(direction: Direction, folder: Path) -> Callable[[], Translator]:
-            def load() -> Translator:
-                src, tgt = direction
-                translator = Translator.load(
-                    folder, src=src, tgt=tgt, device=device, precision=precision, lazy=lazy
-                )
-                if lazy:
-                    use(translator, engine, threads=torch.get_num_threads())
-                return translator
-
-            return load
+        def load(direction: Direction, folder: Path) -> Translator:
+            src, tgt = direction
+            translator = Translator.load(
+                folder, src=src, tgt=tgt, device=device, precision=precision, lazy=lazy
+            )
+            if lazy:
+                use(translator, engine, threads=torch.get_num_threads())
+            return translator
 
         ordered = sorted(folders.items(), reverse=True)  # English-German first
-        loaders = {direction: loader(direction, folder) for direction, folder in ordered}
+        loaders = {each[0]: partial(load, *each) for each in ordered}
         found = cls(loaders, partial(set_up_cpu, threads))
         if lazy:
             set_up_cpu(threads)  # of this thread

@@ -83,17 +83,17 @@ def save_model(
         The SHA-256 of each of the three files, by name.
     """
     import torch
-    from safetensors.torch import save as serialise_safetensors
+
+    from translator.storage.weights import serialise
 
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    data = serialise_safetensors(tensors)
+    data = serialise(weights)
     write_file(folder / TOKENIZER, tokenizer.model_bytes)
     write_file(folder / WEIGHTS, data)
     digests = {WEIGHTS: sha256(data), TOKENIZER: sha256(tokenizer.model_bytes)}
     description = {
         # What holds no int8 can be read by programs that know no other format than the first.
-        "format_version": 2 if any(t.dtype == torch.int8 for t in tensors.values()) else 1,
+        "format_version": 2 if any(t.dtype == torch.int8 for t in weights.values()) else 1,
         "direction": {"src": config.data.src, "tgt": config.data.tgt},
         **info,
         "config": to_dict(config),

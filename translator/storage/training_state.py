@@ -13,7 +13,6 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save as serialise_safetensors
 from torch import Tensor
 
 from translator.config.errors import TranslatorError
@@ -25,7 +24,7 @@ from translator.storage.model_folder import (
     load_model,
     save_model,
 )
-from translator.storage.weights import read_tensors
+from translator.storage.weights import read_tensors, serialise
 from translator.system.disk import (
     discard,
     drop_from_cache,
@@ -87,8 +86,7 @@ def save_checkpoint(
     try:
         info = {**info, "best_step": state.best_step}
         digests = save_model(temporary, weights, tokenizer, config, info)
-        tensors = {name: t.detach().cpu().contiguous() for name, t in optimizer.items()}
-        data = serialise_safetensors(tensors)
+        data = serialise(optimizer)
         write_file(temporary / STATE_TENSORS, data)
         digests[STATE_TENSORS] = sha256(data)
         write_file(temporary / STATE, _state_text(state, digests))

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load as parse_safetensors
+from safetensors.torch import save as serialise_safetensors
 from torch import Tensor
 
 from translator.config.errors import TranslatorError
@@ -16,12 +17,16 @@ from translator.system.disk import file_sha256, read_file
 SCALE = ".scale"  # ends the name of the scales of an int8 matrix
 
 
-def read_tensors(path: Path, digest: str | None) -> dict[str, Tensor]:
-    data = read_file(path, digest)
+def read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        return parse_safetensors(data)
+        return parse_safetensors(read_file(path))
     except SafetensorError:
         raise TranslatorError(f"{path} is no safetensors file: copy the model again.") from None
+
+
+def serialise(tensors: Mapping[str, Tensor]) -> bytes:
+    """The content of a safetensors file."""
+    return serialise_safetensors({n: t.detach().cpu().contiguous() for n, t in tensors.items()})
 
 
 def quantise(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

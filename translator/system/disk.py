@@ -62,7 +62,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def read_file(path: Path, digest: str | None) -> bytes:
+def read_file(path: Path, digest: str | None = None) -> bytes:
     """What a file of a model holds.
 
     Raises:

@@ -166,12 +166,10 @@ def _slips(text: str, held: bytearray) -> Iterator[int]:
     for match in _TWICE.finditer(text) if "  " in text else ():
         if any(held[slice(*match.span())]):
             continue
-        if text[match.end() + 1].islower() or _last_word(text[: match.start()])[0].islower():
+        before = text[: match.start()]
+        last_word = before[max(map(before.rfind, " \t")) + 1 :]
+        if text[match.end() + 1].islower() or last_word[0].islower():
             yield match.start()
-
-
-def _last_word(text: str) -> str:
-    return text[max(map(text.rfind, " \t")) + 1 :]
 
 
 def chunks(line: str) -> Iterator[tuple[int, int]]:

@@ -117,18 +117,13 @@ class Terms:
             return terms
         if not isinstance(terms, Mapping):
             raise TypeError(f"terms are Terms or a dictionary, not {type(terms).__name__}.")
+        rows = []
         for source, target in terms.items():
             listed = target if isinstance(target, Sequence) else [target]
             if not all(isinstance(form, str) for form in (source, *listed)):
                 raise TypeError(f"terms and translations are strings, not {source!r}: {target!r}.")
-        rows = (
-            (
-                source.split("|"),
-                target.split("|") if isinstance(target, str) else target,
-                f"{source!r}",
-            )
-            for source, target in terms.items()
-        )
+            forms = target.split("|") if isinstance(target, str) else listed
+            rows.append((source.split("|"), forms, repr(source)))
         return cls(tuple(_read(rows)))
 
     @cached_property

@@ -138,10 +138,6 @@ class Objective(nn.Module):
         self.config = config
         self.consistency = consistent_cross_entropy
 
-    def compile_consistency(self) -> None:
-        """Compiles the loss of two views: its many steps over `(2N, V)` become a few."""
-        self.consistency = torch.compile(consistent_cross_entropy, dynamic=False)
-
     def forward(self, batch: Batch | PackedBatch) -> tuple[Tensor, Tensor]:
         c = self.config
         weight = self.model.embedding.weight

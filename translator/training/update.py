@@ -95,7 +95,8 @@ class Updater:
         on_gpu = self.device.type == "cuda"
         if config.compile or on_gpu:
             _compile_layers(model)
-            objective.compile_consistency()
+            # Its many steps over `(2N, V)` become a few.
+            objective.consistency = torch.compile(objective.consistency, dynamic=False)
         self.captured = _CapturedUpdate(self) if on_gpu and self.ranks.world_size == 1 else None
 
     @property

@@ -21,7 +21,7 @@ from data_prep.sources.corpus import (
     open_corpus,
     split_mixture,
 )
-from data_prep.sources.formats import READERS, read_pairs
+from data_prep.sources.formats import READERS, iterate_pairs
 from data_prep.sources.hub import open_hub
 from translator.config.errors import TranslatorError
 from translator.text.lines import PACKINGS, TextPair, iterate_lines, read_lines
@@ -87,7 +87,7 @@ def test_unequal_line_counts_name_both_files_and_counts(tmp_path: Path) -> None:
     (tmp_path / "a.en").write_text("1\n2\n3\n")
     (tmp_path / "a.de").write_text("1\n2\n")
     with pytest.raises(TranslatorError, match=r"a\.en has 3 lines but .*a\.de has 2"):
-        read_pairs(tmp_path / "a.en", tmp_path / "a.de")
+        list(iterate_pairs(tmp_path / "a.en", tmp_path / "a.de"))
 
 
 @pytest.mark.parametrize("gz", [False, True])

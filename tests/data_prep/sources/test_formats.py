@@ -23,7 +23,6 @@ from data_prep.sources.formats import (
     check_sides,
     iterate_file,
     iterate_pairs,
-    read_pairs,
     split_name,
 )
 from translator.config.errors import TranslatorError
@@ -172,7 +171,7 @@ def test_marks_of_windows_are_left_out_and_said_once(
     expected = [("one", "eins\r"), ("two", "zwei"), ("th\ufeffree\rfour", "drei")]
     with caplog.at_level(logging.WARNING, "translator"):
         for _ in range(2):
-            assert read_pairs(tmp_path / "a.en", tmp_path / "a.de") == expected
+            assert list(iterate_pairs(tmp_path / "a.en", tmp_path / "a.de")) == expected
     said = sorted(record.getMessage() for record in caplog.records)
     assert len(said) == 3
     assert "a.de has Windows line endings" in said[0]
@@ -268,7 +267,7 @@ def test_errors_in_text_name_file_and_line(tmp_path: Path, data: bytes, message:
     (tmp_path / "a.en").write_bytes(b"one\n" * 2 + data + b"\n")
     (tmp_path / "a.de").write_bytes(b"eins\n" * 3)
     with pytest.raises(TranslatorError, match=rf"a\.en, line 3: {message}"):
-        read_pairs(tmp_path / "a.en", tmp_path / "a.de")
+        list(iterate_pairs(tmp_path / "a.en", tmp_path / "a.de"))
 
 
 @pytest.mark.parametrize("line, found", [("one", 1), ("one\ttwo\tthree", 3)])
