@@ -278,10 +278,8 @@ class Server:
             HTTPException: 403, its key is wrong; 429, the client asks too often.
         """
         fields = await read_fields(request)
-        key, keys = (
-            fields.get("api_key") or request.headers.get("x-api-key", ""),
-            self.settings.api_keys,
-        )
+        keys = self.settings.api_keys
+        key = fields.get("api_key") or request.headers.get("x-api-key", "")
         if not isinstance(key, str) or not allows(keys, key):
             raise HTTPException(403, "Invalid API key" if key else "Please name an API key")
         address = request.client.host if request.client else ""
