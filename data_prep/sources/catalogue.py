@@ -38,10 +38,6 @@ class HubCorpus:
     citation: str | None = None
     unconfirmed: tuple[str, ...] = ()
 
-    @property
-    def confirmed(self) -> bool:
-        return not self.unconfirmed
-
     def split_name(self, hub_name: str) -> str:
         """The name of a split here."""
         for split in self.splits:
@@ -66,9 +62,8 @@ CORPORA = _read_corpora()
 
 def corpus_table() -> list[dict[str, Any]]:
     """`CORPORA` as plain data, one row per corpus."""
-    return [
-        {"name": name, **asdict(hub), "confirmed": hub.confirmed} for name, hub in CORPORA.items()
-    ]
+    rows = [{"name": name, **asdict(hub)} for name, hub in CORPORA.items()]
+    return [row | {"confirmed": not row["unconfirmed"]} for row in rows]
 
 
 def corpus_lines() -> list[str]:

@@ -27,22 +27,19 @@ app = typer.Typer(
 F = TypeVar("F", bound=Callable[..., None])
 
 
-def command(
-    panel: str, *examples: str, group: typer.Typer = app, name: str | None = None
-) -> Callable[[F], F]:
+def command(panel: str, *examples: str, group: typer.Typer = app) -> Callable[[F], F]:
     """Registers a command whose failures are one line and an exit code.
 
     Args:
         panel: where the help of the group lists it.
         *examples: for its own help.
         group: the group that it belongs to.
-        name: if it is not that of the function.
     """
 
     def register(function: F) -> F:
         epilog = "\n".join(examples)
         runnable = one_line_errors(expand(function))
-        group.command(name, cls=Command, rich_help_panel=panel, epilog=epilog)(runnable)
+        group.command(cls=Command, rich_help_panel=panel, epilog=epilog)(runnable)
         return function
 
     return register

@@ -155,16 +155,16 @@ _SEARCH = tuple(
     for each in dataclasses.fields(SearchConfig)
     if each.name not in ("min_length", "max_ratio", "max_extra", "max_pieces")
 )
-_SEARCH_PANEL = "Search (default: the model's own settings)"
-Search = Annotated[
-    dict[str, Any],
-    Settings(SearchConfig, _SEARCH, _SEARCH_PANEL, short=(("n_best", ("-n",)),)),
-]
+
+
+def search_settings(*names: str, **options: Any) -> Settings:
+    """The options of some search settings."""
+    panel = "Search (default: the model's own settings)"
+    return Settings(SearchConfig, names, panel, **options)
+
+
+Search = Annotated[dict[str, Any], search_settings(*_SEARCH, short=(("n_best", ("-n",)),))]
 Scoring = Annotated[
     dict[str, Any],
-    Settings(
-        SearchConfig,
-        ("length_penalty", "length_rule", "length_reward", "batch_tokens"),
-        _SEARCH_PANEL,
-    ),
+    search_settings("length_penalty", "length_rule", "length_reward", "batch_tokens"),
 ]

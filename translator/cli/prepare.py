@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from translator.cli.app import app, command, one_line_errors
-from translator.cli.groups import Settings, expand
+from translator.cli.groups import expand
 from translator.cli.help import Group
 from translator.cli.options import (
     Common,
@@ -21,6 +21,7 @@ from translator.cli.options import (
     Progress,
     Talk,
     resolve_search,
+    search_settings,
     show_bar,
     with_settings,
 )
@@ -28,7 +29,7 @@ from translator.cli.render import check_page, check_writable
 from translator.cli.results import print_json
 from translator.cli.train import Recipe
 from translator.config.errors import TranslatorError
-from translator.config.schema import Config, SearchConfig
+from translator.config.schema import Config
 from translator.system.disk import write_file
 
 if TYPE_CHECKING:
@@ -168,11 +169,7 @@ def _prepare(
 
 Drawing = Annotated[
     dict[str, Any],
-    Settings(
-        SearchConfig,
-        ("beam_size", "temperature", "top_k", "top_p", "seed", "batch_tokens"),
-        "Search (default: the model's own settings)",
-    ),
+    search_settings("beam_size", "temperature", "top_k", "top_p", "seed", "batch_tokens"),
 ]
 
 

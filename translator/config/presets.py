@@ -21,13 +21,13 @@ def _preset(model: tuple[int, int, int, int, int, float, str], **sections: Any) 
     )
 
 
-def _wmt(steps: int, peak_lr: float, warmup_steps: int, accum_steps: int) -> dict[str, Any]:
+def _wmt(steps: int, peak_lr: float, warmup_steps: int) -> dict[str, Any]:
     return {
         "data": DataConfig(corpus="wmt14", vocab_size=32000, max_length=256),
         "train": TrainConfig(
             steps=steps,
             max_tokens=8192,
-            accum_steps=accum_steps,
+            accum_steps=4,
             peak_lr=peak_lr,
             warmup_steps=warmup_steps,
             cooldown=0.0,  # as in the paper
@@ -84,8 +84,8 @@ PRESETS: dict[str, Config] = {
         ),
         search=SearchConfig(max_pieces=128),
     ),
-    "base": _preset((512, 2048, 8, 6, 6, 0.1, "post"), **_wmt(100_000, 7e-4, 4000, 4)),
-    "big": _preset((1024, 4096, 16, 6, 6, 0.3, "post"), **_wmt(300_000, 5e-4, 4000, 4)),
-    "deep": _preset((512, 2048, 8, 24, 6, 0.1, "pre"), **_wmt(100_000, 1.5e-3, 8000, 4)),
+    "base": _preset((512, 2048, 8, 6, 6, 0.1, "post"), **_wmt(100_000, 7e-4, 4000)),
+    "big": _preset((1024, 4096, 16, 6, 6, 0.3, "post"), **_wmt(300_000, 5e-4, 4000)),
+    "deep": _preset((512, 2048, 8, 24, 6, 0.1, "pre"), **_wmt(100_000, 1.5e-3, 8000)),
 }
 PRESETS = {name: dataclasses.replace(config, preset=name) for name, config in PRESETS.items()}

@@ -15,7 +15,7 @@ from translator.documents.formats import (
     read_document,
     write_lines,
 )
-from translator.system.disk import write_file
+from translator.system.disk import read_file, write_file
 from translator.translation.files import text_line, translate_to_file
 from translator.translation.result import Translation
 from translator.translation.tally import Tally
@@ -125,8 +125,4 @@ def _open(src: Path, format: str | None, columns: Sequence[str]) -> Readable:
         raise TranslatorError(
             f"{src} has no ending of a known format: name one of {', '.join(FORMATS)}."
         )
-    try:
-        data = src.read_bytes()
-    except OSError as error:
-        raise TranslatorError(f"{src} cannot be read: {error.strerror}.") from None
-    return read_document(data, chosen, str(src), columns)
+    return read_document(read_file(src), chosen, str(src), columns)

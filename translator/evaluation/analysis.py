@@ -128,16 +128,14 @@ def add_confidence(
     evidence = translator.evidence(pairs)
     means = [p / n for p, n in zip(evidence.log_probs, evidence.n_pieces, strict=True)]
     calibration = find_calibration(translator.model.info, translator.src, translator.tgt)
+    lines = [replace(line, log_prob=mean) for line, mean in zip(lines, means, strict=True)]
     if calibration is None:
-        return [replace(x, log_prob=p) for x, p in zip(lines, means, strict=True)], None
+        return lines, None
     confidences = judge(calibration, evidence, pairs)
     events = are_good([line.chrf for line in lines])
     summary = measure_reliability(confidences, events, evidence.log_probs, evidence.n_pieces)
-    judged = [
-        replace(line, log_prob=log_prob, confidence=confidence)
-        for line, log_prob, confidence in zip(lines, means, confidences, strict=True)
-    ]
-    return judged, summary
+    judged = zip(lines, confidences, strict=True)
+    return [replace(line, confidence=confidence) for line, confidence in judged], summary
 
 
 def choose_lines(chrf: Sequence[float]) -> dict[str, list[int]]:

@@ -94,10 +94,9 @@ class Text:
         runs: the text, see `word_diff.split_runs`.
         mark: the HTML element that marks differences.
         system: 0 or 1 if the card has hypotheses of two systems.
-        side: "src" or "tgt" if the pieces of the text react to the pointer.
+        side: "src" or "tgt" if the pieces react to the pointer.
         end: the number of its last piece if that is EOS.
         pieces: pieces that do not match the text and are therefore shown after it.
-        pieces_side: like `side`, for `pieces`.
     """
 
     name: str
@@ -108,7 +107,6 @@ class Text:
     side: str | None = None
     end: int | None = None
     pieces: Sequence[Part] = ()
-    pieces_side: str | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +178,7 @@ def _text(
     if spans is None:  # the pieces do not match the text
         shown = [(piece.replace("\u2581", " "), n) for n, piece in enumerate(pieces)]
         plain = split_runs(parts)
-        return Text(name, language, plain, mark, system, pieces=shown, pieces_side=side)
+        return Text(name, language, plain, mark, system, side, pieces=shown)
     end = len(pieces) - 1 if pieces and pieces[-1] == END else None
     return Text(
         name, language, split_runs(parts, spans), mark, system, side if pieces else None, end
