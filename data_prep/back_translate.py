@@ -146,7 +146,9 @@ def synthesise(
     cleaner = Cleaner(clean, (src, tgt), held_out=HeldOut(splits, clean) if splits else None)
     lines = _UsableLines(mono, translator.model, cleaner, side=int(back))
     tag = back if tag is None else tag
-    job = _describe_job(translator, search, back, method, tag, lines, splits)
+    made_by = "back-translate" if back else "forward-translate"
+    settings = {"made_by": made_by, "tag": TAG if tag else None, "method": method}
+    job = _describe_job(translator, lines, splits, search=asdict(search), **settings)
     _check_any(lines.total - lines.dropped.total(), lines)
     counts, n_translated, seconds = _do_job(translator, lines, output, job, search, show_bar)
     data = f"{held_out[0] if held_out else 'CORPUS'}:1,{output}:1"
@@ -162,23 +164,17 @@ def synthesise(
 
 def _describe_job(
     translator: Translator,
-    search: SearchConfig,
-    back: bool,
-    method: str,
-    tag: bool,
     lines: _UsableLines,
     held_out: Mapping[str, Sequence[TextPair]],
+    **settings: Any,
 ) -> dict[str, Any]:
     """Everything that the result depends on. Reads the whole file, so errors show first."""
     src, tgt = lines.cleaner.languages
     return {
         "format_version": 1,
-        "made_by": "back-translate" if back else "forward-translate",
-        "tag": TAG if tag else None,
+        **settings,
         "src": src,
         "tgt": tgt,
-        "method": method,
-        "search": asdict(search),
         "precision": translator.precision,
         "models": [m.folder and read_description(m.folder)["sha256"] for m in translator.models],
         "mono": _text_digest(lines),

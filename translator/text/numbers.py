@@ -6,40 +6,12 @@ from collections import Counter, deque
 from collections.abc import Iterable
 from decimal import Decimal
 
-# Numbers: those in digits must be in the translation, but may be words there. Where there are
-# several ways to read one (3.5, 15:30, 11.9.2001, 1 billion), any that fits will do. The words are
-# beginnings of words, case-folded.
-_WORD_VALUES = {
-    0: "zero null",
-    1: "one first once single ein erst",
-    2: "two second twice both pair couple double zwei zwo beid paar doppel",
-    3: "three third triple drei dritt",
-    4: "four vier",
-    5: "five fifth fünf",
-    6: "six sechs",
-    7: "seven sieben sieb",
-    8: "eight acht",
-    9: "nine ninth neun",
-    10: "ten tenth zehn",
-    11: "eleven elf",
-    12: "twelve twelfth dozen zwölf dutzend",
-    13: "thirteen dreizehn",
-    14: "fourteen vierzehn",
-    15: "fifteen fünfzehn",
-    16: "sixteen sechzehn",
-    17: "seventeen siebzehn",
-    18: "eighteen achtzehn",
-    19: "nineteen neunzehn",
-    20: "twenty twenti zwanzig",
-    30: "thirty thirti dreissig",
-    40: "forty forti vierzig",
-    50: "fifty fifti fünfzig half halves halb hälfte",
-    60: "sixty sixti sechzig",
-    70: "seventy seventi siebzig",
-    80: "eighty eighti achtzig",
-    90: "ninety nineti neunzig",
-    100: "hundred hundert",
-    1000: "thousand tausend",
+from translator.text.language import read_tables
+
+# Numbers: those in digits must be in the translation, but may be words (number_words.txt) there.
+# Where there are several ways to read one (3.5, 15:30, 11.9.2001, 1 billion), any that fits does.
+_VALUE_OF = {
+    word: int(value) for value, words in read_tables("number_words.txt").items() for word in words
 }
 # How many zeros a word adds. An English billion has 9, a German one 12.
 _ZEROS = {"hundred": {2}, "hundert": {2}, "thousand": {3}, "tausend": {3}, "tsd": {3}}
@@ -58,10 +30,9 @@ _ROMAN = {
 
 
 def _any_of(words: Iterable[str]) -> str:
-    return "|".join(sorted(words, key=len, reverse=True))
+    return "|".join(sorted(words, key=lambda word: (-len(word), word)))
 
 
-_VALUE_OF = {word: value for value, words in _WORD_VALUES.items() for word in words.split()}
 _VALUE = _any_of(_VALUE_OF)
 _SCALE = _any_of(_ZEROS)
 _TO = r"\s*(?:-|–|to|bis|and|und|or|oder)\s*\d+(?:[.,:]\d+)?"  # "4 to 7 pm", "4 to 7 million"

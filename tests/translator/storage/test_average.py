@@ -112,11 +112,6 @@ def test_one_model_can_be_stored_in_another_way(save, tmp_path: Path, stored: st
     assert all(torch.equal(again[name], other[name]) for name in one)
 
 
-def test_weights_of_an_unknown_kind_are_an_error(save, tmp_path: Path) -> None:
-    with pytest.raises(TranslatorError, match="fp32, fp16, int8, not int4"):
-        average_models([save("a", 1)], tmp_path / "other", "int4")
-
-
 def test_an_average_says_what_it_was_made_from(save, run: Path, tmp_path: Path) -> None:
     average_models([save("a", 1), save("b", 2)], tmp_path / "mean")
     info = load_model(tmp_path / "mean").info
