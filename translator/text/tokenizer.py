@@ -44,19 +44,12 @@ class Tokenizer:
         self._control = frozenset(
             [PAD, BOS, EOS, *(self._processor.PieceToId(piece) for piece in RESERVED_PIECES)]
         )
-        pieces = [self._processor.IdToPiece(i) for i in range(self.vocab_size)]
-        # The pieces that text is cut into, each with its id; bytes stand for all other characters.
-        self.text_pieces = {
-            piece: i
-            for i, piece in enumerate(pieces)
-            if i not in self._control and i != UNK and not self._processor.IsByte(i)
-        }
         # The ids of the 256 bytes, in order.
         self.all_bytes = [self._processor.PieceToId(f"<0x{byte:02X}>") for byte in range(256)]
-        # For each id: does it begin a new word, is it a punctuation mark?
-        self.starts_word = [piece.startswith(_SPACE_MARK) for piece in pieces]
-        letters = [piece.lstrip(_SPACE_MARK) for piece in pieces]
-        self.is_mark = [bool(text) and not any(map(str.isalnum, text)) for text in letters]
+        # The pieces that text is cut into, each with its id; bytes stand for all other characters.
+        others = {UNK, *self._control, *self.all_bytes}
+        self._pieces = [self._processor.IdToPiece(i) for i in range(self.vocab_size)]
+        self.text_pieces = {piece: i for i, piece in enumerate(self._pieces) if i not in others}
         # The characters that text pieces are made of; all others are spelled in bytes.
         self.alphabet = frozenset("".join(self.text_pieces)) - {_SPACE_MARK} | {" "}
 
@@ -121,6 +114,17 @@ class Tokenizer:
         return cls(buffer.getvalue())
 
     @cached_property
+    def starts_word(self) -> list[bool]:
+        """For each id: does it begin a new word?"""
+        return [piece.startswith(_SPACE_MARK) for piece in self._pieces]
+
+    @cached_property
+    def is_mark(self) -> list[bool]:
+        """For each id: is it a punctuation mark?"""
+        texts = (piece.lstrip(_SPACE_MARK) for piece in self._pieces)
+        return [bool(text) and not any(map(str.isalnum, text)) for text in texts]
+
+    @cached_property
     def model_type(self) -> str:
         """The type that it was trained as: "unigram" or "bpe"."""
         try:  # only a unigram model can list the n best segmentations
@@ -169,4 +173,4 @@ class Tokenizer:
 
     def pieces(self, ids: Sequence[int]) -> list[str]:
         """The pieces themselves, for pictures and reports."""
-        return [self._processor.IdToPiece(i) for i in ids]
+        return [self._pieces[i] for i in ids]
