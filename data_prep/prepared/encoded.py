@@ -5,7 +5,6 @@ import shutil
 from array import array
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -53,32 +52,26 @@ class Ids(Pairs[list[int]]):
         return array("q", (self.folder / "places").read_bytes())
 
 
-@dataclass(frozen=True)
-class _Encode:
+def _encode(
+    corpus: Path, languages: Languages, model: bytes, config: DataConfig, rows: range, folder: Path
+) -> dict[str, Any]:
     """The last pass: the ids, and the row of the text that each pair comes from."""
-
-    text: Path
-    languages: Languages
-    tokenizer: bytes
-    config: DataConfig
-
-    def __call__(self, rows: range, folder: Path) -> dict[str, Any]:
-        tokenizer = Tokenizer(self.tokenizer)
-        text = text_pairs(self.text, "train", *self.languages)
-        writers = [Writer(folder / language, "H") for language in self.languages]
-        places, dropped = array("q"), Counter[str]()
-        for place in rows:
-            ids, fault = encode_pair(text[place], tokenizer, self.config)
-            if fault:
-                dropped[fault] += 1
-                continue
-            for writer, side in zip(writers, ids, strict=True):
-                writer.extend([array("H", side).tobytes()])
-            places.append(place)
-        for writer in writers:
-            writer.close()
-        (folder / "places").write_bytes(places.tobytes())
-        return dict(dropped)
+    tokenizer = Tokenizer(model)
+    text = text_pairs(corpus, "train", *languages)
+    writers = [Writer(folder / language, "H") for language in languages]
+    places, dropped = array("q"), Counter[str]()
+    for place in rows:
+        ids, fault = encode_pair(text[place], tokenizer, config)
+        if fault:
+            dropped[fault] += 1
+            continue
+        for writer, side in zip(writers, ids, strict=True):
+            writer.extend([array("H", side).tobytes()])
+        places.append(place)
+    for writer in writers:
+        writer.close()
+    (folder / "places").write_bytes(places.tobytes())
+    return dict(dropped)
 
 
 def encode_corpus(
@@ -101,7 +94,7 @@ def encode_corpus(
     languages = min(prepared.languages), max(prepared.languages)
     n = len(prepared.train)
     chunks = (range(k, min(k + SHARD, n)) for k in range(0, n, SHARD))
-    work = _Encode(prepared.folder, languages, tokenizer.model_bytes, config)
+    work = partial(_encode, prepared.folder, languages, tokenizer.model_bytes, config)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):

@@ -63,7 +63,8 @@ def clean_into(
     first, second = folder / "shards" / "read", folder / "shards" / "judged"
 
     chunks = blocks(sources["train"](), SHARD)
-    read = work(first, chunks, _Read(config, languages), progress=partial(progress, "read"))
+    reading, judging = partial(progress, "read"), partial(progress, "clean")
+    read = work(first, chunks, partial(_read, config, languages), progress=reading)
     keys = array("q")
     for shard in read:
         keys.frombytes((shard / "keys").read_bytes())
@@ -85,7 +86,7 @@ def clean_into(
     pieces = (
         _Piece(shard, bytes(marks[n * SHARD : (n + 1) * SHARD])) for n, shard in enumerate(read)
     )
-    judged = work(second, pieces, _Judge(cleaner), progress=partial(progress, "clean"))
+    judged = work(second, pieces, partial(_judge, cleaner), progress=judging)
     _finish(judged, splits, CleanReport(notes=notes), about, folder)
 
 
@@ -108,17 +109,13 @@ def _write_pairs(folder: Path, split: str, pairs: Iterable[TextPair], languages:
         writer.close()
 
 
-@dataclass(frozen=True)
-class _Read:
+def _read(
+    config: CleanConfig, languages: Languages, pairs: Sequence[TextPair], folder: Path
+) -> dict[str, Any]:
     """The first pass: stores the unchanged text, and the keys of the pairs."""
-
-    config: CleanConfig
-    languages: Languages
-
-    def __call__(self, pairs: Sequence[TextPair], folder: Path) -> dict[str, Any]:
-        _write_pairs(folder, "train", pairs, self.languages)
-        (folder / "keys").write_bytes(pair_keys(pairs, self.config).tobytes())
-        return {"pairs": len(pairs)}
+    _write_pairs(folder, "train", pairs, languages)
+    (folder / "keys").write_bytes(pair_keys(pairs, config).tobytes())
+    return {"pairs": len(pairs)}
 
 
 @dataclass(frozen=True)
@@ -132,20 +129,14 @@ class _Piece:
         return len(self.marks)
 
 
-@dataclass(frozen=True)
-class _Judge:
+def _judge(cleaner: Cleaner, piece: _Piece, folder: Path) -> dict[str, Any]:
     """The second pass: stores the pairs worth training on."""
-
-    cleaner: Cleaner
-
-    def __call__(self, piece: _Piece, folder: Path) -> dict[str, Any]:
-        languages = self.cleaner.languages
-        rows = zip(text_pairs(piece.shard, "train", *languages), piece.marks, strict=True)
-        rest = [(pair, mark) for pair, mark in rows if mark != HELD_OUT]
-        repeated = [mark == REPEATED for _, mark in rest]
-        kept, report = self.cleaner([pair for pair, _ in rest], repeated)
-        _write_pairs(folder, "train", kept, languages)
-        return asdict(report)
+    rows = zip(text_pairs(piece.shard, "train", *cleaner.languages), piece.marks, strict=True)
+    rest = [(pair, mark) for pair, mark in rows if mark != HELD_OUT]
+    repeated = [mark == REPEATED for _, mark in rest]
+    kept, report = cleaner([pair for pair, _ in rest], repeated)
+    _write_pairs(folder, "train", kept, cleaner.languages)
+    return asdict(report)
 
 
 def _finish(

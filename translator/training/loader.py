@@ -71,14 +71,15 @@ class Batches(Sequence[list[int]]):
         return longest.scatter_reduce_(1, batch, lengths[:, self.indices], "amax")[:, self.order]
 
 
+@dataclass(eq=False)
 class BatchSampler:
     """Token-bucket batches of a corpus: pairs of similar length, batches in random order.
 
     `epoch(e)` depends only on the lengths, the weights, the seed and e, so a run can resume at any
     position.
 
-    Args:
-        lengths: `(2, N)`, the number of ids on both sides of each pair, see `pair_lengths`.
+    Attributes:
+        plain_lengths: `(2, N)`, the number of ids on both sides of each pair, see `pair_lengths`.
         max_tokens: the limit of padded tokens on the longer side of a batch.
         seed: of the order.
         weights: how often each pair occurs in an epoch; 0.5 means every other epoch, at random.
@@ -87,28 +88,23 @@ class BatchSampler:
         stretch: estimates the lengths in an epoch, if augmentation changes them.
     """
 
-    def __init__(
-        self,
-        lengths: Tensor,
-        max_tokens: int,
-        seed: int,
-        weights: Tensor | None = None,
-        row_length: int = 0,
-        stretch: Stretch | None = None,
-    ):
-        self._lengths = lengths
-        self.max_tokens = max_tokens
-        self.seed = seed
-        self.weights = weights
-        self.row_length = row_length
-        self.n_rows = max(max_tokens // row_length, 1) if row_length else 0
-        self.stretch = stretch
-        self._fill: int | None = None
-        self._last: tuple[int, Batches] | None = None
+    plain_lengths: Tensor
+    max_tokens: int
+    seed: int
+    weights: Tensor | None = None
+    row_length: int = 0
+    stretch: Stretch | None = None
+    _fill: int | None = None
+    _last: tuple[int, Batches] | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of a `PackedBatch`."""
+        return max(self.max_tokens // self.row_length, 1)
 
     def lengths(self, epoch: int) -> Tensor:
         """`(2, N)`, the tokens of both sides in an epoch, with EOS or BOS."""
-        lengths = self._lengths
+        lengths = self.plain_lengths
         if self.stretch:
             lengths = self.stretch(lengths, epoch, self.seed)
         return lengths + 1
@@ -139,7 +135,7 @@ class BatchSampler:
 
     def _random_order(self, generator: torch.Generator) -> Tensor:
         """The indices of pairs, each as often as its weight says, in random order."""
-        n = self._lengths.shape[1]
+        n = self.plain_lengths.shape[1]
         if self.weights is None:
             return torch.randperm(n, generator=generator)
         times = (self.weights + torch.rand(n, generator=generator)).floor().long()
@@ -154,7 +150,7 @@ class BatchSampler:
         if self._fill is None:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "fill"))
             order = self._random_order(generator)[:20_000]
-            trial = self._lengths[:, order] + 1
+            trial = self.plain_lengths[:, order] + 1
             self._fill = next((f for f in FILLS if self._all_fit(trial, f)), FILLS[-1])
         return _capacity_edges(lengths, self._capacity(self._fill))
 
@@ -212,47 +208,17 @@ def batch_sampler(
     )
 
 
-@dataclass(frozen=True)
-class _Loading(Dataset[tuple[Batch | PackedBatch, Position]]):
-    """Builds batches, in the main process or in a worker."""
-
-    pairs: Sequence[IdPair]
-    max_tokens: int
-    seed: int
-    augment: Augment | None
-    row_length: int
-    rank: int
-    world_size: int
-
-    def __getitem__(
-        self, key: tuple[list[int], int, Position]
-    ) -> tuple[Batch | PackedBatch, Position]:
-        indices, epoch, after = key
-        mine = slice(self.rank, None, self.world_size)
-        if not self.row_length:  # packed batches are shared out by rows, not by pairs
-            indices = indices[mine]
-        pairs = [self.pairs[i] for i in indices]
-        if self.augment is not None:
-            pairs = [
-                self.augment(pair, i, epoch, self.seed)
-                for pair, i in zip(pairs, indices, strict=True)
-            ]
-        if not self.row_length:
-            return collate(pairs), after
-        n_rows = max(self.max_tokens // self.row_length, 1)
-        return pack(pairs, n_rows, self.row_length, mine), after
-
-
 def _ignore_signals(_worker: int) -> None:
     """Leaves it to the main process to handle Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-class Loader:
+@dataclass(frozen=True, eq=False)
+class Loader(Dataset[tuple[Batch | PackedBatch, Position]]):
     """Endless training batches, starting at any position (epoch, index of the batch in it).
 
-    Args:
+    Attributes:
         pairs: the corpus.
         sampler: which pairs form a batch.
         augment: changes a pair, differently in each epoch; a pure function.
@@ -262,23 +228,31 @@ class Loader:
         pin_memory: whether batches go to a GPU.
     """
 
-    def __init__(
-        self,
-        pairs: Sequence[IdPair],
-        sampler: BatchSampler,
-        augment: Augment | None = None,
-        rank: int = 0,
-        world_size: int = 1,
-        workers: int = 0,
-        pin_memory: bool = False,
-    ):
-        s = sampler
-        self.sampler = sampler
-        self.loading = _Loading(
-            pairs, s.max_tokens, s.seed, augment, s.row_length, rank, world_size
-        )
-        self.workers = workers
-        self.pin_memory = pin_memory
+    pairs: Sequence[IdPair]
+    sampler: BatchSampler
+    augment: Augment | None = None
+    rank: int = 0
+    world_size: int = 1
+    workers: int = 0
+    pin_memory: bool = False
+
+    def __getitem__(
+        self, key: tuple[list[int], int, Position]
+    ) -> tuple[Batch | PackedBatch, Position]:
+        """Builds a batch, in the main process or in a worker."""
+        (indices, epoch, after), sampler = key, self.sampler
+        mine = slice(self.rank, None, self.world_size)
+        if not sampler.row_length:  # packed batches are shared out by rows, not by pairs
+            indices = indices[mine]
+        pairs = [self.pairs[i] for i in indices]
+        if self.augment is not None:
+            pairs = [
+                self.augment(pair, i, epoch, sampler.seed)
+                for pair, i in zip(pairs, indices, strict=True)
+            ]
+        if not sampler.row_length:
+            return collate(pairs), after
+        return pack(pairs, sampler.n_rows, sampler.row_length, mine), after
 
     def _keys(self, epoch: int, index: int) -> Iterator[tuple[list[int], int, Position]]:
         while True:
@@ -290,17 +264,17 @@ class Loader:
 
     def load(self, indices: list[int], epoch: int = 0) -> Batch | PackedBatch:
         """Builds a batch of these pairs."""
-        return self.loading[indices, epoch, (0, 0)][0]
+        return self[indices, epoch, (0, 0)][0]
 
     def batches(self, epoch: int, index: int) -> Iterator[tuple[Batch | PackedBatch, Position]]:
         """Yields each batch with the position that follows it."""
         keys = self._keys(epoch, index)
         if not self.workers and not self.pin_memory:
-            yield from map(self.loading.__getitem__, keys)
+            yield from map(self.__getitem__, keys)
             return
         return_memory()
         loader = DataLoader(
-            self.loading,
+            self,
             batch_size=None,
             sampler=keys,
             num_workers=self.workers,

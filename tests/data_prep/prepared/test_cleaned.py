@@ -224,7 +224,7 @@ def test_what_the_first_of_a_mixture_holds_out(
 
 # --- interruptions ----------------------------------------------------------------------------
 
-POINTS = ("_Read", "_Judge", "_learn", "_finish", "write_json", "merge")
+POINTS = ("_read", "_judge", "_learn", "_finish", "write_json", "merge")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "No space left")])
@@ -238,8 +238,8 @@ def test_an_interrupted_call_is_resumed(
     folder = tmp_path / "folder"
     calls: list[str] = []
 
-    def watch(owner: Any, name: str, stop_at: int) -> None:
-        original = getattr(owner, name)
+    def watch(stop_at: int) -> None:
+        original = getattr(shard_passes, point)
 
         def call(*arguments: Any, **options: Any) -> Any:
             calls.append(point)
@@ -247,12 +247,10 @@ def test_an_interrupted_call_is_resumed(
                 raise error
             return original(*arguments, **options)
 
-        monkeypatch.setattr(owner, name, call)
+        monkeypatch.setattr(shard_passes, point, call)
 
-    cls = getattr(shard_passes, point)
-    owner, name = (cls, "__call__") if isinstance(cls, type) else (shard_passes, point)
-    stop_at = {"_Read": 3, "_Judge": 4, "merge": 2}.get(point, 1)
-    watch(owner, name, stop_at)
+    stop_at = {"_read": 3, "_judge": 4, "merge": 2}.get(point, 1)
+    watch(stop_at)
     with pytest.raises(TranslatorError if isinstance(error, OSError) else KeyboardInterrupt) as e:
         prepare(corpus, folder)
     if isinstance(error, OSError):
@@ -261,11 +259,11 @@ def test_an_interrupted_call_is_resumed(
     calls.clear()
     monkeypatch.undo()
     small_shards(60)
-    watch(owner, name, -1)
+    watch(-1)
     assert list(prepare(corpus, folder).train) == in_memory(corpus)[0]
     assert content(folder) == whole
     n_shards = -(-len(load_corpus(str(corpus), "en", "de").splits["train"]) // 60)
-    if point in ("_Read", "_Judge"):
+    if point in ("_read", "_judge"):
         assert len(calls) == n_shards - (stop_at - 1)
 
 
