@@ -152,16 +152,15 @@ def _describe_run(
 ) -> dict[str, Any]:
     """What the updates after `step` will be like; if asked for, some are made."""
     c = config.train
-    source = build_batches(config, data, device, copies=False)
-    batches = source.sampler.epoch(0)
+    loader = build_batches(config, data, device, copies=False)
+    batches = loader.sampler.epoch(0)
     run = {
         "device": str(device),
         "threads": torch.get_num_threads(),
-        **describe_batches(source.sampler, batches, config),
+        **describe_batches(loader.sampler, batches, config),
     }
     if not measure:
         return run | {"precision": c.precision, "parameters": _count_weights(config.model)}
-    loader = Loader(data.train, source.sampler, source.augmentation)
     run |= _measure(config, loader, batches, device)
     tokens_left = max(c.steps - step, 0) * run["tokens_per_update"]
     return run | {"seconds": round(tokens_left / run["tokens_per_second"])}

@@ -182,14 +182,6 @@ def _capacity_edges(lengths: Tensor, capacity: int) -> list[int]:
     return edges
 
 
-@dataclass(frozen=True)
-class BatchSource:
-    """Where batches come from: which pairs form a batch, and how each pair is augmented."""
-
-    sampler: BatchSampler
-    augmentation: Augment | None = None
-
-
 def batch_sampler(
     data: TrainingData,
     config: Config,

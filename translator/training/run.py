@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from translator.system.machine import resolve_precision, return_memory
 from translator.system.processes import Ranks
 from translator.system.seeds import derive_seed
 from translator.system.signals import StopSignals, stop_signals
-from translator.training.loader import BatchSource, Loader, Position
+from translator.training.loader import Loader, Position
 from translator.training.progress import Progress
 from translator.training.update import Updater
 from translator.training.validation import Validator
@@ -53,7 +54,7 @@ class Run:
     Args:
         config: all settings, including the vocabulary size.
         data: the corpus, ready for training.
-        batches: which pairs form a batch, and how they are augmented.
+        batches: gives the batches of all processes.
         folder: the run folder, which must exist.
         device: of this process.
         ranks: which process this is.
@@ -65,7 +66,7 @@ class Run:
         self,
         config: Config,
         data: TrainingData,
-        batches: BatchSource,
+        batches: Loader,
         folder: Path,
         device: torch.device,
         *,
@@ -82,11 +83,6 @@ class Run:
         self.metrics = MetricsLog(folder / "metrics.jsonl", tensorboard)
         self.validator = Validator(data, config, device)
         self.model, self.updater = self._build()  # synchronises the processes
-
-    @property
-    def environment(self) -> dict[str, Any]:
-        """See `describe_environment`."""
-        return describe_environment(self.config, self.device, self.ranks)
 
     def _build(self) -> tuple[Transformer, Updater]:
         """Builds model and optimizers as they are before the first step."""
@@ -139,14 +135,11 @@ class Run:
 
     def training_batches(self) -> Iterator[tuple[Batch | PackedBatch, Position]]:
         """This process's share of the batches, starting at the run's position."""
-        c, data = self.config.train, self.data
-        gpu = self.device.type == "cuda"
-        loader = Loader(
-            data.train,
-            self.batches.sampler,
-            self.batches.augmentation,
-            self.ranks.rank,
-            self.ranks.world_size,
+        c, gpu = self.config.train, self.device.type == "cuda"
+        loader = replace(
+            self.batches,
+            rank=self.ranks.rank,
+            world_size=self.ranks.world_size,
             workers=c.workers if c.workers >= 0 else (_choose_workers() if gpu else 0),
             pin_memory=gpu,
         )
@@ -340,7 +333,8 @@ class Run:
         if not self.ranks.first:
             return None
         with writing_run(self.folder), torch.compiler.set_stance("force_eager"):
-            return self.validator.finish(self.model, self.folder, self.state, self.environment)
+            environment = describe_environment(self.config, self.device, self.ranks)
+            return self.validator.finish(self.model, self.folder, self.state, environment)
 
 
 def is_finite(model: Transformer) -> bool:

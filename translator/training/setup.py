@@ -21,7 +21,7 @@ from translator.storage.run_folder import check_same_run, read_run, write_run
 from translator.storage.run_log import MetricsLog
 from translator.system.processes import Ranks
 from translator.text.tokenizer import Tokenizer
-from translator.training.loader import BatchSource, Loader, batch_sampler
+from translator.training.loader import Loader, batch_sampler
 from translator.training.measure import largest_batch, probe_memory
 from translator.training.progress import stage_bars
 from translator.training.run import Run, describe_environment, writing_run
@@ -67,8 +67,8 @@ def with_vocabulary(config: Config, tokenizer: Tokenizer) -> Config:
 
 def build_batches(
     config: Config, data: TrainingData, device: torch.device, copies: bool = True
-) -> BatchSource:
-    """Builds the batches of each epoch and the augmentation of their pairs.
+) -> Loader:
+    """Builds what gives the batches of each epoch, with their pairs augmented.
 
     Without `copies` no placeholders are inserted: learning where they go takes long, and they
     hardly change any lengths.
@@ -78,22 +78,17 @@ def build_batches(
         settings, data.train, data.tokenizer, config.noise
     )
     stretch = augmentation.stretch if augmentation else None
-    return BatchSource(batch_sampler(data, config, stretch, device), augmentation)
+    return Loader(data.train, batch_sampler(data, config, stretch, device), augmentation)
 
 
 def warn_if_memory_is_short(
-    config: Config,
-    data: TrainingData,
-    batches: BatchSource,
-    device: torch.device,
-    ranks: Ranks,
+    config: Config, batches: Loader, device: torch.device, ranks: Ranks
 ) -> None:
     """Warns if the largest batch may not fit in memory and the system may kill the process."""
     if device.type != "cpu":
         return  # on a GPU it is an error that can be handled
     indices = largest_batch(batches.sampler, batches.sampler.epoch(0), config.model)
-    batch = Loader(data.train, batches.sampler, batches.augmentation).load(indices)
-    memory = probe_memory(config, batch, device, ranks)
+    memory = probe_memory(config, batches.load(indices), device, ranks)
     if memory and (finding := memory.warning()):
         log.warning(finding.text)
 
@@ -147,7 +142,7 @@ def open_run(
                 "; ".join(changes),
             )
     else:
-        warn_if_memory_is_short(config, data, batches, device, ranks)
+        warn_if_memory_is_short(config, batches, device, ranks)
         create_run(folder, data, config, environment)
     if ranks.first:
         ranks.wait()
