@@ -11,12 +11,10 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from data_prep.augmentation.augment import Stretch
-from data_prep.prepared.prepare import TrainingData
 from translator.config.errors import TranslatorError
-from translator.config.schema import Config
 from translator.model.batch import Batch, collate
 from translator.model.batching import batch_edges
-from translator.model.packing import PackedBatch, assign_rows, pack, row_length
+from translator.model.packing import PackedBatch, assign_rows, pack
 from translator.system.machine import return_memory
 from translator.system.seeds import derive_seed
 from translator.text.tokenizer import IdPair
@@ -180,24 +178,6 @@ def _capacity_edges(lengths: Tensor, capacity: int) -> list[int]:
         end = torch.searchsorted(ends, (before + capacity)[:, None], right=True)
         edges.append(max(int(end.min()), start + 1))
     return edges
-
-
-def batch_sampler(
-    data: TrainingData,
-    config: Config,
-    stretch: Stretch | None = None,
-    device: torch.device | None = None,
-) -> BatchSampler:
-    """Builds the sampler of a run; `stretch` says how noise changes the lengths of the pairs.
-
-    Batches are packed on a GPU and for compiled layers, both of which need a fixed shape.
-    """
-    packed = config.train.compile or (device is not None and device.type == "cuda")
-    return BatchSampler(
-        *(data.train.lengths, config.train.max_tokens, config.train.seed, data.weights),
-        row_length=row_length(config.data.max_length) if packed else 0,
-        stretch=stretch,
-    )
 
 
 def _ignore_signals(_worker: int) -> None:

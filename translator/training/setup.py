@@ -11,17 +11,18 @@ from typing import Any
 
 import torch
 
-from data_prep.augmentation.augment import Augmentation, build_augmentation
+from data_prep.augmentation.augment import build_augmentation
 from data_prep.prepared.prepare import TrainingData, prepare_data
 from translator.config.errors import TranslatorError
 from translator.config.loading import to_dict
 from translator.config.schema import Config
+from translator.model.packing import row_length
 from translator.storage.model_folder import FORMAT_VERSION, Model, load_model
 from translator.storage.run_folder import check_same_run, read_run, write_run
 from translator.storage.run_log import MetricsLog
 from translator.system.processes import Ranks
 from translator.text.tokenizer import Tokenizer
-from translator.training.loader import Loader, batch_sampler
+from translator.training.loader import BatchSampler, Loader
 from translator.training.measure import largest_batch, probe_memory
 from translator.training.progress import stage_bars
 from translator.training.run import Run, describe_environment, writing_run
@@ -74,11 +75,14 @@ def build_batches(
     hardly change any lengths.
     """
     settings = config.data if copies else replace(config.data, copy_rate=0.0)
-    augmentation: Augmentation | None = build_augmentation(
-        settings, data.train, data.tokenizer, config.noise
+    augmentation = build_augmentation(settings, data.train, data.tokenizer, config.noise)
+    packed = config.train.compile or device.type == "cuda"  # which need a fixed shape
+    sampler = BatchSampler(
+        *(data.train.lengths, config.train.max_tokens, config.train.seed, data.weights),
+        row_length=row_length(config.data.max_length) if packed else 0,
+        stretch=augmentation.stretch if augmentation else None,
     )
-    stretch = augmentation.stretch if augmentation else None
-    return Loader(data.train, batch_sampler(data, config, stretch, device), augmentation)
+    return Loader(data.train, sampler, augmentation)
 
 
 def warn_if_memory_is_short(

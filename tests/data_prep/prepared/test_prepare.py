@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -34,7 +35,7 @@ from translator.config.errors import TranslatorError
 from translator.config.schema import CleanConfig, Config, NoiseConfig
 from translator.text.codec import normalise
 from translator.text.tokenizer import IdPair, Tokenizer
-from translator.training.loader import batch_sampler
+from translator.training.setup import build_batches
 
 module = importlib.import_module("data_prep.prepared.prepare")  # not the function of this name
 Change = Callable[..., Config]
@@ -251,7 +252,7 @@ def test_training_data_are_the_kept_pairs(change: Change, corpus_folder: Path, w
     splits = load_corpus(str(corpus_folder), "en", "de").splits
     assert data.splits == {name: splits[name] for name in ("valid", "test")}
     assert data.valid == encode_pairs(splits["valid"], data.tokenizer, config.data)[0]
-    batches = batch_sampler(data, config).epoch(0)
+    batches = build_batches(config, data, torch.device("cpu")).sampler.epoch(0)
     assert sorted(i for batch in batches for i in batch) == list(range(len(data.train)))
 
 
