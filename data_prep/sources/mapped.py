@@ -68,9 +68,7 @@ class Rows(Sequence[Row], Generic[Row]):
     def __getitem__(self, i):  # type: ignore[no-untyped-def]
         if isinstance(i, slice):
             return [self[k] for k in range(*i.indices(len(self)))]
-        if not -len(self) <= i < len(self):
-            raise IndexError(i)
-        i %= len(self)
+        i = range(len(self))[i]
         return self.decode(self.values[self.ends[i - 1] if i else 0 : self.ends[i]])
 
     @property
