@@ -36,10 +36,9 @@ def safe(handler: Handler) -> Handler:
 
 async def answer_refusal(_request: Request, error: Exception) -> Response:
     """An error of the client's, or of its document, in LibreTranslate's form."""
-    status = error.status_code if isinstance(error, HTTPException) else 400
-    text = error.detail if isinstance(error, HTTPException) else str(error)
-    headers = error.headers if isinstance(error, HTTPException) else None
-    return JSONResponse({"error": text}, status, headers)
+    if not isinstance(error, HTTPException):
+        error = HTTPException(400, str(error))
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
 
 
 async def answer_nobody(_request: Request, _error: Exception) -> Response:

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from translator.config.records import Record
 from translator.serve.reading import bad
 from translator.serve.translators import Direction
 from translator.text.language import LANGUAGE_NAMES, identify, language_code
@@ -13,15 +14,11 @@ _LOOKED_AT = 1000  # lines of a text
 
 
 @dataclass(frozen=True)
-class Detected:
+class Detected(Record):
     """What a text seems to be in; the confidence is the share of its lines that agree, in %."""
 
-    language: str
     confidence: float
-
-    def to_dict(self) -> dict[str, str | float]:
-        """In LibreTranslate's form."""
-        return {"confidence": self.confidence, "language": self.language}
+    language: str
 
 
 def detect(text: str, otherwise: str = "en") -> Detected:
@@ -29,8 +26,8 @@ def detect(text: str, otherwise: str = "en") -> Detected:
     votes = Counter(filter(None, map(identify, text.split("\n", _LOOKED_AT)[:_LOOKED_AT])))
     best = max(LANGUAGE_NAMES, key=lambda code: votes[code])
     if not votes[best]:
-        return Detected(otherwise, 0.0)
-    return Detected(best, round(100 * votes[best] / votes.total(), 1))
+        return Detected(0.0, otherwise)
+    return Detected(round(100 * votes[best] / votes.total(), 1), best)
 
 
 class Languages:
