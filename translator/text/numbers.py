@@ -123,7 +123,7 @@ def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
         if half == "a" and 1 <= hour <= 12:  # noon or later is wrong
             early = hour % 12
             late = early + 12
-            shifted = said(late, "" if early else r"\s?uhr") > others(late, match)
+            shifted = said(late, "" if early else rf"(?=(?:{_TO})?\s?uhr)") > others(late, match)
             if shifted and not said(early):
                 lost.append((*match.span(), f"{early}{end} Uhr"))
         elif match["clock"] and 1 <= hour < 12:
