@@ -121,10 +121,11 @@ _NUMBER = {
 _FIGURE = {
     language: re.compile(
         rf"(?<![\w.,:/]){_SIGN}(?P<before>{_CURRENCY}\s?)?(?P<number>{number})"
-        rf"(?![\d\w]|[.,:/-]\d)(?P<unit>(?=\s?{_UNIT}))?"
+        rf"(?![\d\w]|[.,:/-]\d){even}(?P<unit>(?=\s?{_UNIT}))?"
         rf"(?P<after>\s?{_CURRENCY}|(?P<code>\s?(?:USD|EUR|GBP|CHF)\b))?"
     )
     for language, (number, _, _) in _NUMBER.items()
+    for even in [r"(?P<even>[.,](?:--?|[–—])(?!\w))?" if language == "de" else "(?P<even>(?!))?"]
 }
 
 
@@ -149,21 +150,29 @@ def rewritten_numbers(text: str, src: str, tgt: str) -> list[Span]:
     """The numbers whose form in the language `tgt` is certain, and differs: 1,234.5 is 1.234,5.
 
     A decimal alone (3.5) may be a version or a time: it is certain only beside a sign, a currency
-    or a unit. A currency mark goes to the other side of its number, of a whole one too.
+    or a unit. A currency mark goes to the other side of its number, of a whole one too. The dash in
+    the German 99,- is left out.
     """
-    if {src, tgt} != {"en", "de"} or not re.search(r"\d[.,]\d|[$€£¥]\s?\d|\d\s?[$€£¥]", text):
+    if {src, tgt} != {"en", "de"} or not re.search(
+        r"\d[.,](?:\d|[-–—])|[$€£¥]\s?\d|\d\s?[$€£¥]", text
+    ):
         return []
     _, thousands, decimal = _NUMBER[src]
     found = []
     for match in _FIGURE[src].finditer(text):
         number, before, after = match["number"], match["before"], match["after"]
         measured = any(match[name] is not None for name in ("sign", "before", "unit", "after"))
-        if number.isdigit() and before is None and not (after or "").strip():
+        even = measured and match["even"]
+        if number.isdigit() and before is None and not (after or "").strip() and not even:
             continue
         if thousands not in number and not measured and src == "en":
             continue
         swapped = number.translate(str.maketrans(thousands + decimal, decimal + thousands))
-        written, start, end = swapped, match.start("number"), match.end("number")
+        written, start, end = (
+            swapped,
+            match.start("number"),
+            match.end("even" if even else "number"),
+        )
         if before and tgt == "de":
             written, start = f"{swapped} {before.strip()}", match.start("before")
         elif match["code"]:

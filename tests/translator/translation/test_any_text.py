@@ -259,6 +259,8 @@ def test_numbers_that_are_certain_follow_the_other_language(build, name: str) ->
         ("2.500.000 EUR", "de", ["2,500,000 EUR"]),
         ("£20 and 20 dogs", "en", ["20 £"]),
         ("5 € und 5 Hunde", "de", ["€5"]),
+        ("99,- € oder 1.299,-- EUR", "de", ["€99", "1,299 EUR"]),
+        ("Nr. 5,- und 99,-mal", "de", []),
     ],
 )
 def test_which_numbers_are_certain(text: str, language: str, expected: list[str]) -> None:
