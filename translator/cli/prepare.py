@@ -266,7 +266,9 @@ def _synthesise(
 
     mono = synthesis.mono
     stem, language = split_name(mono.name)  # news.de.gz is German
-    if language in ("en", "de") and not (choice.model or choice.src or choice.tgt):
+    if not (choice.model or choice.src or choice.tgt):
+        if language not in ("en", "de"):
+            raise typer.BadParameter(f"name the model that translates {mono.name} with --model")
         choice = replace(choice, src=language)  # a shipped model from it
     translator = choice.load(common)
     turned = (translator.tgt, translator.src)

@@ -1,6 +1,7 @@
 """The command `translate`."""
 
 import logging
+import os
 import sys
 import time
 from dataclasses import dataclass, replace
@@ -200,6 +201,7 @@ def _load(
         from translator.export.engine import use
 
         threads = common.threads or int(small) or choose_threads()
+        os.environ["OMP_NUM_THREADS"] = str(threads)  # PyTorch's, should it be needed later
         use(translator, engine, threads=threads, search=resolve_search(translator, search))
     return translator
 

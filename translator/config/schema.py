@@ -275,8 +275,9 @@ class ConfidenceConfig:
 class SearchConfig:
     """How translations are searched for; lengths count pieces. See translator/search/beam.py.
 
-    Scores are (log-probability + length_reward * length) / length ** length_penalty. The coverage
-    penalty is equation 14 of Wu et al. 2016, diversity is that of Li et al. 2016.
+    Scores are (log-probability + length_reward * length) / length ** length_penalty, see
+    hypothesis.py there. The coverage penalty is equation 14 of Wu et al. 2016, diversity is that of
+    Li et al. 2016.
     """
 
     decode: str = setting(

@@ -33,9 +33,9 @@ class Engine:
     """CTranslate2 with an exported model: ids in, ids out.
 
     Args:
-        folder: what `write_model` wrote.
+        folder: what `write_model` in ctranslate2.py wrote.
         tokens: the name of each id.
-        quantization: how it computes, one of `TYPES`.
+        quantization: how it computes, one of its `TYPES`; "default": as it is stored.
         n_parallel: batches that are translated at a time.
         threads: of each of them; 0 = its own choice.
     """

@@ -90,7 +90,7 @@ def choose_steps(run: Path, last: int | None = None, best: int | None = None) ->
     Args:
         run: the run's folder.
         last: how many of the newest regular checkpoints, or:
-        best: how many of those with the highest validation BLEU.
+        best: how many of those with the highest validation BLEU; default: the best one.
 
     Raises:
         TranslatorError: the run has fewer on disk.

@@ -12,7 +12,7 @@ from torch import Tensor
 from translator.config.errors import TranslatorError
 from translator.config.schema import Config
 from translator.model.transformer import Transformer, empty_transformer
-from translator.system.disk import file_sha256, read_file
+from translator.system.disk import damaged, file_sha256, read_file
 
 SCALE = ".scale"  # ends the name of the scales of an int8 matrix
 
@@ -56,7 +56,7 @@ def read_weights(path: Path, digest: str) -> Iterator[tuple[str, Tensor, Tensor 
         TranslatorError: the file is missing or damaged.
     """
     if file_sha256(path) != digest:
-        raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
+        raise damaged(path)
     try:
         with safe_open(path, framework="pt") as file:
             names = set(file.keys())

@@ -73,8 +73,13 @@ def read_file(path: Path, digest: str | None = None) -> bytes:
     except OSError as error:
         raise TranslatorError(f"{path} cannot be read: {error.strerror}.") from None
     if digest is not None and sha256(data) != digest:
-        raise TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
+        raise damaged(path)
     return data
+
+
+def damaged(path: Path) -> TranslatorError:
+    """What is wrong with a file that has not its SHA-256."""
+    return TranslatorError(f"{path} is damaged (its SHA-256 is wrong): copy the model again.")
 
 
 def discard(folder: Path) -> None:

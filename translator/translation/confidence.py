@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 FEATURES = (
     "log_prob",  # mean log-probability of the target pieces
     "lowest",  # their lowest log-probability
-    "improbable",  # share of target pieces below `IMPROBABLE`
+    "improbable",  # share of target pieces below `IMPROBABLE` (evidence.py)
     "characters",  # probability of the pieces, averaged over the characters of the translation
     "regret",  # mean log-probability of the likeliest pieces minus that of the written ones
     "entropy",  # mean entropy of the distributions
@@ -111,7 +111,7 @@ def find_calibration(info: Mapping[str, Any], src: str, tgt: str) -> Calibration
 def judge(
     calibration: Calibration, evidence: Evidence, pairs: Sequence[tuple[str, str]]
 ) -> list[float]:
-    """The confidence in each (source, translation) pair, from the evidence that `gather` returned.
+    """The confidence in each (source, translation) pair, from its evidence (evidence.py).
 
     It is 0 if words became nothing, and 1 if source and translation are both blank.
     """

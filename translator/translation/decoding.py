@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -66,17 +67,23 @@ class UnitDecoder:
         self.models = models
         self.codec = codec
         self.tag = tag
-        self._laid_out = (models, device, precision, language, release)
+        self._network_of = (models, device, precision, language, release)
+        self._lock = threading.Lock()
         self.fixed = bool(device and device.type == "cuda")  # few shapes, see search/fixed.py
         self.engine: Engine | None = None  # another one than PyTorch
         self.show_bar = False  # over the batches of a call that has several
 
-    @cached_property
+    @property
     def network(self) -> Network:
         """The models on their device, whose weights are read now if they were not before."""
+        with self._lock:
+            return self._network
+
+    @cached_property
+    def _network(self) -> Network:
         from translator.translation.network import Network
 
-        return Network(*self._laid_out)
+        return Network(*self._network_of)
 
     def search(self, units: Sequence[Unit], search: SearchConfig) -> list[list[Hypothesis]]:
         """Hypotheses of each unit, in batches of like length, in the given order."""

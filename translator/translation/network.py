@@ -4,7 +4,9 @@ It is all that needs the weights. Where another engine searches, it may never be
 """
 
 import math
+import threading
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -48,15 +50,29 @@ class Network:
     ):
         self.models = models
         self.device = device or torch.device("cpu")
-        pieces = common_pieces(models, language) if precision == "bf16" else None
-        self.decoders = []
+        self.precision, self.language, self.release = precision, language, release
+        self._lock = threading.Lock()
         for model in models:
             model.transformer.to(self.device).eval()
-            use_up = release and model.weights is not None
-            transformer = model.release() if use_up else model.transformer
-            self.decoders.append(IncrementalDecoder(transformer, precision, pieces, use_up))
         # Whether batches have few shapes, see search/fixed.py.
         self.search = FixedSearch().beam_search if self.device.type == "cuda" else beam_search
+
+    @property
+    def decoders(self) -> list[IncrementalDecoder]:
+        """The models, laid out when a search first needs it."""
+        with self._lock:
+            return self._decoders
+
+    @cached_property
+    def _decoders(self) -> list[IncrementalDecoder]:
+        language = self.language if self.precision == "bf16" else None
+        pieces = common_pieces(self.models, language) if language else None
+        decoders = []
+        for model in self.models:
+            use_up = self.release and model.weights is not None
+            transformer = model.release() if use_up else model.transformer
+            decoders.append(IncrementalDecoder(transformer, self.precision, pieces, use_up))
+        return decoders
 
     def beam_search(
         self, sources: Rows, config: SearchConfig, prefixes: Rows = ()
@@ -127,7 +143,7 @@ class Network:
             found = found[..., n_tag:, :]
         return (found / found.sum(dim=-1, keepdim=True)).cpu()
 
-    @torch.no_grad()
+    @torch.no_grad()  # the caller may write into the result
     def next_logits(self, src_ids: Sequence[int], tgt_ids: Sequence[int]) -> Tensor:
         """Logits `(V,)` of the piece that follows `tgt_ids`, by the first model."""
         transformer = self.models[0].transformer

@@ -17,6 +17,7 @@ from translator.config.schema import PRECISIONS, SearchConfig
 from translator.search.hypothesis import Hypothesis
 from translator.storage.find import complete_direction, find_model
 from translator.storage.model_folder import Model, open_model
+from translator.system.disk import damaged, file_sha256
 from translator.text.codec import TextCodec
 from translator.text.terms import Glossary, Terms, used_terms
 from translator.text.tokenizer import BOS, EOS
@@ -44,8 +45,8 @@ class Translator:
     >>> translator.translate("A dog runs along the beach.")
     >>> translator(["A dog runs along the beach.", "Two men are cooking."])
 
-    Several threads may use one at the same time. It can be copied and sent to another process;
-    after a fork it works with one thread.
+    Several threads may use one at the same time. It can be copied and sent to another process, but
+    without another engine; after a fork it works with one thread.
 
     Args:
         models: loaded models; the settings of the first apply; `load` takes folders.
@@ -111,8 +112,12 @@ class Translator:
         self.decoder = UnitDecoder(
             self.models, self.codec, self.tgt, device, precision, self._tag, release
         )
-        if not lazy:
-            _ = self.decoder.network
+        if lazy:
+            for path, digest in (model.weights for model in self.models if model.weights):
+                if file_sha256(path) != digest:
+                    raise damaged(path)
+        else:
+            _ = self.decoder.network.decoders
 
     @property
     def on_cpu(self) -> bool:
@@ -159,7 +164,7 @@ class Translator:
                 direction, and without a model English to German.
             device: `auto`, `cpu`, `cuda` or `mps`.
             precision: `fp32` or `bf16`, see `Translator`.
-            lazy: read the weights only once something needs them; `auto` is the CPU then.
+            lazy: as for `Translator`; for the CPU, which `auto` is then.
 
         Raises:
             TranslatorError: there is none, it is damaged or of another direction, or the device is
@@ -169,13 +174,12 @@ class Translator:
         direction = complete_direction(src, tgt)
         models = [open_model(find_model(name, *direction)) for name in named]
         known = None if src is None and tgt is None else direction
-        chosen = None
-        if not lazy or device not in ("auto", "cpu"):
-            from translator.system.machine import pick_device
+        if lazy and device in ("auto", "cpu"):
+            return cls(models, None, precision, known, lazy=True)
+        from translator.system.machine import pick_device
 
-            chosen = pick_device(device)
-        on_cpu = chosen is None or chosen.type == "cpu"
-        return cls(models, chosen, precision, known, release=on_cpu, lazy=lazy)
+        chosen = pick_device(device)
+        return cls(models, chosen, precision, known, release=chosen.type == "cpu")
 
     @overload
     def translate(
@@ -329,10 +333,12 @@ class Translator:
         ]
 
     def _check_process(self) -> None:
-        """Raises TranslatorError if a fork has separated this from its GPU."""
-        if not self.on_cpu and os.getpid() != self._process:
+        """Raises TranslatorError if a fork has separated this from its GPU, or its engine."""
+        engine = self.decoder.engine
+        if (engine or not self.on_cpu) and os.getpid() != self._process:
+            where = f"with {engine.name}" if engine else f"on {self.device}"
             raise TranslatorError(
-                f"A Translator on {self.device} cannot be used after a fork: start the process "
+                f"A Translator {where} cannot be used after a fork: start the process "
                 'with multiprocessing.get_context("spawn"), or load the model in it.'
             )
 

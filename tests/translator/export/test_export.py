@@ -1,9 +1,12 @@
 """An export translates as we do, or is refused: CTranslate2 and Hugging Face's transformers."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +230,36 @@ def test_an_engine_starts_without_pytorch(
     assert (tmp_path / "out").read_text() == first * 3
     aligned, needed = call("--alignments", text)  # which only PyTorch can find
     assert aligned.split("\t")[0] == first.strip() and needed == "True"
+
+
+def test_a_lazy_translator_is_as_careful(
+    model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("ctranslate2")
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    translator = Translator.load(folder, device="auto", lazy=True)
+    assert translator.on_cpu
+    use(translator, folder=tmp_path / "copies")
+    text = "The dog runs here."
+    found = translator.translate(text)
+    # While others look at the models themselves, these stay as they are.
+    pairs = [(text, found)] * 40
+    expected = Translator.load(folder, device="cpu").score(pairs)
+    with ThreadPoolExecutor() as pool:
+        scored = [pool.submit(translator.score, pairs) for _ in range(4)]
+        aligned = [
+            pool.submit(translator.translate_lines, [text], alignments=True) for _ in range(4)
+        ]
+        assert all(done.result()[0].alignment is not None for done in aligned)
+        assert all(done.result() == expected for done in scored)
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    with pytest.raises(TranslatorError, match="with ctranslate2 float32 cannot be used after a"):
+        translator.translate(text)
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    data[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(data)
+    with pytest.raises(TranslatorError, match="damaged"):
+        Translator.load(folder, lazy=True)
 
 
 def test_a_server_searches_with_an_engine(
