@@ -9,6 +9,7 @@ in evidence.py.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -53,7 +54,7 @@ class Calibration:
     mean: tuple[float, ...]  # of each feature
     scale: tuple[float, ...]  # standard deviation of each feature
     weight: tuple[float, ...]  # of each standardised feature
-    square: tuple[float, ...]  # weight of its square
+    product: tuple[float, ...]  # of each product of two of them, a square too; see `expand`
     bias: float
     event: str = EVENT
     features: tuple[str, ...] = FEATURES
@@ -63,8 +64,10 @@ class Calibration:
         """The probability of the event for each row of features `(N, features)`."""
         from translator.translation.evidence import expand
 
-        rows = (self.mean, self.scale, self.weight + self.square)
-        mean, scale, weight = map(table.new_tensor, rows)
+        mean, scale, weight = (
+            table.new_tensor(values)
+            for values in (self.mean, self.scale, self.weight + self.product)
+        )
         logits = expand((table - mean) / scale) @ weight + self.bias
         found: list[float] = logits.sigmoid().tolist()
         return found
@@ -81,12 +84,20 @@ class Calibration:
             TranslatorError: it is damaged, or another version with other features wrote it.
         """
         try:
-            tuples = {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
-            found = cls(**{**values, **tuples})
-            rows = (found.mean, found.scale, found.weight, found.square)
+            given: dict[str, Any] = dict(values)
+            given |= {k: tuple(v) for k, v in values.items() if isinstance(v, list)}
+            if "square" in given:  # of an earlier version, which had no other products
+                squares = dict(zip(FEATURES, given.pop("square"), strict=True))
+                given["product"] = tuple(
+                    squares[a] if a == b else 0.0
+                    for a, b in itertools.combinations_with_replacement(FEATURES, 2)
+                )
+            found = cls(**given)
+            rows = (found.mean, found.scale, found.weight, found.product)
             numbers = [float(x) for row in rows for x in (*row, found.bias)]
             same = found.features == FEATURES and found.event == EVENT
-            if not same or {len(row) for row in rows} != {len(FEATURES)}:
+            n = len(FEATURES)
+            if not same or [len(row) for row in rows] != [n, n, n, n * (n + 1) // 2]:
                 raise ValueError
             if not all(map(math.isfinite, numbers)) or min(found.scale) <= 0:
                 raise ValueError

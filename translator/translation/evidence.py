@@ -16,7 +16,7 @@ from translator.text.tokenizer import Tokenizer
 from translator.translation.confidence import FEATURES
 
 IMPROBABLE = math.log(0.3)
-MOST_DEVIATIONS = 4.0  # from the mean; values further away are clipped to keep squares small
+MOST_DEVIATIONS = 4.0  # from the mean; values further away are clipped to keep products small
 _MARKS = ".,;:!?\"'()"
 
 
@@ -128,6 +128,10 @@ def _describe_text(source: str, translation: str, n_src: int) -> dict[str, Any]:
 
 
 def expand(standardised: Tensor) -> Tensor:
-    """Appends to standardised features `(N, F)` their squares: `(N, 2F)`."""
+    """Appends to standardised features `(N, F)` their products: `(N, F + F * (F + 1) / 2)`.
+
+    These are of the first feature with each, then of the second with each from itself on, ...
+    """
     near = standardised.clamp(-MOST_DEVIATIONS, MOST_DEVIATIONS)
-    return torch.cat([near, near**2], dim=1)
+    one, other = torch.triu_indices(near.shape[1], near.shape[1])
+    return torch.cat([near, near[:, one] * near[:, other]], dim=1)

@@ -193,7 +193,8 @@ def test_pages_are_tested_with_what_is_really_found(
 ) -> None:
     """All that the results have that tests/invented.py invents stands in real ones too."""
     width = len(FEATURES)
-    calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, (0.0,) * width, 0.2)
+    products = (0.0,) * (width * (width + 1) // 2)
+    calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, products, 0.2)
     training = {"step": 9, "n_tokens": 8, "seconds": 7.0}
     info = {"confidence": {"en-de": calibration.to_dict()}, "training": training}
     translator = Translator(replace(random_model, info=info, folder=tmp_path))
@@ -225,7 +226,8 @@ def test_pages_are_tested_with_what_is_really_found(
 def test_confidence_is_that_of_the_translator(random_model, text_pairs) -> None:
     """Line by line, and with its measures; the model's own calibration, whatever it says."""
     width = len(FEATURES)
-    calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, (0.0,) * width, 0.2)
+    products = (0.0,) * (width * (width + 1) // 2)
+    calibration = Calibration((0.0,) * width, (1.0,) * width, (0.1,) * width, products, 0.2)
     info = {"confidence": {"en-de": calibration.to_dict()}}
     translator = Translator(replace(random_model, info=info))
     pairs = text_pairs[:12]

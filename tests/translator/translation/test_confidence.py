@@ -50,8 +50,9 @@ def calibration() -> Calibration:
     """One that looks at everything a little."""
     rng = random.Random(2)
     n = len(FEATURES)
-    rows = [tuple(rng.uniform(-0.3, 0.3) for _ in range(n)) for _ in range(3)]
-    return Calibration(rows[0], (1.0,) * n, rows[1], rows[2], bias=0.1)
+    sizes = (n, n, n * (n + 1) // 2)
+    mean, weight, product = (tuple(rng.uniform(-0.3, 0.3) for _ in range(k)) for k in sizes)
+    return Calibration(mean, (1.0,) * n, weight, product, bias=0.1)
 
 
 @pytest.fixture
@@ -153,7 +154,20 @@ def test_it_finds_values_and_distances() -> None:
     alone = compute_auc(new[:, 0].tolist(), later)
     assert auc is not None and alone is not None and auc > alone + 0.05
     assert compute_calibration_error(bin_confidences(confidences, later)) < 0.04
-    assert abs(found.weight[2]) < 0.2 < found.weight[0] and found.square[1] < -0.2
+    assert abs(found.weight[2]) < 0.2 < found.weight[0] and found.product[len(FEATURES)] < -0.2
+
+
+def test_one_of_an_earlier_version_judges_as_it_did() -> None:
+    """It had squares, and no other products."""
+    table, chrf = examples(60)
+    values = fit(table, chrf, [1.0] * 60).to_dict()
+    del values["product"]
+    square = [0.1 * i - 0.5 for i in range(len(FEATURES))]
+    found = Calibration.from_dict({**values, "square": square}).probabilities(table)
+    mean, scale, weight = (table.new_tensor(values[name]) for name in ("mean", "scale", "weight"))
+    near = ((table - mean) / scale).clamp(-4, 4)
+    logits = near @ weight + near**2 @ table.new_tensor(square) + values["bias"]
+    torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), logits.sigmoid())
 
 
 def test_its_gradient_is_zero_and_repeats_count_like_weights() -> None:
