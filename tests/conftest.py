@@ -113,7 +113,7 @@ def fresh_log() -> Iterator[None]:
     """A command keeps its log to itself; what comes after it may be listened to again."""
     yield
     log = logging.getLogger("translator")
-    log.handlers, log.propagate = [], True
+    log.handlers, log.filters, log.propagate = [], [], True
     log.setLevel(logging.NOTSET)
 
 

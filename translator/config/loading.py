@@ -9,7 +9,7 @@ from typing import Any, get_type_hints
 
 from translator.config.errors import TranslatorError, did_you_mean
 from translator.config.presets import PRESETS
-from translator.config.schema import Config
+from translator.config.schema import Config, SearchConfig
 
 # Settings that were removed, as "section.key". What was saved with them still loads.
 RETIRED = frozenset({"data.bpe_dropout"})
@@ -129,6 +129,26 @@ def _parse_override(text: str) -> tuple[str, str, Any]:
     except tomllib.TOMLDecodeError:
         value = value_text.strip()  # a word without quotes is a string
     return section, key, value
+
+
+def change_search(config: SearchConfig, given: Mapping[str, Any]) -> SearchConfig:
+    """Search settings with those given that are not None; a beam is wide enough for `n_best`.
+
+    Raises:
+        TypeError: there is no such setting.
+        TranslatorError: a setting has a value that it cannot have.
+    """
+    known = [field.name for field in dataclasses.fields(SearchConfig)]
+    for name in given:
+        if name not in known:
+            raise TypeError(
+                f'There is no search setting "{name}".{did_you_mean(name, known)} '
+                f"The settings are: {', '.join(known)}."
+            )
+    changes = {key: value for key, value in given.items() if value is not None}
+    if "beam_size" not in changes:
+        changes["beam_size"] = max(config.beam_size, changes.get("n_best", config.n_best))
+    return dataclasses.replace(config, **changes)
 
 
 def differences(old: Config, new: Config, ignore: Iterable[str] = ()) -> list[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from translator.config.errors import TranslatorError
 from translator.config.loading import from_saved, to_dict
 from translator.config.schema import Config
-from translator.system.disk import read_file, sha256, sync_folder, write_file
+from translator.system.disk import damaged, file_sha256, read_file, sha256, sync_folder, write_file
 from translator.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
@@ -55,6 +55,15 @@ class Model:
         transformer = self.transformer
         del self.transformer
         return transformer
+
+    def verify(self) -> None:
+        """Complains if the file of weights is missing or damaged, without reading them.
+
+        Raises:
+            TranslatorError: it is.
+        """
+        if self.weights and file_sha256(self.weights[0]) != self.weights[1]:
+            raise damaged(self.weights[0])
 
     def __getattr__(self, name: str) -> Any:
         if name != "transformer" or self.weights is None:

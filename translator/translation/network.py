@@ -4,9 +4,10 @@ It is all that needs the weights. Where another engine searches, it may never be
 """
 
 import math
+import os
 import threading
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import torch
@@ -159,3 +160,8 @@ def _self_attention(layer: Any, x: Tensor, causal: bool = False) -> Tensor:
     weights = attention(entered, key, value, causal=causal, need_weights=True)[1]
     assert weights is not None
     return weights
+
+
+if hasattr(os, "register_at_fork"):
+    # The threads of PyTorch do not survive a fork, and waiting for them would last forever.
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

@@ -5,24 +5,24 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from translator.config.errors import TranslatorError, did_you_mean
+from translator.config.errors import TranslatorError
+from translator.config.loading import change_search
 from translator.config.schema import PRECISIONS, SearchConfig
 from translator.search.hypothesis import Hypothesis
 from translator.storage.find import complete_direction, find_model
 from translator.storage.model_folder import Model, open_model
-from translator.system.disk import damaged, file_sha256
 from translator.text.codec import TextCodec
 from translator.text.terms import Glossary, Terms, used_terms
 from translator.text.tokenizer import BOS, EOS
 from translator.translation import confidence as trust
 from translator.translation.decoding import UnitDecoder
+from translator.translation.ensemble import check_ensemble
 from translator.translation.inputs import InputWarnings, read_texts
 from translator.translation.prescribed import Prescriber, find_terms
 from translator.translation.result import AttentionMap, Segment, Translation, join_lines
@@ -90,22 +90,7 @@ class Translator:
         self.src, self.tgt = direction or self.model.directions[0]
         self._warnings = InputWarnings(self.src, self.tgt)
         self.reader = Reader(self.codec, self.src, self.tgt)
-        for other in self.models:
-            if (self.src, self.tgt) not in other.directions:
-                known = ", ".join("-".join(d) for d in other.directions)
-                raise TranslatorError(
-                    f"{other.folder} translates {known}, not {self.src}-{self.tgt}."
-                )
-            if other.tokenizer.model_bytes != self.model.tokenizer.model_bytes:
-                raise TranslatorError(
-                    f"{other.folder} and {self.model.folder} cannot work together: their "
-                    "tokenizers differ."
-                )
-            if other.config.data.bidirectional != self.model.config.data.bidirectional:
-                raise TranslatorError(
-                    f"{other.folder} and {self.model.folder} cannot work together: only one of "
-                    "them knows both directions."
-                )
+        check_ensemble(self.models, self.src, self.tgt)
         # What leads each source: the direction's tag, for models that know both.
         both = self.model.config.data.bidirectional
         self._tag = [self.model.tokenizer.tag(self.tgt)] if both else []
@@ -113,9 +98,8 @@ class Translator:
             self.models, self.codec, self.tgt, device, precision, self._tag, release
         )
         if lazy:
-            for path, digest in (model.weights for model in self.models if model.weights):
-                if file_sha256(path) != digest:
-                    raise damaged(path)
+            for model in self.models:
+                model.verify()
         else:
             _ = self.decoder.network.decoders
 
@@ -251,18 +235,7 @@ class Translator:
             TypeError: there is no such setting.
             TranslatorError: a setting has a value that it cannot have.
         """
-        known = [field.name for field in fields(SearchConfig)]
-        for name in given:
-            if name not in known:
-                raise TypeError(
-                    f'There is no search setting "{name}".{did_you_mean(name, known)} '
-                    f"The settings are: {', '.join(known)}."
-                )
-        changes = {key: value for key, value in given.items() if value is not None}
-        config = self.model.config.search
-        if "beam_size" not in changes:
-            changes["beam_size"] = max(config.beam_size, changes.get("n_best", config.n_best))
-        return replace(config, **changes)
+        return change_search(self.model.config.search, given)
 
     def translate_lines(
         self,
@@ -424,12 +397,3 @@ class Translator:
             columns = pieces([BOS, *ids]) if kind == "decoder" else src
             maps.append(AttentionMap(columns, src if kind == "encoder" else tgt, weights))
         return maps
-
-
-if hasattr(os, "register_at_fork"):
-    # The threads of PyTorch do not survive a fork, and waiting for them would last forever.
-    def _use_one_thread() -> None:
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(1)
-
-    os.register_at_fork(after_in_child=_use_one_thread)
