@@ -41,6 +41,7 @@ from translator.serve.reading import (
 )
 from translator.serve.settings import MAX_DOCUMENTS, ServeSettings
 from translator.serve.translators import Direction, Task, Translators
+from translator.text.language import LANGUAGE_NAMES
 from translator.translation.result import Translation
 
 log = logging.getLogger("translator.serve")
@@ -111,9 +112,8 @@ class Server:
 
     async def show_settings(self, request: Request) -> Response:
         """What a page of LibreTranslate's asks for."""
-        source, target = self.languages.directions[0]
-        names = {language["code"]: language for language in self.languages.list()}
-        first = {"code": target, "name": names.get(target, {}).get("name", target)}
+        first = zip(("source", "target"), self.languages.directions[0], strict=True)
+        named = {end: {"code": code, "name": LANGUAGE_NAMES.get(code, code)} for end, code in first}
         return JSONResponse(
             {
                 "apiKeys": bool(self.settings.api_keys),
@@ -123,10 +123,7 @@ class Server:
                 "supportedFilesFormat": list(ENDINGS),
                 "frontendTimeout": 250,
                 "suggestions": False,
-                "language": {
-                    "source": {"code": source, "name": names[source]["name"]},
-                    "target": first,
-                },
+                "language": named,
             }
         )
 

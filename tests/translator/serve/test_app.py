@@ -375,6 +375,16 @@ def test_health_languages_and_settings(client: TestClient) -> None:
     assert settings["language"]["target"] == {"code": "de", "name": "German"}
 
 
+def test_a_page_is_told_the_name_of_a_language_that_is_only_a_target(
+    translators: Translators,
+) -> None:
+    way = ("en", "de")
+    one = Translators({way: lambda: translators.get(way)})
+    with TestClient(create_app(one, ServeSettings())) as client:
+        settings = client.get("/frontend/settings").json()
+        assert settings["language"]["target"] == {"code": "de", "name": "German"}
+
+
 def test_pages_may_load_nothing_from_elsewhere(client: TestClient) -> None:
     for path in ("/", "/docs"):
         assert "default-src 'none'" in client.get(path).headers["content-security-policy"]
