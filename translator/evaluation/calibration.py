@@ -29,9 +29,10 @@ OWN_SHARE = 0.5  # of the total weight: unchanged sentences of the model's own c
 EXCHANGED_EVERY = 4  # every fourth pair is used again with the translation of another
 FOLDS = 5  # of the cross-validation
 SENTENCES = 1000  # the most of each kind to calibrate on
-# Chosen by cross-validation for the two general models. Products of different features tell spoilt
-# sentences from hard ones: without them the AUC of the models' own domains is below that of the
-# log-probability. On captions they change nothing.
+# Chosen by cross-validation for the two general models (docs/experiments.md): without products of
+# different features, and without what the encoder makes of a sentence, the AUC of the models' own
+# domains is below that of the log-probability.
+RIDGE = 4000.0  # L2 on the weights of the standardised state of the encoder, in sentences
 SLOPE = 8.0  # the chrF that multiplies the odds of a target by e
 PENALTY = 10.0  # L2 on the weights of standardised features and their products, in sentences
 
@@ -41,9 +42,31 @@ class _Examples:
     """Translations of one kind, with their scores."""
 
     kind: str
+    sources: list[int]  # numbers of the sentences that they come of
     pairs: list[TextPair]  # (source, translation)
     evidence: Evidence
     chrf: list[float]
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """Translations of all kinds, as they are fitted to."""
+
+    sources: list[int]
+    evidence: Evidence
+    chrf: list[float]
+    weights: list[float]
+
+    def take(self, rows: Sequence[int]) -> "_Sample":
+        chrf, weights = [self.chrf[i] for i in rows], [self.weights[i] for i in rows]
+        return _Sample([self.sources[i] for i in rows], self.evidence.take(rows), chrf, weights)
+
+    def folds(self) -> list[tuple[list[int], list[int]]]:
+        """Rows to fit to, and rows to judge; all that comes of one sentence is on one side."""
+        fold = [random.Random(source).randrange(FOLDS) for source in self.sources]
+        parts = [[i for i, own in enumerate(fold) if own == n] for n in range(FOLDS)]
+        splits = [([i for i, own in enumerate(fold) if own != n], parts[n]) for n in range(FOLDS)]
+        return [(seen, new) for seen, new in splits if seen and new]
 
 
 def read_validation_pairs(corpus: str, src: str, tgt: str) -> list[TextPair]:
@@ -84,21 +107,70 @@ def calibrate(
     places = _draw(len(own), limit)
     pairs = [own[i] for i in places]
     done = None if translations is None else [translations[i] for i in places]
-    examples = [_judge_pairs(translator, "own", pairs, done)]
-    examples.append(_judge_pairs(translator, "spoilt", corrupt_pairs(pairs, len(pairs))))
+    numbers = list(range(len(pairs)))
+    examples = [_judge_pairs(translator, "own", numbers, pairs, done)]
+    spoilt = corrupt_pairs(pairs, len(pairs))
+    examples.append(_judge_pairs(translator, "spoilt", numbers, spoilt))
     # A search hardly ever writes what is unrelated to its source, so the fit would know nothing of
     # it: give some sources the translation of another.
-    others_text = [examples[0].pairs[i - 1][1] for i in range(0, len(pairs), EXCHANGED_EVERY)]
-    examples.append(_judge_pairs(translator, "exchanged", pairs[::EXCHANGED_EVERY], others_text))
+    some = numbers[::EXCHANGED_EVERY]
+    others_text = [examples[0].pairs[i - 1][1] for i in some]
+    exchanged = [pairs[i] for i in some]
+    examples.append(_judge_pairs(translator, "exchanged", some, exchanged, others_text))
     for other in others:
-        some = [other[i] for i in _draw(len(other), limit)]
-        examples.append(_judge_pairs(translator, "other", some))
-    table = torch.cat([part.evidence.table for part in examples])
+        drawn = [other[i] for i in _draw(len(other), limit)]
+        numbers = list(range(numbers[-1] + 1, numbers[-1] + 1 + len(drawn)))
+        examples.append(_judge_pairs(translator, "other", numbers, drawn))
+    sample = _join(examples)
+    return replace(_fit_all(sample), measured=_measure(examples, sample))
+
+
+def _join(examples: Sequence[_Examples]) -> _Sample:
+    """All examples, weighted."""
+    evidence = [part.evidence for part in examples]
+    whole = Evidence(
+        torch.cat([part.table for part in evidence]),
+        torch.cat([part.memory for part in evidence]),
+        [p for part in evidence for p in part.log_probs],
+        [n for part in evidence for n in part.n_pieces],
+    )
     chrf = [score for part in examples for score in part.chrf]
-    n_rest = max(len(chrf) - len(pairs), 1)
-    shares = [OWN_SHARE / max(len(pairs), 1), (1 - OWN_SHARE) / n_rest]
+    n_own = len(examples[0].chrf)
+    shares = [OWN_SHARE / max(n_own, 1), (1 - OWN_SHARE) / max(len(chrf) - n_own, 1)]
     weights = [shares[part.kind != "own"] for part in examples for _ in part.chrf]
-    return replace(fit(table, chrf, weights), measured=_measure(examples, table, chrf, weights))
+    return _Sample([n for part in examples for n in part.sources], whole, chrf, weights)
+
+
+def _fit_all(sample: _Sample) -> Calibration:
+    """Fits the read-out of the encoder, and then the regression to what it says of new sentences.
+
+    What it says of those that it was fitted to would be trusted too much.
+    """
+    readout = read_out(sample.evidence.memory, sample.chrf, sample.weights)
+    table = sample.evidence.features(readout)
+    for seen, new in sample.folds():
+        part, unseen = sample.take(seen), sample.evidence.take(new)
+        other = read_out(part.evidence.memory, part.chrf, part.weights)
+        table[new] = unseen.features(other)
+    fitted = fit(table, sample.chrf, sample.weights)
+    return replace(fitted, readout=tuple(readout))
+
+
+def read_out(memory: Tensor, chrf: Sequence[float], weights: Sequence[float]) -> list[float]:
+    """The linear function of the encoder's state `(N, D)` that tells the chrF best: `(D,)`.
+
+    By ridge regression, without the constant, in single precision.
+    """
+    share = torch.tensor(weights, dtype=torch.float64)
+    share = share / share.mean()
+    scores = torch.tensor(chrf, dtype=torch.float64)
+    mean, scale = memory.mean(dim=0), memory.std(dim=0, unbiased=False)
+    scale = torch.where(scale > 1e-6, scale, 1.0)
+    rows = (memory - mean) / scale
+    weighted = rows.T * share
+    curvature = weighted @ rows + RIDGE * torch.eye(rows.shape[1], dtype=torch.float64)
+    found = torch.linalg.solve(curvature, weighted @ (scores - (share * scores).mean()))
+    return [float(x) for x in (found / scale).float()]
 
 
 def _draw(n: int, limit: int) -> list[int]:
@@ -108,6 +180,7 @@ def _draw(n: int, limit: int) -> list[int]:
 def _judge_pairs(
     translator: Translator,
     kind: str,
+    numbers: Sequence[int],
     pairs: Sequence[TextPair],
     translations: Sequence[str] | None = None,
 ) -> _Examples:
@@ -118,33 +191,21 @@ def _judge_pairs(
         translations = [translation.text for translation in found]
     judged = list(zip(sources, translations, strict=True))
     scores = sentence_chrf(translations, [references])
-    return _Examples(kind, judged, translator.evidence(judged), scores)
+    return _Examples(kind, list(numbers), judged, translator.evidence(judged), scores)
 
 
-def _measure(
-    examples: Sequence[_Examples],
-    table: Tensor,
-    chrf: Sequence[float],
-    weights: Sequence[float],
-) -> dict[str, Any]:
+def _measure(examples: Sequence[_Examples], sample: _Sample) -> dict[str, Any]:
     """The quality of the fit on unseen sentences, by cross-validation."""
     pairs = [pair for part in examples for pair in part.pairs]
-    folds = [random.Random(i).randrange(FOLDS) for i in range(len(pairs))]
     confidences = [0.0] * len(pairs)
-    for fold in range(FOLDS):
-        seen = [i for i, own_fold in enumerate(folds) if own_fold != fold]
-        new = [i for i, own_fold in enumerate(folds) if own_fold == fold]
-        if not seen or not new:
-            continue
-        fitted = fit(table[seen], [chrf[i] for i in seen], [weights[i] for i in seen])
-        evidence = Evidence(table[new], [], [])
-        found = judge(fitted, evidence, [pairs[i] for i in new])
+    for seen, new in sample.folds():
+        fitted = _fit_all(sample.take(seen))
+        found = judge(fitted, sample.evidence.take(new), [pairs[i] for i in new])
         for i, confidence in zip(new, found, strict=True):
             confidences[i] = confidence
-    log_probs = [p for part in examples for p in part.evidence.log_probs]
-    n_pieces = [n for part in examples for n in part.evidence.n_pieces]
+    log_probs, n_pieces = sample.evidence.log_probs, sample.evidence.n_pieces
     kinds = [part.kind for part in examples for _ in part.chrf]
-    right = are_good(chrf)
+    right = are_good(sample.chrf)
     measured = {}
     for name in ("own", "spoilt", "exchanged", "other", "all"):
         rows = [i for i, kind in enumerate(kinds) if name in (kind, "all")]

@@ -52,6 +52,7 @@ class Forced:
     best: Tensor  # (B, T), log-probabilities of the likeliest pieces in their places
     entropies: Tensor  # (B, T), of the distributions that they come from, in nats
     weights: list[Tensor]  # cross-attention of each layer, (B, H, T, S)
+    memory: Tensor  # (B, D), what the encoder made of the source, on average over its pieces
 
 
 @torch.inference_mode()
@@ -95,7 +96,9 @@ def force(
     padded = torch.zeros(3, *tgt.shape, device=tgt.device)
     padded[:, real] = found
     log_probs, best, entropies = padded
-    return Forced(log_probs, best, entropies, weights)
+    read = src_mask[:, 0, 0, :, None]  # (B, S, 1)
+    mean = (memory * read).sum(dim=1) / read.sum(dim=1)
+    return Forced(log_probs, best, entropies, weights, mean)
 
 
 def token_log_probs(model: Transformer, src: Tensor, tgt: Tensor) -> Tensor:

@@ -4,13 +4,16 @@ Good means: its sentence chrF against a reference is at least 60. A log-probabil
 it depends on the length and knows nothing of what the model has never seen. A logistic regression
 therefore weighs a few numbers from one forced pass of the model. It is fitted to translations with
 known references (translator/evaluation/calibration.py) and stored with the model. The numbers are
-in evidence.py.
+in evidence.py. The last one says how hard a sentence is by what the encoder makes of it: a linear
+function of its mean state, which knows that news is harder than a greeting.
 """
 
 from __future__ import annotations
 
+import base64
 import itertools
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -49,7 +52,10 @@ EVENT = f"chrF of at least {GOOD_CHRF}"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns features into a probability; valid only for the exact weights it was fitted with."""
+    """Turns features into a probability; valid only for the exact weights it was fitted with.
+
+    With a `readout` there is one feature more than `features`, see `Evidence.features`.
+    """
 
     mean: tuple[float, ...]  # of each feature
     scale: tuple[float, ...]  # standard deviation of each feature
@@ -58,6 +64,7 @@ class Calibration:
     bias: float
     event: str = EVENT
     features: tuple[str, ...] = FEATURES
+    readout: tuple[float, ...] = ()  # (D,), in single precision; earlier versions had none
     measured: dict[str, Any] = field(default_factory=dict)  # its quality, by cross-validation
 
     def probabilities(self, table: Tensor) -> list[float]:
@@ -73,8 +80,9 @@ class Calibration:
         return found
 
     def to_dict(self) -> dict[str, Any]:
-        """The calibration as plain data, for JSON."""
-        return asdict(self)
+        """The calibration as plain data, for JSON; the read-out is base64 of its bytes."""
+        readout = base64.b64encode(array("f", self.readout).tobytes()).decode()
+        return {**asdict(self), "readout": readout}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
@@ -92,14 +100,15 @@ class Calibration:
                     squares[a] if a == b else 0.0
                     for a, b in itertools.combinations_with_replacement(FEATURES, 2)
                 )
+            given["readout"] = tuple(array("f", base64.b64decode(given.get("readout", ""))))
             found = cls(**given)
             rows = (found.mean, found.scale, found.weight, found.product)
             numbers = [float(x) for row in rows for x in (*row, found.bias)]
             same = found.features == FEATURES and found.event == EVENT
-            n = len(FEATURES)
+            n = len(FEATURES) + bool(found.readout)
             if not same or [len(row) for row in rows] != [n, n, n, n * (n + 1) // 2]:
                 raise ValueError
-            if not all(map(math.isfinite, numbers)) or min(found.scale) <= 0:
+            if not all(map(math.isfinite, (*numbers, *found.readout))) or min(found.scale) <= 0:
                 raise ValueError
         except (TypeError, ValueError, AttributeError):
             raise TranslatorError(
@@ -126,7 +135,7 @@ def judge(
 
     It is 0 if words became nothing, and 1 if source and translation are both blank.
     """
-    found = calibration.probabilities(evidence.table)
+    found = calibration.probabilities(evidence.features(calibration.readout))
     for i, (source, translation) in enumerate(pairs):
         if not source.strip() and not translation.strip():
             found[i] = 1.0

@@ -25,8 +25,20 @@ class Evidence:
     """The features of translations, before they are judged."""
 
     table: Tensor  # (N, features), float64
+    memory: Tensor  # (N, D), float64: what the encoder made of each source, on average
     log_probs: list[float]  # total of each translation
     n_pieces: list[int]  # target pieces of each translation
+
+    def features(self, readout: Sequence[float]) -> Tensor:
+        """The table, and one feature more if there is a `readout` of the encoder."""
+        if not readout:
+            return self.table
+        return torch.cat([self.table, self.memory @ self.memory.new_tensor(readout)[:, None]], 1)
+
+    def take(self, rows: Sequence[int]) -> "Evidence":
+        """That of some translations."""
+        log_probs, n_pieces = [self.log_probs[i] for i in rows], [self.n_pieces[i] for i in rows]
+        return Evidence(self.table[rows], self.memory[rows], log_probs, n_pieces)
 
 
 def gather(
@@ -50,10 +62,12 @@ def gather(
     batch_tokens = batch_tokens or model.config.search.batch_tokens
     lengths, scores = _piece_table(model.tokenizer)
     table = torch.zeros(len(pairs), len(FEATURES), dtype=torch.float64)
+    memory = torch.zeros(len(pairs), model.config.model.d_model, dtype=torch.float64)
     totals, n_pieces = [0.0] * len(pairs), [0] * len(pairs)
     codec = TextCodec(model.tokenizer)
     for batch in pair_batches(codec, pairs, batch_tokens, tag, device):
         forced = force(transformer, batch.src, batch.tgt, details=True)
+        memory[batch.rows] = forced.memory.double().cpu()
         attention = torch.stack([w.mean(dim=1) for w in forced.weights]).mean(dim=0)  # (B, T, S)
         attention = attention[..., len(tag) :].double().cpu()  # without the tag
         pieces = torch.stack([forced.log_probs, forced.best, forced.entropies]).double().cpu()
@@ -71,7 +85,7 @@ def gather(
             }
             table[i] = torch.tensor([float(found[name]) for name in FEATURES])
             totals[i], n_pieces[i] = float(log_probs.sum()), len(tgt)
-    return Evidence(table, totals, n_pieces)
+    return Evidence(table, memory, totals, n_pieces)
 
 
 @lru_cache(maxsize=4)

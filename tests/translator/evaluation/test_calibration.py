@@ -15,13 +15,26 @@ from typer.testing import CliRunner, Result
 from translator.cli.main import app
 from translator.config.errors import TranslatorError
 from translator.config.schema import ConfidenceConfig, Config
+from translator.evaluation import calibration
 from translator.evaluation.calibration import calibrate, calibrate_model, read_validation_pairs
+from translator.evaluation.reliability import (
+    bin_confidences,
+    compute_auc,
+    compute_calibration_error,
+)
 from translator.storage.average import average_models
 from translator.storage.model_folder import CONFIG, Model, load_model, read_description
 from translator.system.disk import file_sha256
 from translator.training.train import train
 from translator.translation import files
-from translator.translation.confidence import Calibration, find_calibration
+from translator.translation.confidence import (
+    FEATURES,
+    Calibration,
+    are_good,
+    find_calibration,
+    judge,
+)
+from translator.translation.evidence import Evidence
 from translator.translation.result import Translation
 from translator.translation.translator import Translator
 
@@ -115,13 +128,46 @@ def test_it_is_deterministic_and_reuses_existing_translations(
     sources = [src for src, _ in own]
     lines = [t.text for t in translator.translate_lines(sources, split="never", guard=False)]
     first, second = calibrate(translator, own), calibrate(translator, own, translations=lines)
-    assert first.probabilities(_table(translator, own)) == pytest.approx(
-        second.probabilities(_table(translator, own)), abs=1e-6
-    )
+    evidence = translator.evidence(own)
+    assert judge(first, evidence, own) == pytest.approx(judge(second, evidence, own), abs=1e-6)
 
 
-def _table(translator: Translator, pairs: list[tuple[str, str]]):
-    return translator.evidence(pairs).table
+def test_what_the_encoder_makes_of_a_sentence_says_how_hard_it_is() -> None:
+    """Where nothing else tells; and it is not believed where it tells nothing."""
+    import torch
+
+    generator = torch.Generator().manual_seed(1)
+
+    def draw(n: int, tells: float) -> tuple[Evidence, list[float]]:
+        table, memory, luck = (
+            torch.randn(n, k, dtype=torch.float64, generator=generator)
+            for k in (len(FEATURES), 12, 1)
+        )
+        chrf = 60 + 15 * (tells * memory[:, 3] + (1 - tells) * luck[:, 0])
+        return Evidence(table, memory, [-1.0] * n, [1] * n), chrf.tolist()
+
+    for tells, least, most in ((0.7, 0.8, 1.0), (0.0, 0.4, 0.6)):
+        evidence, chrf = draw(3000, tells)
+        numbers = [i // 2 for i in range(3000)]
+        found = calibration._fit_all(calibration._Sample(numbers, evidence, chrf, [1.0] * 3000))
+        new, later = draw(3000, tells)
+        confidences = found.probabilities(new.features(found.readout))
+        auc = compute_auc(confidences, are_good(later))
+        assert auc is not None and least < auc < most
+        if tells:
+            assert compute_calibration_error(bin_confidences(confidences, are_good(later))) < 0.06
+
+
+def test_all_that_comes_of_a_sentence_is_on_one_side() -> None:
+    import torch
+
+    sources = [i % 40 for i in range(100)]
+    nothing = Evidence(torch.zeros(100, 1), torch.zeros(100, 1), [0.0] * 100, [1] * 100)
+    folds = calibration._Sample(sources, nothing, [0.0] * 100, [1.0] * 100).folds()
+    assert sorted(i for _, new in folds for i in new) == list(range(100))
+    for seen, new in folds:
+        assert len(seen) + len(new) == 100
+        assert not {sources[i] for i in seen} & {sources[i] for i in new}
 
 
 def test_no_more_sentences_than_the_limit(

@@ -49,10 +49,11 @@ PAIRS = [
 def calibration() -> Calibration:
     """One that looks at everything a little."""
     rng = random.Random(2)
-    n = len(FEATURES)
+    n = len(FEATURES) + 1
     sizes = (n, n, n * (n + 1) // 2)
     mean, weight, product = (tuple(rng.uniform(-0.3, 0.3) for _ in range(k)) for k in sizes)
-    return Calibration(mean, (1.0,) * n, weight, product, bias=0.1)
+    readout = tuple(rng.randrange(-8, 8) / 16 for _ in range(16))  # of the random model's states
+    return Calibration(mean, (1.0,) * n, weight, product, bias=0.1, readout=readout)
 
 
 @pytest.fixture
@@ -77,6 +78,7 @@ def test_a_sentence_does_not_depend_on_its_neighbours(
     together = gather(random_model, PAIRS, batch_tokens=batch_tokens)
     alone = [gather(random_model, [pair]) for pair in PAIRS]
     assert torch.allclose(together.table, torch.cat([e.table for e in alone]), atol=1e-4)
+    assert torch.allclose(together.memory, torch.cat([e.memory for e in alone]), atol=1e-4)
     assert together.n_pieces == [n for evidence in alone for n in evidence.n_pieces]
     assert together.table.isfinite().all()
 
@@ -203,7 +205,7 @@ def test_a_single_outcome_does_not_fail(event: bool, n: int) -> None:
 
 
 def test_outliers_are_clipped(calibration: Calibration) -> None:
-    far, further = torch.full((1, len(FEATURES)), 1e3), torch.full((1, len(FEATURES)), 1e9)
+    far, further = (torch.full((1, len(FEATURES) + 1), x) for x in (1e3, 1e9))
     assert calibration.probabilities(far) == calibration.probabilities(further)
 
 
@@ -232,6 +234,9 @@ def test_it_survives_json(calibration: Calibration) -> None:
         {"bias": math.nan},
         {"weight": ["x"] * len(FEATURES)},
         {"unknown": 1},
+        {"readout": "AAAA"},
+        {"readout": ""},
+        {"readout": None},
     ],
     ids=lambda change: next(iter(change)),
 )
