@@ -29,7 +29,7 @@ from translator.config.schema import Config  # noqa: E402
 from translator.storage.model_folder import save_model  # noqa: E402
 from translator.text.tokenizer import Tokenizer  # noqa: E402
 from translator.training.losses import validation_loss  # noqa: E402
-from translator.training.run import Run  # noqa: E402
+from translator.training.run import Run, describe_environment  # noqa: E402
 from translator.training.setup import build_batches  # noqa: E402
 
 PROBE = int(os.environ.get("GPU_PROBE", "150"))  # updates whose speed is measured
@@ -154,7 +154,7 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
             "dropped": data.dropped,
         },
         "training": training,
-        "environment": run.environment,
+        "environment": describe_environment(config, device, run.ranks),
     }
     save_model(WORK / f"model-{direction}", weights, data.tokenizer, config, info)
     say("saved")
