@@ -186,6 +186,7 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
     Random weights never end a sentence, so translations are then made as long as their sources.
     The second time counts; the first one records the steps.
     """
+    torch.manual_seed(1)
     config, data = read_data(direction)
     searched = json.loads((WORK / "meta.json").read_text())["searched"]
     model = Model(Transformer(config.model), data.tokenizer, config)
@@ -193,7 +194,7 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
     if start := read_start(direction):
         model.transformer.load_state_dict(start)
         limits = {}
-    decoder = Translator(model, DEVICE, "bf16").decoder
+    decoder = Translator(model, DEVICE, "bf16" if ON_GPU else "fp32").decoder
     decoder.fixed, decoder.network.search = True, FixedSearch().beam_search  # on a CPU too
     sources = itertools.islice(itertools.cycle(src for src, _ in searched["pairs"]), count)
     units = [Unit(0, "", Source(list(ids), []), [], "") for ids in sources]

@@ -1,8 +1,8 @@
 """Trains one direction for a given time: train.py DIRECTION SECONDS [SECTION.KEY=VALUE...].
 
-Starts from `start-DIRECTION.safetensors` if it exists. The number of updates that fit into the time
-is measured with the first ones, so that the learning rate reaches zero when the time is up. Writes
-`model-DIRECTION` (fp16).
+Starts from `start-DIRECTION.safetensors` if it exists. How many updates fit into the
+time is measured again and again, so that the learning rate reaches zero when the time is up.
+Writes `model-DIRECTION` (fp16).
 """
 
 import itertools
@@ -32,7 +32,7 @@ from translator.training.losses import validation_loss  # noqa: E402
 from translator.training.run import Run, describe_environment  # noqa: E402
 from translator.training.setup import build_batches  # noqa: E402
 
-PROBE = int(os.environ.get("GPU_PROBE", "150"))  # updates whose speed is measured
+PROBE = int(os.environ.get("GPU_PROBE", "150"))  # updates after which their speed is measured
 RESTART = [  # settings for weights that were trained before
     *("train.schedule=constant", "train.warmup_steps=150", "train.cooldown=0.6"),
     *("train.muon_lr=0.012", "train.peak_lr=1.2e-3"),
@@ -130,13 +130,16 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     tokens = state.n_tokens
     each = update(PROBE)
     say(f"{each * 1000:.1f} ms, {(state.n_tokens - tokens) / each / PROBE:,.0f} target tokens/s")
-    steps = state.step + max(int((seconds - elapsed() - SAVING) / each), 1)
-    say(f"{steps} updates in all")
-    run.updater.config = run.updater.objective.config = replace(config.train, steps=steps)
-    tokens, at = state.n_tokens, state.step
-    each = update(steps - state.step, end=seconds + SAVING)
-    rate = (state.n_tokens - tokens) / each / max(state.step - at, 1)
-    say(f"step {state.step}, {state.n_tokens / 1e6:.1f} M tokens; {rate:,.0f} target tokens/s")
+    tokens, at, begin = state.n_tokens, state.step, elapsed()
+    while (left := seconds - elapsed() - SAVING) > 0:
+        # Estimated again and again: other programs may share the GPU for a while.
+        steps = state.step + max(int(left / each), 1)
+        run.updater.config = run.updater.objective.config = replace(config.train, steps=steps)
+        if state.step == at:
+            say(f"about {steps} updates in all")
+        each = update(min(PROBE, steps - state.step), end=seconds)
+    rate, steps = (state.n_tokens - tokens) / (elapsed() - begin), state.step
+    say(f"step {steps}, {state.n_tokens / 1e6:.1f} M tokens; {rate:,.0f} target tokens/s")
     with torch.compiler.set_stance("force_eager"):
         loss = validation_loss(run.updater.eval_model.eval(), data.valid[:1000], device)
     say(f"loss on 1,000 validation pairs {loss:.3f}")
