@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from translator.text.layout import mark_end
+from translator.text.quotes import match_quotes
 from translator.text.terms import TermUse
 from translator.translation import confidence as trust
 from translator.translation.markup import restore
@@ -81,6 +82,14 @@ class Translation:
         n_best = [("" if gone else t, s) for (t, s), gone in zip(self.n_best, away, strict=True)]
         withheld = [text if gone else None for text, gone in zip(texts, away, strict=True)]
         return replace(self, text=n_best[0][0], n_best=n_best, withheld=withheld)
+
+
+def with_quotes(unit: Unit, segment: Segment, language: str) -> Segment:
+    """A segment whose quotation marks are of the source's kind; `language` is the translation's."""
+    if any('"' in copy.text for copy in unit.source.copies):  # code, whose marks are not ours
+        return segment
+    n_best = [(match_quotes(unit.text, text, language), score) for text, score in segment.n_best]
+    return replace(segment, text=n_best[0][0], n_best=n_best)
 
 
 def with_markup(unit: Unit, segment: Segment) -> Segment:

@@ -19,7 +19,7 @@ from translator.translation.faults import (
     list_faults,
     lower_heading,
 )
-from translator.translation.result import Repair, Segment, join_line
+from translator.translation.result import Repair, Segment, join_line, with_quotes
 from translator.translation.units import Reader, Unit
 
 NAMED = ("en",)  # languages whose names are recognised by their capitals
@@ -75,8 +75,12 @@ class Retrier:
         """Tries safer ways to translate a unit until the result has no faults.
 
         The first result with the fewest faults wins. A text in capitals is translated in lower
-        case, which a model knows better, and the result is put in capitals again.
+        case, which a model knows better, and the result is put in capitals again. The quotation
+        marks of the result are of the source's kind (translator/text/quotes.py).
         """
+        return with_quotes(unit, self._retry(unit, segment), self.reader.tgt)
+
+    def _retry(self, unit: Unit, segment: Segment) -> Segment:
         found = self._faults(unit, segment)
         if not unit.prefix and (calm := self._retry_in_lower_case(unit)):
             left = self._faults(unit, calm)
