@@ -73,6 +73,8 @@ def lost_numbers(source: str, translation: str) -> list[str]:
         return False
 
     lost = []
+    for pattern in _HALF_HOUR.values():  # "halb 9" is 8:30, see `shifted_times`
+        source = pattern.sub("", source)
     for match in _numbers(source):
         digits = match["digits"]
         before = match.string[max(0, match.start() - 1) : match.start()]
@@ -92,17 +94,65 @@ _AFTER_NOON = re.compile(
     r"\d\s?p\.?\s?m\b|\b(?:afternoon|evening|night|tonight|noon|nachmittag|abend|nacht|mittag)",
     re.IGNORECASE,
 )
+_HOURS = {
+    "en": re.findall(r"\w+", "twelve one two three four five six seven eight nine ten eleven"),
+    "de": re.findall(r"\w+", "zwölf eins zwei drei vier fünf sechs sieben acht neun zehn elf"),
+}
+_HALF_HOUR = {
+    "en": re.compile(
+        rf"\b(at\s)?half[- ]past\s({_any_of(_HOURS['en'])}|\d{{1,2}})\b", re.IGNORECASE
+    ),
+    "de": re.compile(rf"\b(um\s)?halb\s({_any_of(_HOURS['de'])}|\d{{1,2}})\b", re.IGNORECASE),
+}
+# Said in another way: "half seven" is British, and 7:30 too.
+_OTHER_HALF_HOUR = re.compile(
+    rf"(?<![\d.,:])(\d{{1,2}})[:.]30(?!\d)|\bhalf\s({_any_of(_HOURS['en'])})\b"
+    rf"|\b({_any_of(_HOURS['en'])})[ -]thirty\b|\b(\w+)\suhr\sdrei[sß]+ig\b",
+    re.IGNORECASE,
+)
+
+
+def _half_hours(text: str) -> list[tuple[re.Match[str], str, int]]:
+    """The half hours in words, the language of each, and the hour before it, from 0 to 11."""
+    return [
+        (match, language, (_hour(match[2]) - (language == "de")) % 12)
+        for language, pattern in _HALF_HOUR.items()
+        for match in pattern.finditer(text)
+    ]
+
+
+def _hour(word: str) -> int:
+    if word.isdecimal():
+        return int(word) % 12
+    return next((h.index(word.lower()) for h in _HOURS.values() if word.lower() in h), -1)
+
+
+def _shifted_half_hours(source: str, translation: str) -> list[tuple[int, int, str]]:
+    """See `shifted_times`."""
+    said = {hour for *_, hour in _half_hours(translation)}
+    said |= {_hour(match[match.lastindex or 0]) for match in _OTHER_HALF_HOUR.finditer(translation)}
+    lost = []
+    for match, language, hour in _half_hours(source):
+        if hour not in said:
+            written = f"{'at ' if match[1] else ''}half past {_HOURS['en'][hour]}"
+            if language == "en":
+                written = f"{'um ' if match[1] else ''}halb {_HOURS['de'][(hour + 1) % 12]}"
+            if match[0][0].isupper():
+                written = written[0].upper() + written[1:]
+            lost.append((*match.span(), written))
+    return lost
 
 
 def shifted_times(source: str, translation: str) -> list[tuple[int, int, str]]:
-    """The times of which a translation changes the half of the day, or does not say it.
+    """The times that a translation shifts, or of which it does not say the half of the day.
 
-    17:30 is 5:30 pm, or 5:30 in the afternoon, but not 5:30; 9 am is 9 Uhr, and not 21 Uhr.
+    17:30 is 5:30 pm, or 5:30 in the afternoon, but not 5:30; 9 am is 9 Uhr, and not 21 Uhr. "Halb
+    acht" is half past seven.
 
     Returns:
         Where they are in the source, and what they are in the other language.
     """
-    lost = []
+    lost = _shifted_half_hours(source, translation)
     times = list(_TIME.finditer(source))
     counts = Counter(hour for time in times for hour in _hours(time))
 

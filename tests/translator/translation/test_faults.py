@@ -431,14 +431,36 @@ def test_human_translations_are_not_a_collapse(real_corpus: Path, split: str) ->
         ("from 9 am to 9 pm", "von 21 bis 21 Uhr", ["9 Uhr"]),
         ("at 5 am he saw 17 dogs", "um fünf sah er 17 Hunde", []),
         ("5 dogs at 5 pm", "5 Hunde um fünf Uhr nachmittags", []),
+        # The half hour before the one that German names.
+        ("um halb acht", "at half past eight", ["at half past seven"]),
+        ("um halb acht", "at half past seven", []),
+        ("um halb acht", "at 7:30", []),
+        ("um halb acht", "at 19:30", []),
+        ("um halb acht", "at seven-thirty", []),
+        ("um halb acht", "at half seven", []),
+        ("gegen halb acht", "around 8", ["half past seven"]),
+        ("Um halb acht kam er.", "He came at 8.", ["At half past seven"]),
+        ("Halb eins ist zu spät.", "Half past one is too late.", ["Half past twelve"]),
+        ("von halb 8 bis halb 10", "from half past 7 to half past 10", ["half past nine"]),
+        ("at half past seven", "um halb sieben", ["um halb acht"]),
+        ("um halb 9", "at half past eight", []),
+        ("at half-past twelve", "um halb eins", []),
+        ("at half past eleven", "um elf Uhr dreißig", []),
+        ("Half past twelve", "Halb zwölf", ["Halb eins"]),
+        ("ein halbes Kilo, halb voll", "half a kilo, half full", []),
     ],
 )
-def test_half_of_the_day_is_lost(source: str, translation: str, written: list[str]) -> None:
+def test_times_are_shifted(source: str, translation: str, written: list[str]) -> None:
     lost = shifted_times(source, translation)
     assert [said for _, _, said in lost] == written
     assert all(source[start:end].strip(".") in source for start, end, _ in lost)
     if written:
         assert list_faults(source, translation, 5, 5) == ["numbers"]
+
+
+def test_the_hour_of_a_half_hour_is_another_number() -> None:
+    assert lost_numbers("um halb 9", "at half past eight") == []
+    assert lost_numbers("um halb 9 an Gleis 9", "at half past eight") == ["9"]
 
 
 # --- names ----------------------------------------------------------------------------------------
