@@ -19,7 +19,7 @@ for folder in "$general"/{everyday,wmt,wmt_machine,stories,manuals,microsoft,mes
 done
 mkdir -p "$out"
 mixture="$general/everyday:2.5,$general/wmt:2,$general/wmt_machine:2,$general/stories:1.5,$general/manuals:0.5"
-mixture+=",$general/microsoft:0.5,$general/messages:0.5,$general/phrases:0.8,$multi30k:1,$here/phrasebook:3"
+mixture+=",$general/microsoft:0.5,$general/messages:0.5,$general/phrases:0.8,$multi30k:1,$here/phrasebook:16"
 
 vocabulary=() # that of the first direction serves both, so that the models can work together
 for direction in de-en en-de; do
