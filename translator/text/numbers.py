@@ -53,7 +53,9 @@ _MAX_DIGITS = 24  # longer rows of digits are distinguished by their beginning
 
 def lost_numbers(source: str, translation: str) -> list[str]:
     """The numbers that the source has in digits and the translation in no form."""
-    there = [item for match in _numbers(translation) for item in _items(match)]
+    there = [{f"{hour}:30"} for *_, hour in _half_hours(translation)]  # "halb 9" is 8:30
+    others = _without_half_hours(translation)
+    there += [item for match in _numbers(others) for item in _items(match)]
     numerals = re.findall(r"\b([IVX]+)(?:st|nd|rd|th)?\b", translation)
     there += [{_ROMAN[numeral]} for numeral in numerals if numeral in _ROMAN]
     places: dict[str, deque[int]] = {}  # reading -> which of `there` have it
@@ -73,9 +75,7 @@ def lost_numbers(source: str, translation: str) -> list[str]:
         return False
 
     lost = []
-    for pattern in _HALF_HOUR.values():  # "halb 9" is 8:30, see `shifted_times`
-        source = pattern.sub("", source)
-    for match in _numbers(source):
+    for match in _numbers(_without_half_hours(source)):  # see `shifted_times`
         digits = match["digits"]
         before = match.string[max(0, match.start() - 1) : match.start()]
         if digits and not (len(digits) == 1 and before.isalpha()):  # CO2, m2, A4 are names
@@ -98,18 +98,27 @@ _HOURS = {
     "en": re.findall(r"\w+", "twelve one two three four five six seven eight nine ten eleven"),
     "de": re.findall(r"\w+", "zwölf eins zwei drei vier fünf sechs sieben acht neun zehn elf"),
 }
+_HOUR_OF = {**_VALUE_OF, "ein": 1}
+_HOUR_OF |= {word: hour for words in _HOURS.values() for hour, word in enumerate(words)}
+# Not "half past 7 pm", which has a half of the day too, nor "halb 8 Seiten" or "halb Elf, halb
+# Mensch"; and "fünf vor halb acht" is another time.
 _HALF_HOUR = {
     "en": re.compile(
-        rf"\b(at\s)?half[- ]past\s({_any_of(_HOURS['en'])}|\d{{1,2}})\b", re.IGNORECASE
+        rf"\b([Aa]t\s)?[Hh]alf[- ][Pp]ast\s((?i:{_any_of(_HOURS['en'])})|1[0-2]|[1-9])\b"
+        r"(?![.,:]\d|\s?%|\s?[ap]\.?\s?m\b)"
     ),
-    "de": re.compile(rf"\b(um\s)?halb\s({_any_of(_HOURS['de'])}|\d{{1,2}})\b", re.IGNORECASE),
+    "de": re.compile(
+        rf"(?<!vor )(?<!nach )\b([Uu]m\s)?(?<!vor )(?<!nach )[Hh]alb\s({_any_of(_HOURS['de'])}"
+        r"|1[0-2]|[1-9])\b(?![.,:]\d|\s?%)(?:\sUhr\b|(?!\s[A-ZÄÖÜ]))"
+    ),
 }
 # Said in another way: "half seven" is British, and 7:30 too.
 _OTHER_HALF_HOUR = re.compile(
-    rf"(?<![\d.,:])(\d{{1,2}})[:.]30(?!\d)|\bhalf\s({_any_of(_HOURS['en'])})\b"
+    rf"(?<![\d.,:])(\d{{1,2}})(?:[:.]|\s?uhr\s)30(?!\d)|\bhalf\s({_any_of(_HOURS['en'])})\b"
     rf"|\b({_any_of(_HOURS['en'])})[ -]thirty\b|\b(\w+)\suhr\sdrei[sß]+ig\b",
     re.IGNORECASE,
 )
+_CLOCK = re.compile(r"\b(?:half|halb|uhr|o.clock)\b|\d[:.]\d\d\b", re.IGNORECASE)
 
 
 def _half_hours(text: str) -> list[tuple[re.Match[str], str, int]]:
@@ -121,14 +130,22 @@ def _half_hours(text: str) -> list[tuple[re.Match[str], str, int]]:
     ]
 
 
+def _without_half_hours(text: str) -> str:
+    for pattern in _HALF_HOUR.values():
+        text = pattern.sub("", text)
+    return text
+
+
 def _hour(word: str) -> int:
-    if word.isdecimal():
-        return int(word) % 12
-    return next((h.index(word.lower()) for h in _HOURS.values() if word.lower() in h), -1)
+    """The hour from 0 to 11 that a number or its word says; -1 for another word."""
+    hour = int(word) if word.isdecimal() else _HOUR_OF.get(word.lower(), -1)
+    return hour if hour < 0 else hour % 12
 
 
 def _shifted_half_hours(source: str, translation: str) -> list[tuple[int, int, str]]:
     """See `shifted_times`."""
+    if not _CLOCK.search(translation):  # another language, or no time at all
+        return []
     said = {hour for *_, hour in _half_hours(translation)}
     said |= {_hour(match[match.lastindex or 0]) for match in _OTHER_HALF_HOUR.finditer(translation)}
     lost = []

@@ -6,17 +6,28 @@ with others than it opened with. Each mark is replaced by one character, so that
 
 import re
 
-_DOUBLE = '"“”„‟«»'
-_MARK = re.compile(f"[{_DOUBLE}]|(?<!\\w)['‘’‚](?=\\w)|(?<![\\W\\d])['‘’‚](?!\\w)|(?<=[.,!?])['’‘]")
+DOUBLE = '"“”„‟«»'
+_SINGLE = re.compile(r"(?<!\w)['‘’‚](?=\w)|(?<![\W\d])['‘’‚](?!\w)|(?<=[.,!?])['’‘]")
 _TYPOGRAPHIC = {"en": ("“", "”"), "de": ("„", "“")}
-_BEFORE_OPENING = re.compile(r"[\s(\[{/–—-]")
+_END = " \t.,;:!?)]}"  # what follows a closing mark
 
 
-def _places(text: str) -> tuple[list[int], list[int]]:
-    """Where the double and the single marks of a text are; apostrophes inside words are neither."""
-    found = [match.start() for match in _MARK.finditer(text)]
-    double = [place for place in found if text[place] in _DOUBLE]
-    return double, [place for place in found if text[place] not in _DOUBLE]
+def _double_marks(text: str) -> list[int]:
+    """Where the double marks of a text are; inches are none, if they can be told apart."""
+    places = [place for place, letter in enumerate(text) if letter in DOUBLE]
+    straight = [place for place in places if text[place] == '"']
+    if len(straight) % 2 or len(straight) < len(places):
+        inches = {place for place in straight if text[place - 1 : place].isdecimal()}
+        places = [place for place in places if place not in inches]
+    return places
+
+
+def _opens(text: str, place: int) -> bool:
+    """Whether a mark opens a quotation, judged by what is beside it."""
+    before, after = text[place - 1 : place] if place else "", text[place + 1 : place + 2]
+    if not before or before.isspace():
+        return True
+    return not before.isalnum() and before not in ".,;:!?)]}" and after not in _END and after != ""
 
 
 def match_quotes(source: str, translation: str, language: str) -> str:
@@ -30,21 +41,21 @@ def match_quotes(source: str, translation: str, language: str) -> str:
         translation: the result.
         language: of the translation.
     """
-    wanted, singles = _places(source)
-    if not wanted:
+    wanted, places = _double_marks(source), _double_marks(translation)
+    if len(places) < len(wanted) and not len(wanted) % 2 and not _SINGLE.search(source):
+        places = sorted([*places, *(match.start() for match in _SINGLE.finditer(translation))])
+        if any(_opens(translation, place) == n % 2 for n, place in enumerate(places)):
+            return translation  # an apostrophe is among them
+    if not wanted or len(places) != len(wanted):
         return translation
-    places, strays = _places(translation)
-    if strays and not singles and len(places) < len(wanted):
-        places = sorted(places + strays)
-    if len(places) != len(wanted):
-        return translation
-    opening, closing = '"', '"'
+    marks = '"', '"'
     if any(source[place] != '"' for place in wanted):
         if language not in _TYPOGRAPHIC:
             return translation
-        opening, closing = _TYPOGRAPHIC[language]
-    marks = list(translation)
+        marks = _TYPOGRAPHIC[language]
+    if all(translation[place] in marks for place in places):
+        return translation
+    written = list(translation)
     for place in places:
-        before = translation[place - 1 : place]
-        marks[place] = opening if not before or _BEFORE_OPENING.match(before) else closing
-    return "".join(marks)
+        written[place] = marks[0] if _opens(translation, place) else marks[1]
+    return "".join(written)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from translator.text.layout import mark_end
-from translator.text.quotes import match_quotes
+from translator.text.quotes import DOUBLE, match_quotes
 from translator.text.terms import TermUse
 from translator.translation import confidence as trust
 from translator.translation.markup import restore
@@ -85,11 +85,11 @@ class Translation:
 
 
 def with_quotes(unit: Unit, segment: Segment, language: str) -> Segment:
-    """A segment whose quotation marks are of the source's kind; `language` is the translation's."""
-    if any('"' in copy.text for copy in unit.source.copies):  # code, whose marks are not ours
-        return segment
-    n_best = [(match_quotes(unit.text, text, language), score) for text, score in segment.n_best]
-    return replace(segment, text=n_best[0][0], n_best=n_best)
+    """A segment whose best text has the source's kind of quotation marks; `language` is its own."""
+    if unit.prefix or any(c in DOUBLE for copy in unit.source.copies for c in copy.text):
+        return segment  # these marks are not ours: a user's beginning, or code
+    text = match_quotes(unit.text, segment.text, language)
+    return replace(segment, text=text, n_best=[(text, segment.score), *segment.n_best[1:]])
 
 
 def with_markup(unit: Unit, segment: Segment) -> Segment:

@@ -438,8 +438,8 @@ def test_human_translations_are_not_a_collapse(real_corpus: Path, split: str) ->
         ("um halb acht", "at 19:30", []),
         ("um halb acht", "at seven-thirty", []),
         ("um halb acht", "at half seven", []),
-        ("gegen halb acht", "around 8", ["half past seven"]),
-        ("Um halb acht kam er.", "He came at 8.", ["At half past seven"]),
+        ("gegen halb acht", "around 8 o'clock", ["half past seven"]),
+        ("Um halb acht kam er.", "He came at 8:00.", ["At half past seven"]),
         ("Halb eins ist zu spät.", "Half past one is too late.", ["Half past twelve"]),
         ("von halb 8 bis halb 10", "from half past 7 to half past 10", ["half past nine"]),
         ("at half past seven", "um halb sieben", ["um halb acht"]),
@@ -447,7 +447,16 @@ def test_human_translations_are_not_a_collapse(real_corpus: Path, split: str) ->
         ("at half-past twelve", "um halb eins", []),
         ("at half past eleven", "um elf Uhr dreißig", []),
         ("Half past twelve", "Halb zwölf", ["Halb eins"]),
+        ("halb acht Uhr", "at half past eight", ["half past seven"]),
+        ("at half past one", "um ein Uhr dreißig", []),
+        ("at half past seven", "um neunzehn Uhr dreißig", []),
+        ("at half past seven", "um 19 Uhr 30", []),
+        ("at half past seven", "à sept heures et demie", []),  # a language without such times here
+        ("at half past 7 pm", "um 19.30 Uhr", []),
+        ("fünf vor halb acht", "7:25", []),
         ("ein halbes Kilo, halb voll", "half a kilo, half full", []),
+        ("Sie ist halb Elf, halb Mensch.", "She is half elf, half human.", []),
+        ("halb 30 Gäste, halb 8 Seiten, halb 3,5 Liter", "half 30 guests, 8 pages, 3.5 litres", []),
     ],
 )
 def test_times_are_shifted(source: str, translation: str, written: list[str]) -> None:
@@ -461,6 +470,9 @@ def test_times_are_shifted(source: str, translation: str, written: list[str]) ->
 def test_the_hour_of_a_half_hour_is_another_number() -> None:
     assert lost_numbers("um halb 9", "at half past eight") == []
     assert lost_numbers("um halb 9 an Gleis 9", "at half past eight") == ["9"]
+    assert lost_numbers("um halb 9 kamen 8 Leute", "at half past eight people came") == ["8"]
+    assert lost_numbers("at 8:30", "um halb neun") == []
+    assert lost_numbers("Etwa halb 30 Gäste", "About guests") == ["30"]
 
 
 # --- names ----------------------------------------------------------------------------------------
