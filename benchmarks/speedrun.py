@@ -21,17 +21,20 @@ from typing import Any
 AIM = 38.0  # BLEU on valid, beam 5, cased
 RECIPE = {
     "data.copy_rate": 0,
+    "model.dropout": 0.2,
+    "train.max_tokens": 8192,
     "train.schedule": "constant",
-    "train.warmup_steps": 300,
-    "train.cooldown": 0.6,
-    "train.validate_every": 1000,
-    "train.checkpoint_every": 250,
+    "train.warmup_steps": 100,
+    "train.cooldown": 0.7,
+    "train.cooldown_dropout": 0.05,
+    "train.validate_every": 400,
+    "train.checkpoint_every": 50,
     "train.keep_checkpoints": 4,
     "train.metrics": "bleu",
     "train.score_tests": "false",
     "confidence.enabled": "false",
 }
-STEPS = 7000
+STEPS = 1500
 
 
 def parse() -> argparse.Namespace:
