@@ -53,8 +53,9 @@ _MAX_DIGITS = 24  # longer rows of digits are distinguished by their beginning
 
 def lost_numbers(source: str, translation: str) -> list[str]:
     """The numbers that the source has in digits and the translation in no form."""
-    there = [{f"{hour}:30"} for *_, hour in _half_hours(translation)]  # "halb 9" is 8:30
-    others = _without_half_hours(translation)
+    half_hours = _half_hours(translation)
+    there = [{f"{hour}:30"} for *_, hour in half_hours]  # "halb 9" is 8:30
+    others = _without(translation, (match for match, *_ in half_hours))
     there += [item for match in _numbers(others) for item in _items(match)]
     numerals = re.findall(r"\b([IVX]+)(?:st|nd|rd|th)?\b", translation)
     there += [{_ROMAN[numeral]} for numeral in numerals if numeral in _ROMAN]
@@ -75,7 +76,8 @@ def lost_numbers(source: str, translation: str) -> list[str]:
         return False
 
     lost = []
-    for match in _numbers(_without_half_hours(source)):  # see `shifted_times`
+    others = _without(source, (match for match, *_ in _half_hours(source)))  # see `shifted_times`
+    for match in _numbers(others):
         digits = match["digits"]
         before = match.string[max(0, match.start() - 1) : match.start()]
         if digits and not (len(digits) == 1 and before.isalpha()):  # CO2, m2, A4 are names
@@ -123,6 +125,8 @@ _CLOCK = re.compile(r"\b(?:half|halb|uhr|o.clock)\b|\d[:.]\d\d\b", re.IGNORECASE
 
 def _half_hours(text: str) -> list[tuple[re.Match[str], str, int]]:
     """The half hours in words, the language of each, and the hour before it, from 0 to 11."""
+    if "alf" not in text and "alb" not in text:  # most texts
+        return []
     return [
         (match, language, (_hour(match[2]) - (language == "de")) % 12)
         for language, pattern in _HALF_HOUR.items()
@@ -130,9 +134,9 @@ def _half_hours(text: str) -> list[tuple[re.Match[str], str, int]]:
     ]
 
 
-def _without_half_hours(text: str) -> str:
-    for pattern in _HALF_HOUR.values():
-        text = pattern.sub("", text)
+def _without(text: str, matches: Iterable[re.Match[str]]) -> str:
+    for match in sorted(matches, key=re.Match.start, reverse=True):
+        text = text[: match.start()] + text[match.end() :]
     return text
 
 
@@ -144,12 +148,13 @@ def _hour(word: str) -> int:
 
 def _shifted_half_hours(source: str, translation: str) -> list[tuple[int, int, str]]:
     """See `shifted_times`."""
-    if not _CLOCK.search(translation):  # another language, or no time at all
+    half_hours = _half_hours(source)
+    if not half_hours or not _CLOCK.search(translation):  # another language, or no time at all
         return []
     said = {hour for *_, hour in _half_hours(translation)}
     said |= {_hour(match[match.lastindex or 0]) for match in _OTHER_HALF_HOUR.finditer(translation)}
     lost = []
-    for match, language, hour in _half_hours(source):
+    for match, language, hour in half_hours:
         if hour not in said:
             written = f"{'at ' if match[1] else ''}half past {_HOURS['en'][hour]}"
             if language == "en":

@@ -9,7 +9,7 @@ import re
 DOUBLE = '"“”„‟«»'
 _SINGLE = re.compile(r"(?<!\w)['‘’‚](?=\w)|(?<![\W\d])['‘’‚](?!\w)|(?<=[.,!?])['’‘]")
 _TYPOGRAPHIC = {"en": ("“", "”"), "de": ("„", "“")}
-_END = " \t.,;:!?)]}"  # what follows a closing mark
+_AFTER_CLOSING = ".,;:!?)]}"  # beside spaces and the end of the text
 
 
 def _double_marks(text: str) -> list[int]:
@@ -27,7 +27,9 @@ def _opens(text: str, place: int) -> bool:
     before, after = text[place - 1 : place] if place else "", text[place + 1 : place + 2]
     if not before or before.isspace():
         return True
-    return not before.isalnum() and before not in ".,;:!?)]}" and after not in _END and after != ""
+    if before.isalnum() or before in _AFTER_CLOSING:
+        return False
+    return after != "" and not after.isspace() and after not in _AFTER_CLOSING
 
 
 def match_quotes(source: str, translation: str, language: str) -> str:
