@@ -45,6 +45,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--processes", type=int, default=2, help="with one thread each")
     parser.add_argument("--steps", type=int, default=STEPS, help="fewer only to try the way")
+    parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
     arguments = parser.parse_args()
     arguments.run = arguments.run or Path(f"checkpoints/speedrun-{arguments.seed}")
     return arguments
@@ -57,7 +58,8 @@ def command(arguments: argparse.Namespace) -> list[str]:
     options = ["--data", arguments.data, "--preset", "tiny", "--run-dir", str(arguments.run)]
     options += ["--threads", "1", "--device", "cpu", "--seed", str(arguments.seed)]
     options += ["--steps", str(arguments.steps)]
-    options += [x for key, value in RECIPE.items() for x in ("--set", f"{key}={value}")]
+    settings = [*(f"{key}={value}" for key, value in RECIPE.items()), *arguments.set]
+    options += [word for setting in settings for word in ("--set", setting)]
     launch = launch if arguments.processes > 1 else []
     return [sys.executable, *launch, "-m", "translator", "train", *options]
 

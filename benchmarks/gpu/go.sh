@@ -1,6 +1,7 @@
 #!/bin/bash
 # On the GPU machine:
 # go.sh unpack FOLDER | measure | train SECONDS DIRECTION... [SECTION.KEY=VALUE]... | fetch DIRECTION
+# go.sh sweep FILE [PARALLEL]
 set -e
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 work=${GPU_WORK:-$HOME/gpu-work}
@@ -38,9 +39,12 @@ train)
   for direction in "${directions[@]}"; do grep -E '^\[|Error' "$out/$direction.log" | tail -n 6; done
   for direction in "${directions[@]}"; do [ -d "model-$direction" ] || exit 1; done
   ;;
+sweep)
+  cd "$work" && $python gpu/sweep.py "${@:2}" 2>&1 | tee -a "$out/sweep.log"
+  ;;
 fetch)
   cd "$work" && tar cf - "model-$2" | xz -T0 -1 | split -b 15M - "$out/model-$2.xz."
   ls -l "$out"
   ;;
-*) sed -n 2,3p "$0"; exit 2 ;;
+*) sed -n 2,4p "$0"; exit 2 ;;
 esac

@@ -70,6 +70,7 @@ def pack_data(config: Config, data: TrainingData, out: Path) -> None:
         "fingerprint": data.fingerprint,
         "dropped": data.dropped,
         "valid": data.valid,
+        "valid_text": [tuple(pair) for pair in data.splits["valid"]],
         "parts": [
             {"pairs": len(part), "tag": tag, "weight": weights[start] if weights else 1.0}
             for part, tag, start in zip(data.train.parts, data.train.tags, starts, strict=True)

@@ -55,7 +55,9 @@ def read_data(direction: str) -> tuple[Config, TrainingData]:
     ]
     for name in itertools.chain(*names):
         lengths = np.fromfile(name.with_suffix(".lengths"), dtype=np.uint16)
-        np.cumsum(lengths, dtype=np.int64).tofile(name.with_suffix(".ends"))
+        ends = name.with_suffix(f".{os.getpid()}")
+        np.cumsum(lengths, dtype=np.int64).tofile(ends)
+        ends.replace(name.with_suffix(".ends"))  # several runs may read the corpora at once
     pairs = [Pairs(*map(id_rows, sides)) for sides in names]
     sizes = torch.tensor([part["pairs"] for part in meta["parts"]])
     tags = [part["tag"] for part in meta["parts"]]

@@ -140,3 +140,22 @@ def test_the_measurement_runs(machine: Path) -> None:
     assert "failed" not in table
     apart = [float(number) for number in re.findall(r"scores ([+-][\d.]+) on average", table)]
     assert len(apart) == 2 and max(map(abs, apart)) < 0.01
+
+
+def test_recipes_are_trained_and_scored_side_by_side(machine: Path) -> None:
+    go(machine, "unpack", str(machine / ".gpu" / "data"))
+    few = ["train.steps=2", "train.max_tokens=512"]
+    recipes: list[dict[str, object]] = [
+        {"name": "there", "settings": few, "weights": {"0": 0, "1": 1}, "cuts": [3, 5]},
+        {"name": "back", "settings": few, "direction": "de-en"},
+        {"name": "wrong", "settings": ["train.stps=2"]},
+    ]
+    file = machine / "recipes.jsonl"
+    file.write_text("\n\n".join(map(json.dumps, recipes)))
+    go(machine, "sweep", str(file), "2")
+    lines = (machine / "out" / "sweep.jsonl").read_text().splitlines()
+    found = {result["name"]: result for result in map(json.loads, lines)}
+    assert found.keys() == {"there", "back", "wrong"}
+    assert "Unknown setting train.stps" in found["wrong"]["error"]
+    assert len(found["there"]["domains"]) == 3 and len(found["back"]["domains"]) == 1
+    assert all(found[name]["updates"] == 2 for name in ("there", "back"))
