@@ -17,7 +17,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from translator.config.schema import ModelConfig, TrainConfig
 from translator.export import huggingface
 from translator.export.engine import N_POSITIONS
 from translator.model.batch import Batch
-from translator.model.transformer import MultiHeadAttention, Transformer, sinusoids
+from translator.model.transformer import Transformer, sinusoids
 from translator.text.tokenizer import PAD
 from translator.training.optim import learning_rate
 from translator.training.update import Updater
@@ -140,36 +140,44 @@ class PlainTransformer(nn.Module):
         )
         return F.linear(states, self.embedding.weight)
 
-    @torch.no_grad()
-    def copy_weights(self, ours: Transformer) -> None:
-        """Takes over the weights of `ours`."""
+    def places(self, ours: Transformer) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each of its weights beside that of `ours`, of the same shape."""
 
-        def copy_all(pairs: Iterable[tuple[Any, Any]]) -> None:
-            for theirs, module in pairs:
-                theirs.weight.copy_(module.weight)
-                theirs.bias.copy_(module.bias)
+        def beside(theirs: Any, module: Any) -> Iterator[tuple[Tensor, Tensor]]:
+            yield from ((theirs.weight, module.weight), (theirs.bias, module.bias))
 
-        def copy_attention(theirs: nn.MultiheadAttention, module: MultiHeadAttention) -> None:
-            inputs = (module.query, module.key_value)
-            theirs.in_proj_weight.copy_(torch.cat([part.weight for part in inputs]))
-            theirs.in_proj_bias.copy_(torch.cat([part.bias for part in inputs]))
-            copy_all([(theirs.out_proj, module.output)])
-
-        self.embedding.weight.copy_(ours.embedding.weight)
+        yield self.embedding.weight, ours.embedding.weight
         encoder, decoder = self.transformer.encoder, self.transformer.decoder
         sides: list[tuple[Any, Any]] = [(encoder, ours.encoder), (decoder, ours.decoder)]
         for side, layers in sides:
             for theirs, layer in zip(side.layers, layers, strict=True):
                 norms = [layer.self_residual.norm, layer.feed_forward_residual.norm]
-                copy_attention(theirs.self_attn, layer.self_attention)
+                attentions = [(theirs.self_attn, layer.self_attention)]
                 if side is decoder:
                     norms.insert(1, layer.cross_residual.norm)
-                    copy_attention(theirs.multihead_attn, layer.cross_attention)
-                copy_all((getattr(theirs, f"norm{i}"), norm) for i, norm in enumerate(norms, 1))
-                copy_all([(theirs.linear1, layer.feed_forward[0])])
-                copy_all([(theirs.linear2, layer.feed_forward[2])])
+                    attentions.append((theirs.multihead_attn, layer.cross_attention))
+                for attention, module in attentions:
+                    width = module.query.weight.shape[0]
+                    for part, rows in (
+                        (module.query, (0, width)),
+                        (module.key_value, (width, None)),
+                    ):
+                        yield attention.in_proj_weight[slice(*rows)], part.weight
+                        yield attention.in_proj_bias[slice(*rows)], part.bias
+                    yield from beside(attention.out_proj, module.output)
+                for i, norm in enumerate(norms, 1):
+                    yield from beside(getattr(theirs, f"norm{i}"), norm)
+                yield from beside(theirs.linear1, layer.feed_forward[0])
+                yield from beside(theirs.linear2, layer.feed_forward[2])
         if ours.config.norm == "pre":
-            copy_all([(encoder.norm, ours.encoder_norm), (decoder.norm, ours.decoder_norm)])
+            yield from beside(encoder.norm, ours.encoder_norm)
+            yield from beside(decoder.norm, ours.decoder_norm)
+
+    @torch.no_grad()
+    def copy_weights(self, ours: Transformer, back: bool = False) -> None:
+        """Takes over the weights of `ours`; `back` gives it its own."""
+        for theirs, weight in self.places(ours):
+            weight.copy_(theirs) if back else theirs.copy_(weight)
 
 
 def plain_trainer(

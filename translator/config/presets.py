@@ -42,13 +42,16 @@ def _wmt(steps: int, peak_lr: float, warmup_steps: int) -> dict[str, Any]:
 _DEMO: dict[str, Any] = {  # the bundled corpus: clean text, few words
     "data": DataConfig(corpus="sample", vocab_size=2000, copy_rate=0.0),
     "train": TrainConfig(
-        steps=2800,
-        max_tokens=1024,
-        peak_lr=3e-3,
-        warmup_steps=400,
-        validate_every=800,
-        checkpoint_every=100,
-        keep_checkpoints=5,
+        optimizer="muon",
+        steps=650,
+        peak_lr=8e-3,
+        weight_decay=0.3,
+        schedule="constant",
+        warmup_steps=60,
+        cooldown=0.7,
+        validate_every=350,
+        checkpoint_every=50,
+        keep_checkpoints=3,
     ),
 }
 # (d_model, d_ff, n_heads, encoder layers, decoder layers, dropout, norm). `tiny` is the net of
