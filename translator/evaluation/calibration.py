@@ -29,10 +29,8 @@ OWN_SHARE = 0.5  # of the total weight: unchanged sentences of the model's own c
 EXCHANGED_EVERY = 4  # every fourth pair is used again with the translation of another
 FOLDS = 5  # of the cross-validation
 SENTENCES = 1000  # the most of each kind to calibrate on
-# Chosen by cross-validation for the two general models (docs/experiments.md): without products of
-# different features, and without what the encoder makes of a sentence, the AUC of the models' own
-# domains is below that of the log-probability.
-RIDGE = 4000.0  # L2 on the weights of the standardised state of the encoder, in sentences
+# Chosen by cross-validation for the two general models (docs/experiments.md).
+RIDGE = 1000.0  # L2 on the weights of the standardised state of the encoder, in sentences
 SLOPE = 8.0  # the chrF that multiplies the odds of a target by e
 PENALTY = 10.0  # L2 on the weights of standardised features and their products, in sentences
 
@@ -142,35 +140,28 @@ def _join(examples: Sequence[_Examples]) -> _Sample:
 
 
 def _fit_all(sample: _Sample) -> Calibration:
-    """Fits the read-out of the encoder, and then the regression to what it says of new sentences.
-
-    What it says of those that it was fitted to would be trusted too much.
-    """
-    readout = read_out(sample.evidence.memory, sample.chrf, sample.weights)
-    table = sample.evidence.features(readout)
+    """Fits all, and scales the logits to what they say of sentences that were not fitted to."""
+    logits = torch.zeros(len(sample.chrf), dtype=torch.float64)
     for seen, new in sample.folds():
-        part, unseen = sample.take(seen), sample.evidence.take(new)
-        other = read_out(part.evidence.memory, part.chrf, part.weights)
-        table[new] = unseen.features(other)
-    fitted = fit(table, sample.chrf, sample.weights)
-    return replace(fitted, readout=tuple(readout))
+        logits[new] = _fit_readout(sample.take(seen)).logits(sample.evidence.take(new))
+    fitted = _fit_readout(sample)
+    return _rescale(fitted, logits, sample.chrf, sample.weights) if logits.any() else fitted
 
 
-def read_out(memory: Tensor, chrf: Sequence[float], weights: Sequence[float]) -> list[float]:
-    """The linear function of the encoder's state `(N, D)` that tells the chrF best: `(D,)`.
+def _fit_readout(sample: _Sample) -> Calibration:
+    """Fits the regression on the features, and what the encoder's mean states add to its logits.
 
-    By ridge regression, without the constant, in single precision.
+    Features do not tell domains apart: of equally sure translations of news and of manuals, fewer
+    of the news are good. The states know which is which.
     """
-    share = torch.tensor(weights, dtype=torch.float64)
-    share = share / share.mean()
-    scores = torch.tensor(chrf, dtype=torch.float64)
-    mean, scale = memory.mean(dim=0), memory.std(dim=0, unbiased=False)
-    scale = torch.where(scale > 1e-6, scale, 1.0)
-    rows = (memory - mean) / scale
-    weighted = rows.T * share
-    curvature = weighted @ rows + RIDGE * torch.eye(rows.shape[1], dtype=torch.float64)
-    found = torch.linalg.solve(curvature, weighted @ (scores - (share * scores).mean()))
-    return [float(x) for x in (found / scale).float()]
+    fitted = fit(sample.evidence.table, sample.chrf, sample.weights)
+    rows, mean, scale = _standardise(sample.evidence.memory)
+    right = torch.tensor(are_good(sample.chrf), dtype=torch.float64)
+    logits = fitted.logits(sample.evidence)
+    found = _regress(rows, right, _shares(sample.weights), RIDGE, logits)
+    readout = (found[:-1] / scale).float()
+    bias = float(fitted.bias + found[-1] - mean @ readout.double())
+    return replace(fitted, bias=bias, readout=tuple(readout.tolist()))
 
 
 def _draw(n: int, limit: int) -> list[int]:
@@ -262,50 +253,75 @@ def fit(table: Tensor, chrf: Sequence[float], weights: Sequence[float]) -> Calib
 
     Its targets rise smoothly with chrF, since a step would not distinguish the best translations
     from barely good ones. A second regression on its output alone therefore turns that into a
-    probability of the event. It counts an event as slightly less than certain (Platt 1999), which
-    keeps it defined if all translations are good, or none.
+    probability of the event.
 
     Args:
         table: features, `(N, F)`.
         chrf: sentence chrF of each translation, from 0 to 100.
         weights: weight of each translation; only ratios matter.
     """
-    mean, scale = table.mean(dim=0), table.std(dim=0, unbiased=False)
-    scale = torch.where(scale > 1e-6, scale, 1.0)
-    rows = expand((table - mean) / scale)
-    share = torch.tensor(weights, dtype=torch.float64)
-    share = share / share.mean()
+    rows, mean, scale = _standardise(table)
     targets = ((torch.tensor(chrf, dtype=torch.float64) - GOOD_CHRF) / SLOPE).sigmoid()
-    solution = _regress(rows, targets, share, PENALTY)
-    logits = rows @ solution[:-1] + solution[-1]
-    right = torch.tensor(are_good(chrf), dtype=torch.float64)
+    solution = _regress(expand(rows), targets, _shares(weights), PENALTY)
+    weight, product = solution[: len(mean)], solution[len(mean) : -1]
+    found = Calibration(
+        *(tuple(values.tolist()) for values in (mean, scale, weight, product)),
+        bias=float(solution[-1]),
+    )
+    logits = expand(rows) @ solution[:-1] + solution[-1]
+    return _rescale(found, logits, chrf, weights)
+
+
+def _rescale(
+    found: Calibration, logits: Tensor, chrf: Sequence[float], weights: Sequence[float]
+) -> Calibration:
+    """Turns its `logits` into those of the event, by a slope and a bias.
+
+    An event counts as slightly less than certain (Platt 1999), which keeps them defined if all
+    translations are good, or none.
+    """
+    share, right = _shares(weights), torch.tensor(are_good(chrf), dtype=torch.float64)
     n_right, n_wrong = float(share @ right), float(share @ (1 - right))
     targets = right * (n_right + 1) / (n_right + 2) + (1 - right) / (n_wrong + 2)
-    slope, bias = _regress(logits[:, None], targets, share, 1e-3)
-    scaled = (slope * solution[:-1]).tolist()
-    return Calibration(
-        mean=tuple(mean.tolist()),
-        scale=tuple(scale.tolist()),
-        weight=tuple(scaled[: len(mean)]),
-        product=tuple(scaled[len(mean) :]),
-        bias=float(slope * solution[-1] + bias),
-    )
+    slope, bias = _regress(logits[:, None], targets, share, 1e-3).tolist()
+    scaled = {
+        name: tuple(slope * value for value in getattr(found, name))
+        for name in ("weight", "product", "readout")
+    }
+    return replace(found, bias=slope * found.bias + bias, **scaled)
 
 
-def _regress(rows: Tensor, targets: Tensor, share: Tensor, l2: float) -> Tensor:
-    """Fits a logistic regression by Newton's method: `(F + 1,)`, weights and then the bias."""
+def _standardise(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """`rows` with a mean of 0 and a deviation of 1 in each column; these means and deviations."""
+    mean, scale = rows.mean(dim=0), rows.std(dim=0, unbiased=False)
+    scale = torch.where(scale > 1e-6, scale, 1.0)
+    return (rows - mean) / scale, mean, scale
+
+
+def _shares(weights: Sequence[float]) -> Tensor:
+    share = torch.tensor(weights, dtype=torch.float64)
+    return share / share.mean()
+
+
+def _regress(
+    rows: Tensor, targets: Tensor, share: Tensor, l2: float, offset: Tensor | float = 0.0
+) -> Tensor:
+    """Fits a logistic regression by Newton's method: `(F + 1,)`, weights and then the bias.
+
+    `offset` is part of the logits already.
+    """
     rows = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
     penalty = torch.full_like(rows[0], l2)
     penalty[-1] = 1e-6
     solution = torch.zeros_like(penalty)
 
     def loss(at: Tensor) -> float:
-        logits = rows @ at
+        logits = rows @ at + offset
         nll = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets, share)
         return float(nll * len(rows) + (penalty * at**2).sum() / 2)
 
     for _ in range(100):
-        found = (rows @ solution).sigmoid()
+        found = (rows @ solution + offset).sigmoid()
         gradient = rows.T @ (share * (found - targets)) + penalty * solution
         curvature = (rows * (share * found * (1 - found))[:, None]).T @ rows + penalty.diag()
         step, before = torch.linalg.solve(curvature, gradient), loss(solution)

@@ -4,8 +4,8 @@ Good means: its sentence chrF against a reference is at least 60. A log-probabil
 it depends on the length and knows nothing of what the model has never seen. A logistic regression
 therefore weighs a few numbers from one forced pass of the model. It is fitted to translations with
 known references (translator/evaluation/calibration.py) and stored with the model. The numbers are
-in evidence.py. The last one says how hard a sentence is by what the encoder makes of it: a linear
-function of its mean state, which knows that news is harder than a greeting.
+in evidence.py. A linear function of the encoder's mean state is added to its logit: it knows that
+news is harder than a greeting.
 """
 
 from __future__ import annotations
@@ -52,10 +52,7 @@ EVENT = f"chrF of at least {GOOD_CHRF}"
 
 @dataclass(frozen=True)
 class Calibration:
-    """Turns features into a probability; valid only for the exact weights it was fitted with.
-
-    With a `readout` there is one feature more than `features`, see `Evidence.features`.
-    """
+    """Turns evidence into a probability; valid only for the exact weights it was fitted with."""
 
     mean: tuple[float, ...]  # of each feature
     scale: tuple[float, ...]  # standard deviation of each feature
@@ -64,19 +61,24 @@ class Calibration:
     bias: float
     event: str = EVENT
     features: tuple[str, ...] = FEATURES
-    readout: tuple[float, ...] = ()  # (D,), in single precision; earlier versions had none
+    readout: tuple[float, ...] = ()  # (D,): weights of the encoder's state, in single precision
     measured: dict[str, Any] = field(default_factory=dict)  # its quality, by cross-validation
 
-    def probabilities(self, table: Tensor) -> list[float]:
-        """The probability of the event for each row of features `(N, features)`."""
+    def logits(self, evidence: Evidence) -> Tensor:
+        """The logit of the event for each translation, `(N,)`."""
         from translator.translation.evidence import expand
 
+        table, memory = evidence.table, evidence.memory
         mean, scale, weight = (
             table.new_tensor(values)
             for values in (self.mean, self.scale, self.weight + self.product)
         )
         logits = expand((table - mean) / scale) @ weight + self.bias
-        found: list[float] = logits.sigmoid().tolist()
+        return logits + memory @ memory.new_tensor(self.readout) if self.readout else logits
+
+    def probabilities(self, evidence: Evidence) -> list[float]:
+        """The probability of the event for each translation."""
+        found: list[float] = self.logits(evidence).sigmoid().tolist()
         return found
 
     def to_dict(self) -> dict[str, Any]:
@@ -105,7 +107,7 @@ class Calibration:
             rows = (found.mean, found.scale, found.weight, found.product)
             numbers = [float(x) for row in rows for x in (*row, found.bias)]
             same = found.features == FEATURES and found.event == EVENT
-            n = len(FEATURES) + bool(found.readout)
+            n = len(FEATURES)
             if not same or [len(row) for row in rows] != [n, n, n, n * (n + 1) // 2]:
                 raise ValueError
             if not all(map(math.isfinite, (*numbers, *found.readout))) or min(found.scale) <= 0:
@@ -135,7 +137,7 @@ def judge(
 
     It is 0 if words became nothing, and 1 if source and translation are both blank.
     """
-    found = calibration.probabilities(evidence.features(calibration.readout))
+    found = calibration.probabilities(evidence)
     for i, (source, translation) in enumerate(pairs):
         if not source.strip() and not translation.strip():
             found[i] = 1.0

@@ -29,12 +29,6 @@ class Evidence:
     log_probs: list[float]  # total of each translation
     n_pieces: list[int]  # target pieces of each translation
 
-    def features(self, readout: Sequence[float]) -> Tensor:
-        """The table, and one feature more if there is a `readout` of the encoder."""
-        if not readout:
-            return self.table
-        return torch.cat([self.table, self.memory @ self.memory.new_tensor(readout)[:, None]], 1)
-
     def take(self, rows: Sequence[int]) -> "Evidence":
         """That of some translations."""
         log_probs, n_pieces = [self.log_probs[i] for i in rows], [self.n_pieces[i] for i in rows]

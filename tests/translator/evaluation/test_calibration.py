@@ -151,7 +151,7 @@ def test_what_the_encoder_makes_of_a_sentence_says_how_hard_it_is() -> None:
         numbers = [i // 2 for i in range(3000)]
         found = calibration._fit_all(calibration._Sample(numbers, evidence, chrf, [1.0] * 3000))
         new, later = draw(3000, tells)
-        confidences = found.probabilities(new.features(found.readout))
+        confidences = found.probabilities(new)
         auc = compute_auc(confidences, are_good(later))
         assert auc is not None and least < auc < most
         if tells:

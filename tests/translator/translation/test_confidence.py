@@ -49,7 +49,7 @@ PAIRS = [
 def calibration() -> Calibration:
     """One that looks at everything a little."""
     rng = random.Random(2)
-    n = len(FEATURES) + 1
+    n = len(FEATURES)
     sizes = (n, n, n * (n + 1) // 2)
     mean, weight, product = (tuple(rng.uniform(-0.3, 0.3) for _ in range(k)) for k in sizes)
     readout = tuple(rng.randrange(-8, 8) / 16 for _ in range(16))  # of the random model's states
@@ -147,11 +147,17 @@ def examples(n: int, seed: int = 1) -> tuple[torch.Tensor, list[float]]:
     return table, (GOOD_CHRF + 5 * (logits + luck)).tolist()
 
 
+def shown(table: torch.Tensor) -> Evidence:
+    """Features alone, as evidence."""
+    n = len(table)
+    return Evidence(table, torch.zeros(n, 1, dtype=torch.float64), [0.0] * n, [1] * n)
+
+
 def test_it_finds_values_and_distances() -> None:
     table, chrf = examples(4000)
     found = fit(table, chrf, [1.0] * len(chrf))
     new, later_chrf = examples(4000, seed=2)
-    confidences, later = found.probabilities(new), are_good(later_chrf)
+    confidences, later = found.probabilities(shown(new)), are_good(later_chrf)
     auc = compute_auc(confidences, later)
     alone = compute_auc(new[:, 0].tolist(), later)
     assert auc is not None and alone is not None and auc > alone + 0.05
@@ -165,7 +171,7 @@ def test_one_of_an_earlier_version_judges_as_it_did() -> None:
     values = fit(table, chrf, [1.0] * 60).to_dict()
     del values["product"]
     square = [0.1 * i - 0.5 for i in range(len(FEATURES))]
-    found = Calibration.from_dict({**values, "square": square}).probabilities(table)
+    found = Calibration.from_dict({**values, "square": square}).probabilities(shown(table))
     mean, scale, weight = (table.new_tensor(values[name]) for name in ("mean", "scale", "weight"))
     near = ((table - mean) / scale).clamp(-4, 4)
     logits = near @ weight + near**2 @ table.new_tensor(square) + values["bias"]
@@ -178,9 +184,11 @@ def test_its_gradient_is_zero_and_repeats_count_like_weights() -> None:
     heavy = fit(torch.cat([table, table]), chrf * 2, [2.0] * 120)
     assert heavy == twice  # only ratios matter
     split = fit(torch.cat([table, table]), chrf * 2, [1.5] * 60 + [0.5] * 60)
-    assert split.probabilities(table) == pytest.approx(twice.probabilities(table), abs=1e-6)
+    assert split.probabilities(shown(table)) == pytest.approx(
+        twice.probabilities(shown(table)), abs=1e-6
+    )
     # Where the bias is free, the mean confidence is that of the (nearly certain) targets.
-    mean = sum(twice.probabilities(table)) / 60
+    mean = sum(twice.probabilities(shown(table))) / 60
     assert mean == pytest.approx(sum(are_good(chrf)) / 60, abs=0.01)
 
 
@@ -189,7 +197,7 @@ def test_graded_outcomes_fit_better_than_binary_ones() -> None:
     steps = [GOOD_CHRF + 30.0 * (1 if event else -1) for event in are_good(chrf)]
     new, later = examples(4000, seed=2)
     areas = [
-        compute_auc(fit(table, scores, [1.0] * 300).probabilities(new), are_good(later))
+        compute_auc(fit(table, scores, [1.0] * 300).probabilities(shown(new)), are_good(later))
         for scores in (chrf, steps)
     ]
     assert areas[0] is not None and areas[1] is not None and areas[0] > areas[1]
@@ -200,13 +208,14 @@ def test_graded_outcomes_fit_better_than_binary_ones() -> None:
 def test_a_single_outcome_does_not_fail(event: bool, n: int) -> None:
     table, _ = examples(n)
     for row in (table, torch.zeros_like(table)):  # features that are all the same, too
-        confidences = fit(row, [100.0 * event] * n, [1.0] * n).probabilities(row)
+        confidences = fit(row, [100.0 * event] * n, [1.0] * n).probabilities(shown(row))
         assert all(0 < p < 1 and (p > 0.5) == event for p in confidences)
 
 
 def test_outliers_are_clipped(calibration: Calibration) -> None:
-    far, further = (torch.full((1, len(FEATURES) + 1), x) for x in (1e3, 1e9))
-    assert calibration.probabilities(far) == calibration.probabilities(further)
+    calibration = dataclasses.replace(calibration, readout=())
+    far, further = (torch.full((1, len(FEATURES)), x) for x in (1e3, 1e9))
+    assert calibration.probabilities(shown(far)) == calibration.probabilities(shown(further))
 
 
 # --- storage ------------------------------------------------------------------------------------
@@ -235,7 +244,7 @@ def test_it_survives_json(calibration: Calibration) -> None:
         {"weight": ["x"] * len(FEATURES)},
         {"unknown": 1},
         {"readout": "AAAA"},
-        {"readout": ""},
+        {"mean": [0.0] * (len(FEATURES) + 1)},
         {"readout": None},
     ],
     ids=lambda change: next(iter(change)),
