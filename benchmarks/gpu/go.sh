@@ -2,13 +2,14 @@
 # On the GPU machine:
 # go.sh unpack FOLDER | measure | train SECONDS DIRECTION... [SECTION.KEY=VALUE]... | fetch DIRECTION
 # go.sh sweep FILE [PARALLEL]
-set -e
+set -eo pipefail
 export PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True
 work=${GPU_WORK:-$HOME/gpu-work}
 out=${OUT:-$work/out}
 python=${PYTHON:-python3}
 overlap=16 # seconds in which the next direction starts while the one before ends
 mkdir -p "$work" "$out"
+export OUT=$out
 case $1 in
 unpack)
   for file in "$2"/*.tar.xz; do xz -dc "$file" | tar xf - -C "$work"; done
@@ -40,7 +41,8 @@ train)
   for direction in "${directions[@]}"; do [ -d "model-$direction" ] || exit 1; done
   ;;
 sweep)
-  cd "$work" && $python gpu/sweep.py "${@:2}" 2>&1 | tee -a "$out/sweep.log"
+  file=$(realpath "$2")
+  cd "$work" && $python gpu/sweep.py "$file" "${@:3}" 2>&1 | tee -a "$out/sweep.log"
   ;;
 fetch)
   cd "$work" && tar cf - "model-$2" | xz -T0 -1 | split -b 15M - "$out/model-$2.xz."

@@ -6,9 +6,9 @@ Each line of FILE is a recipe in JSON, of which only the name is required:
      "start": true, "weights": {"3": 0.5}, "cuts": [1300, 1800]}
 
 `work` is another folder into which a pack was unpacked, `start` says whether the weights that were
-sent are trained further, `weights` how often a part of the packed corpora is read (by its number),
-and `cuts` where the validation pairs are divided into domains that are scored too. What came of
-each recipe is appended to `$OUT/sweep.jsonl` as it ends.
+sent are trained further (with a schedule for that in the settings), `weights` how often a part of
+the packed corpora is read (by its number), and `cuts` where the validation pairs are divided into
+domains that are scored too. What came of each recipe is appended to `$OUT/sweep.jsonl` as it ends.
 """
 
 import json
@@ -51,16 +51,20 @@ def train(recipe: dict[str, Any]) -> dict[str, Any]:
     folder = WORK / f"sweep-{recipe['name']}"
     folder.mkdir(exist_ok=True)
     weights = read_start(direction) if recipe.get("start") else None
+    if recipe.get("start") and weights is None:
+        raise FileNotFoundError(f"no weights were sent for {direction}")
+    meta = json.loads((WORK / "meta.json").read_text())
+    turn = 1 if config.data.src == meta["config"]["data"]["src"] else -1
+    sources, references = zip(*(pair[::turn] for pair in meta["valid_text"]), strict=True)
     run = Run(config, data, build_batches(config, data, device), folder, device, start=weights)
     batches = run.training_batches()
     while run.state.step < config.train.steps:
         run.step(batches)
     model = Model(run.updater.eval_model.eval(), data.tokenizer, config)
     translator = Translator(model, device, "bf16" if on_gpu else "fp32")
+    if on_gpu:
+        torch.cuda.synchronize()
     trained = time.monotonic()
-    meta = json.loads((WORK / "meta.json").read_text())
-    turn = 1 if config.data.src == meta["config"]["data"]["src"] else -1
-    sources, references = zip(*(pair[::turn] for pair in meta["valid_text"]), strict=True)
     pairs = TestSet(list(sources), [list(references)])
     scores, found = evaluate_set(translator, pairs)
     edges = pairwise([0, *recipe.get("cuts", []), len(found)])
@@ -77,26 +81,29 @@ def train(recipe: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def work_on(line: str) -> None:
-    """Trains the recipe of one line in a process of its own, and notes what came of it."""
+def work_on(line: str) -> bool:
+    """Trains the recipe of one line in a process of its own; whether that went well."""
     recipe = json.loads(line)
     environment = {**os.environ, **({"GPU_WORK": recipe["work"]} if "work" in recipe else {})}
     command = [sys.executable, __file__, "--one", line]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    result = done.stdout.strip() if done.returncode == 0 else ""
-    if not result:
+    good = done.returncode == 0
+    if good:
+        result = done.stdout.splitlines()[-1]
+    else:
         error = (done.stderr.strip() or "?").splitlines()[-1]
         result = json.dumps({"name": recipe["name"], "error": error})
     with (OUT / "sweep.jsonl").open("a") as file:
         file.write(result + "\n")
     print(f"[{time.monotonic() - START:6.1f} s] {result}", flush=True)
+    return good
 
 
 def main(file: str, parallel: int = 4) -> None:
     """See the top of the file."""
     lines = [line for line in Path(file).read_text().splitlines() if line.strip()]
     with ThreadPoolExecutor(parallel) as pool:
-        list(pool.map(work_on, lines))
+        sys.exit(not all(list(pool.map(work_on, lines))))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ translations look like.
 """
 
 import random
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -140,28 +141,32 @@ def _join(examples: Sequence[_Examples]) -> _Sample:
 
 
 def _fit_all(sample: _Sample) -> Calibration:
-    """Fits all, and scales the logits to what they say of sentences that were not fitted to."""
-    logits = torch.zeros(len(sample.chrf), dtype=torch.float64)
-    for seen, new in sample.folds():
-        logits[new] = _fit_readout(sample.take(seen)).logits(sample.evidence.take(new))
-    fitted = _fit_readout(sample)
-    return _rescale(fitted, logits, sample.chrf, sample.weights) if logits.any() else fitted
+    """Fits all, and scales the logits by what they say of sentences that were not fitted to."""
+    splits = sample.folds()
+    if not splits:
+        return fit(sample.evidence.table, sample.chrf, sample.weights)
+    found = _fit_readout(sample)
+    unseen = torch.zeros(len(sample.chrf), dtype=torch.float64)
+    for seen, new in splits:
+        logits = _fit_readout(sample.take(seen)).logits(sample.evidence.take(new))
+        unseen[new] = logits - logits.mean()  # where few are good, more are where it was fitted
+    found = _rescale(found, unseen, found.logits(sample.evidence), sample.chrf, sample.weights)
+    return replace(found, readout=tuple(array("f", found.readout)))
 
 
 def _fit_readout(sample: _Sample) -> Calibration:
     """Fits the regression on the features, and what the encoder's mean states add to its logits.
 
     Features do not tell domains apart: of equally sure translations of news and of manuals, fewer
-    of the news are good. The states know which is which.
+    of the news are good. The states do. They are normalised, so what they add is bounded.
     """
-    fitted = fit(sample.evidence.table, sample.chrf, sample.weights)
+    found = fit(sample.evidence.table, sample.chrf, sample.weights)
     rows, mean, scale = _standardise(sample.evidence.memory)
-    right = torch.tensor(are_good(sample.chrf), dtype=torch.float64)
-    logits = fitted.logits(sample.evidence)
-    found = _regress(rows, right, _shares(sample.weights), RIDGE, logits)
-    readout = (found[:-1] / scale).float()
-    bias = float(fitted.bias + found[-1] - mean @ readout.double())
-    return replace(fitted, bias=bias, readout=tuple(readout.tolist()))
+    outcomes, share = _outcomes(sample.chrf, sample.weights)
+    more = _regress(rows, outcomes, share, RIDGE, found.logits(sample.evidence))
+    readout = more[:-1] / scale
+    bias = float(found.bias + more[-1] - mean @ readout)
+    return replace(found, bias=bias, readout=tuple(readout.tolist()))
 
 
 def _draw(n: int, limit: int) -> list[int]:
@@ -269,21 +274,36 @@ def fit(table: Tensor, chrf: Sequence[float], weights: Sequence[float]) -> Calib
         bias=float(solution[-1]),
     )
     logits = expand(rows) @ solution[:-1] + solution[-1]
-    return _rescale(found, logits, chrf, weights)
+    return _rescale(found, logits, logits, chrf, weights)
 
 
-def _rescale(
-    found: Calibration, logits: Tensor, chrf: Sequence[float], weights: Sequence[float]
-) -> Calibration:
-    """Turns its `logits` into those of the event, by a slope and a bias.
+def _outcomes(chrf: Sequence[float], weights: Sequence[float]) -> tuple[Tensor, Tensor]:
+    """The event as a target for each translation, and the weights with a mean of 1.
 
-    An event counts as slightly less than certain (Platt 1999), which keeps them defined if all
+    It counts as slightly less than certain (Platt 1999), which keeps a fit defined if all
     translations are good, or none.
     """
     share, right = _shares(weights), torch.tensor(are_good(chrf), dtype=torch.float64)
     n_right, n_wrong = float(share @ right), float(share @ (1 - right))
-    targets = right * (n_right + 1) / (n_right + 2) + (1 - right) / (n_wrong + 2)
-    slope, bias = _regress(logits[:, None], targets, share, 1e-3).tolist()
+    return right * (n_right + 1) / (n_right + 2) + (1 - right) / (n_wrong + 2), share
+
+
+def _rescale(
+    found: Calibration,
+    unseen: Tensor,
+    logits: Tensor,
+    chrf: Sequence[float],
+    weights: Sequence[float],
+) -> Calibration:
+    """Turns its `logits` into those of the event.
+
+    The slope is the best one for logits of `unseen` translations, or zero if these tell nothing;
+    the bias is the best one for its own.
+    """
+    outcomes, share = _outcomes(chrf, weights)
+    slope = max(float(_regress(unseen[:, None], outcomes, share, 1e-3)[0]), 0.0)
+    nothing = logits.new_zeros(len(logits), 0)
+    bias = float(_regress(nothing, outcomes, share, 0.0, slope * logits))
     scaled = {
         name: tuple(slope * value for value in getattr(found, name))
         for name in ("weight", "product", "readout")
@@ -310,7 +330,7 @@ def _regress(
 
     `offset` is part of the logits already.
     """
-    rows = torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
+    rows = torch.cat([rows, torch.ones_like(targets)[:, None]], dim=1)
     penalty = torch.full_like(rows[0], l2)
     penalty[-1] = 1e-6
     solution = torch.zeros_like(penalty)

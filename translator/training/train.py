@@ -57,7 +57,7 @@ def train(
     chosen = pick_device(device)
     # oneDNN caches code for this many products, each for one shape, and reads the variable on first
     # use. Of large batches hardly any two have the same shape: its default of 1,024 takes gigabytes
-    # there and saves no time. Small ones have few shapes, and updates of `demo` take half the time.
+    # there and saves no time. Small ones have few shapes, and updates then take half the time.
     few_shapes = config.train.max_tokens <= 1024
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024" if few_shapes else "128")
     with process_group(chosen) as ranks:

@@ -16,7 +16,7 @@ from translator.cli.main import app
 from translator.config.errors import TranslatorError
 from translator.config.schema import ConfidenceConfig, Config
 from translator.evaluation import calibration
-from translator.evaluation.calibration import calibrate, calibrate_model, read_validation_pairs
+from translator.evaluation.calibration import calibrate, calibrate_model, fit, read_validation_pairs
 from translator.evaluation.reliability import (
     bin_confidences,
     compute_auc,
@@ -156,6 +156,55 @@ def test_what_the_encoder_makes_of_a_sentence_says_how_hard_it_is() -> None:
         assert auc is not None and least < auc < most
         if tells:
             assert compute_calibration_error(bin_confidences(confidences, are_good(later))) < 0.06
+
+
+def drawn(n: int, tells: float, seed: int) -> "calibration._Sample":
+    """Sentences of which the first feature tells something, or nothing."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    table, memory, luck = (
+        torch.randn(n, k, dtype=torch.float64, generator=generator) for k in (len(FEATURES), 12, 1)
+    )
+    chrf = (60 + 10 * (tells * table[:, 0] + luck[:, 0])).tolist()
+    evidence = Evidence(table, memory, [-1.0] * n, [1] * n)
+    return calibration._Sample(list(range(n)), evidence, chrf, [1.0] * n)
+
+
+@pytest.mark.parametrize("tells", [0.0, 2.0])
+@pytest.mark.parametrize("n", [20, 60])
+def test_few_sentences_do_not_turn_it_upside_down(n: int, tells: float) -> None:
+    for seed in range(6):
+        sample = drawn(n, tells, seed)
+        found = calibration._fit_all(sample)
+        features_alone = fit(sample.evidence.table, sample.chrf, sample.weights)
+        for name in ("weight", "product"):
+            pairs = zip(getattr(found, name), getattr(features_alone, name), strict=True)
+            assert all(one * other >= 0 for one, other in pairs)  # scaled by no negative number
+        mean = sum(found.probabilities(sample.evidence)) / n
+        assert mean == pytest.approx(sum(are_good(sample.chrf)) / n, abs=0.05)
+
+
+@pytest.mark.parametrize("good", [False, True])
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_a_single_outcome_is_not_certain(n: int, good: bool) -> None:
+    sample = replace(drawn(n, 0.0, 1), chrf=[100.0 * good] * n)
+    for found in calibration._fit_all(sample).probabilities(sample.evidence):
+        assert 0.5 / (n + 2) < (1 - found if good else found) < 0.5
+
+
+def test_a_fit_survives_json() -> None:
+    found = calibration._fit_all(drawn(60, 2.0, 1))
+    assert any(found.readout)
+    assert Calibration.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_the_calibrations_that_ship_are_read() -> None:
+    shipped = sorted((Path(__file__).parents[3] / "checkpoints").glob("*-*-*/config.json"))
+    assert len(shipped) == 4
+    for file in shipped:
+        src, tgt = file.parent.name.split("-")[1:]
+        assert find_calibration(json.loads(file.read_text(encoding="utf-8")), src, tgt)
 
 
 def test_all_that_comes_of_a_sentence_is_on_one_side() -> None:
