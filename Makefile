@@ -19,7 +19,7 @@ help: ## list the targets
 
 setup: .venv/.installed ## create .venv with the program and all that its tests need
 
-demo: setup ## train on the bundled corpus, score, translate, draw attention (about 6 minutes)
+demo: setup ## train on the bundled corpus, score, translate, draw attention (about 3 minutes)
 	$(BIN)/python -m data_prep.sample
 	$(BIN)/translator train --data sample --preset demo --run $(DEMO)
 	$(BIN)/translator evaluate --model $(DEMO) --data sample --split test

@@ -25,8 +25,8 @@ RECIPE = {
     "model.n_decoder_layers": 2,
     "model.dropout": 0.1,
     "train.max_tokens": 8192,
-    "train.peak_lr": 8e-3,
-    "train.weight_decay": 1.0,
+    "train.peak_lr": 16e-3,
+    "train.weight_decay": 0.3,
     "train.schedule": "constant",
     "train.warmup_steps": 100,
     "train.cooldown": 0.7,
@@ -38,7 +38,7 @@ RECIPE = {
     "train.score_tests": "false",
     "confidence.enabled": "false",
 }
-STEPS = 950
+STEPS = 1000
 
 
 def parse() -> argparse.Namespace:

@@ -268,9 +268,11 @@ def fit(table: Tensor, chrf: Sequence[float], weights: Sequence[float]) -> Calib
     rows, mean, scale = _standardise(table)
     targets = ((torch.tensor(chrf, dtype=torch.float64) - GOOD_CHRF) / SLOPE).sigmoid()
     solution = _regress(expand(rows), targets, _shares(weights), PENALTY)
-    weight, product = solution[: len(mean)], solution[len(mean) : -1]
     found = Calibration(
-        *(tuple(values.tolist()) for values in (mean, scale, weight, product)),
+        mean=tuple(mean.tolist()),
+        scale=tuple(scale.tolist()),
+        weight=tuple(solution[: len(mean)].tolist()),
+        product=tuple(solution[len(mean) : -1].tolist()),
         bias=float(solution[-1]),
     )
     logits = expand(rows) @ solution[:-1] + solution[-1]
@@ -304,11 +306,12 @@ def _rescale(
     slope = max(float(_regress(unseen[:, None], outcomes, share, 1e-3)[0]), 0.0)
     nothing = logits.new_zeros(len(logits), 0)
     bias = float(_regress(nothing, outcomes, share, 0.0, slope * logits))
-    scaled = {
-        name: tuple(slope * value for value in getattr(found, name))
-        for name in ("weight", "product", "readout")
-    }
-    return replace(found, bias=slope * found.bias + bias, **scaled)
+    weight, product, readout = (
+        tuple(slope * value for value in values)
+        for values in (found.weight, found.product, found.readout)
+    )
+    bias += slope * found.bias
+    return replace(found, weight=weight, product=product, readout=readout, bias=bias)
 
 
 def _standardise(rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
