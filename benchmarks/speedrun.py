@@ -21,20 +21,22 @@ from typing import Any
 AIM = 38.0  # BLEU on valid, beam 5, cased
 RECIPE = {
     "data.copy_rate": 0,
-    "model.dropout": 0.2,
+    "model.dropout": 0.1,
     "train.max_tokens": 8192,
+    "train.peak_lr": 8e-3,
+    "train.weight_decay": 0.3,
     "train.schedule": "constant",
     "train.warmup_steps": 100,
     "train.cooldown": 0.7,
     "train.cooldown_dropout": 0.05,
-    "train.validate_every": 400,
+    "train.validate_every": 2000,
     "train.checkpoint_every": 50,
     "train.keep_checkpoints": 4,
     "train.metrics": "bleu",
     "train.score_tests": "false",
     "confidence.enabled": "false",
 }
-STEPS = 1500
+STEPS = 900
 
 
 def parse() -> argparse.Namespace:
