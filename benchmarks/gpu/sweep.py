@@ -2,7 +2,7 @@
 
 Each line of FILE is a recipe in JSON, of which only the name is required:
 
-    {"name": "noisy", "settings": ["train.steps=500"], "work": "/root/other", "direction": "de-en",
+    {"name": "noisy", "settings": ["train.steps=500"], "work": "~/m30k", "direction": "de-en",
      "start": true, "weights": {"3": 0.5}, "cuts": [1300, 1800]}
 
 `work` is another folder into which a pack was unpacked, `start` says whether the weights that were
@@ -84,7 +84,9 @@ def train(recipe: dict[str, Any]) -> dict[str, Any]:
 def work_on(line: str) -> bool:
     """Trains the recipe of one line in a process of its own; whether that went well."""
     recipe = json.loads(line)
-    environment = {**os.environ, **({"GPU_WORK": recipe["work"]} if "work" in recipe else {})}
+    environment = dict(os.environ)
+    if "work" in recipe:
+        environment["GPU_WORK"] = os.path.expanduser(recipe["work"])
     command = [sys.executable, __file__, "--one", line]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     good = done.returncode == 0
