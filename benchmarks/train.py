@@ -5,9 +5,6 @@
     python benchmarks/train.py --check     # only check that all compute the same
     python benchmarks/train.py --presets tiny small --data multi30k --loss 1000 \
         --only-loss --bf16-weights         # the ends of the loss curves
-    python benchmarks/train.py --device cuda --presets tiny --max-tokens 8192 --batches 100
-    python benchmarks/train.py --device cuda --presets base big --max-tokens 32768 --length 28 \
-        --batches 30
     pip install 'small-nmt[bench]'         # the peer
 
 All start from the same weights, post-norm because Marian supports nothing else, and take the same
@@ -23,7 +20,7 @@ affects all alike. Speeds are real target tokens, EOS included, per second: medi
 ratios are medians of ratios within rounds. Batches are ready before the clock starts. With one
 thread the table shows how much of the time the process had a CPU: below 100% other work got in the
 way. (Settings are then compared by CPU time.) Peak memory is the maximum resident size (VmHWM),
-including Python and libraries; on a GPU, the memory of tensors.
+including Python and libraries. For GPUs see `gpu/measure.py`.
 
 Which settings of the peers were tried (Zen 4 with AVX-512 and its bf16, one thread, torch 2.13,
 transformers 5.23, 4,300 padded tokens; the speeds on a busy machine, in CPU seconds for `small`
@@ -71,7 +68,6 @@ from translator.config.loading import load_config
 from translator.config.presets import PRESETS
 from translator.config.schema import Config, ModelConfig, TrainConfig
 from translator.model.batch import Batch, collate
-from translator.model.packing import row_length
 from translator.model.transformer import Transformer, count_parameters
 from translator.text.tokenizer import PAD, IdPair
 from translator.training.loader import BatchSampler, Loader, pair_lengths
@@ -100,12 +96,6 @@ def settings(arguments: argparse.Namespace) -> list[Setting]:
     """All settings to be tried. Of a family the fastest counts."""
     found = []
     keeping: list[tuple[str, dict[str, str]]] = [(" keep", KEEP_MEMORY), ("", {})]
-    if arguments.device != "cpu":
-        for compiled in (False, True):
-            name = "compiled" if compiled else "eager"
-            options = {"precision": "bf16", "compiled": compiled}
-            found.append(Setting(f"ours {name}", name, "ours", options))
-        return found
     for precision, (kept, environment) in itertools.product(arguments.precisions, keeping):
         options = {"precision": precision}
         found.append(Setting(f"ours {precision}", kept.strip(), "ours", options, environment))
@@ -126,12 +116,11 @@ def settings(arguments: argparse.Namespace) -> list[Setting]:
 class Worker:
     """A process that runs one setting, see `train_peers.serve`."""
 
-    def __init__(self, setting: Setting, folder: Path, config: Config, device: str, threads: int):
+    def __init__(self, setting: Setting, folder: Path, config: Config, threads: int):
         self.setting = setting
         request = {
             "engine": setting.engine,
             "folder": str(folder),
-            "device": device,
             "threads": threads,
             "model": dataclasses.asdict(config.model),
             "train": dataclasses.asdict(config.train),
@@ -181,12 +170,11 @@ class Bench:
         self.config = config_of(preset, arguments)
         train, valid = data
         number = max(arguments.batches, arguments.loss)
-        on_gpu = arguments.device != "cpu"
-        self.batches = make_batches(train, arguments.max_tokens, number, on_gpu)
+        self.batches = make_batches(train, arguments.max_tokens, number)
         self.valid = make_batches(valid, arguments.max_tokens)
         self.timed = self.batches[: arguments.batches]
         self.n_tokens = sum(batch.n_tokens for batch in self.timed)
-        self.one_thread = arguments.device == "cpu" and arguments.threads == 1
+        self.one_thread = arguments.threads == 1
 
     def save(self, folder: Path) -> None:
         """Writes what the workers read: first weights, the same for all, and batches."""
@@ -210,12 +198,11 @@ class Bench:
     @contextlib.contextmanager
     def running(self, chosen: Iterable[Setting], folder: Path) -> Iterator[list[Worker]]:
         """A worker for each setting; one that cannot start is reported and skipped."""
-        options = (self.arguments.device, self.arguments.threads)
         workers: list[Worker] = []
         try:
             for setting in chosen:
                 try:
-                    workers.append(Worker(setting, folder, self.config, *options))
+                    workers.append(Worker(setting, folder, self.config, self.arguments.threads))
                 except RuntimeError as error:
                     print(f"Left out: {error}\n", flush=True)
             yield workers
@@ -251,10 +238,8 @@ class Bench:
 
         Two each: on the clock, and of the process.
         """
-        # On a GPU all shapes are compiled before the clock starts.
-        warm_up = 2 if self.arguments.device == "cpu" else len(self.timed)
         for worker in workers:
-            worker.ask("seconds", warm_up)
+            worker.ask("seconds", 2)
         seconds: list[list[tuple[float, float]]] = [[] for _ in workers]
         for round_number in range(self.arguments.rounds):
             for k in range(len(workers)):
@@ -263,15 +248,12 @@ class Bench:
         return seconds
 
     def report(self, workers: list[Worker], seconds: list[list[tuple[float, float]]]) -> None:
-        """Speeds, memory, ratios and utilisation."""
-        flops = sum(training_flops(self.config.model, batch) for batch in self.timed)
+        """Speeds, memory and ratios."""
         ours = [i for i, worker in enumerate(workers) if worker.setting.engine == "ours"]
         header = ["", "setting", "target tokens/s", "slowest to fastest round", "peak MB"]
         header += [f"{workers[i].setting.family} is this many times as fast" for i in ours]
         if self.one_thread:
             header.append("of its time on the CPU")
-        if gpu := self.arguments.device != "cpu":
-            header += ["TFLOP/s", f"of {self.arguments.peak_tflops:g}"]
         rows: list[list[Any]] = []
         clocks = [[clock for clock, _ in times] for times in seconds]
         for worker, times, both in zip(workers, clocks, seconds, strict=True):
@@ -283,9 +265,6 @@ class Bench:
                 row.append(f"{median(other / own for other, own in pairs):.2f}")
             if self.one_thread:
                 row.append(f"{sum(own for _, own in both) / sum(times):.0%}")
-            if gpu:
-                done = flops / median(times) / 1e12
-                row += [f"{done:.1f}", f"{done / self.arguments.peak_tflops:.1%}"]
             rows.append(row)
         rounds, batches = self.arguments.rounds, len(self.timed)
         print(f"\nIn turn, {rounds} rounds of {batches} batches, medians:\n")
@@ -325,15 +304,9 @@ def config_of(preset: str, arguments: argparse.Namespace) -> Config:
     return dataclasses.replace(config, model=model, train=train)
 
 
-def make_batches(
-    pairs: Pairs, max_tokens: int, number: int | None = None, packed: bool = False
-) -> list[Batch]:
-    """The first `number` batches of as many epochs as it takes; without a number, of one epoch.
-
-    `packed` as our trainer has them on a GPU.
-    """
-    length = row_length(max(len(side) for pair in pairs for side in pair)) if packed else 0
-    sampler = BatchSampler(pair_lengths(pairs), max_tokens, seed=1, row_length=length)
+def make_batches(pairs: Pairs, max_tokens: int, number: int | None = None) -> list[Batch]:
+    """The first `number` batches of as many epochs as it takes; without a number, of one epoch."""
+    sampler = BatchSampler(pair_lengths(pairs), max_tokens, seed=1)
     endless = Loader(pairs, sampler).batches(0, 0)
     number = number or len(sampler.epoch(0))
     return [batch for batch, _ in itertools.islice(endless, number)]
@@ -462,8 +435,6 @@ def describe(arguments: argparse.Namespace) -> None:
     else:
         print("transformers is missing, so it is skipped: pip install 'small-nmt[bench]'\n")
     processor = names[0] if names else platform.processor()
-    if arguments.device == "cuda":
-        processor += f", {torch.cuda.get_device_name()}"
     print(f"- {datetime.datetime.now():%Y-%m-%d %H:%M}, {' '.join(sys.argv)}")
     print(f"- {processor}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"- Python {platform.python_version()}, {', '.join(versions)}")
@@ -472,12 +443,12 @@ def describe(arguments: argparse.Namespace) -> None:
 
 
 def parse() -> argparse.Namespace:
-    """Parses the options; `--full` and `--device` change the defaults of others."""
+    """Parses the options."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--full", action="store_true", help="every setting of the peers")
     parser.add_argument("--bf16-weights", action="store_true", help="and such peers, inexact ones")
     parser.add_argument("--check", action="store_true", help="no timing")
-    parser.add_argument("--presets", nargs="+", help="tiny small base; on a GPU tiny base big")
+    parser.add_argument("--presets", nargs="+", default=["tiny", "small", "base"])
     parser.add_argument("--data", help="a corpus, see `translator train --help`; default random")
     parser.add_argument("--length", type=float, default=14, help="mean of random targets, pieces")
     parser.add_argument("--max-tokens", type=int, default=4300, help="in a batch, padded")
@@ -490,13 +461,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=400, help="steps")
     parser.add_argument("--precisions", nargs="+", default=["fp32", "bf16"], help="of ours")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--peak-tflops", type=float, default=989, help="dense bf16 of the GPU")
-    arguments = parser.parse_args()
-    on_gpu = arguments.device == "cuda"
-    default = ["tiny", "base", "big"] if on_gpu else ["tiny", "small", "base"]
-    arguments.presets = arguments.presets or default
-    return arguments
+    return parser.parse_args()
 
 
 def main() -> None:

@@ -59,12 +59,10 @@ class Trainer:
         return total / n_tokens
 
 
-def our_trainer(
-    model: Transformer, config: TrainConfig, precision: str, compiled: bool = False
-) -> Trainer:
+def our_trainer(model: Transformer, config: TrainConfig, precision: str) -> Trainer:
     """This project; `model` is changed."""
 
-    changed = dataclasses.replace(config, precision=precision, compile=compiled)
+    changed = dataclasses.replace(config, precision=precision)
     updater = Updater(model.train(), changed)
 
     def update(batch: Batch, step: int) -> None:
@@ -248,10 +246,8 @@ ENGINES: dict[str, Callable[..., Trainer]] = {
 }
 
 
-def _megabytes(device: torch.device) -> float:
-    """The peak memory of the process (VmHWM), or of tensors on a GPU."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 2**20
+def _megabytes() -> float:
+    """The peak memory of the process (VmHWM)."""
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith("VmHWM:"):
@@ -266,7 +262,6 @@ class Server:
         self,
         engine: str,
         folder: str,
-        device: str,
         threads: int,
         model: dict[str, Any],
         train: dict[str, Any],
@@ -274,14 +269,12 @@ class Server:
     ):
         torch.set_num_threads(threads)
         torch.manual_seed(1)
-        self.device = torch.device(device)
         transformer = Transformer(ModelConfig(**model))
         transformer.load_state_dict(torch.load(Path(folder) / "weights.pt", weights_only=True))
-        self.trainer = ENGINES[engine](transformer.to(self.device), TrainConfig(**train), **options)
+        self.trainer = ENGINES[engine](transformer, TrainConfig(**train), **options)
         data = torch.load(Path(folder) / "batches.pt", weights_only=True)
         self.batches, self.valid = (
-            [Batch(*tensors).to(self.device) for tensors in data[part]]
-            for part in ("train", "valid")
+            [Batch(*tensors) for tensors in data[part]] for part in ("train", "valid")
         )
         self.step = 0
 
@@ -289,8 +282,6 @@ class Server:
         for batch in batches:
             self.step += 1
             self.trainer.update(batch, self.step)
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
 
     def seconds(self, number: int) -> tuple[float, float]:
         """Trains on the first `number` batches: seconds on the clock, and of this process."""
@@ -320,11 +311,11 @@ def serve(request: dict[str, Any]) -> None:
     os.dup2(2, 1)  # output of libraries must not mix with replies
     try:
         server = Server(**request)
-        print(json.dumps({"result": None, "peak": _megabytes(server.device)}), file=replies)
+        print(json.dumps({"result": None, "peak": _megabytes()}), file=replies)
         for line in sys.stdin:
             method, argument = json.loads(line)
             result = getattr(server, method)(argument)
-            print(json.dumps({"result": result, "peak": _megabytes(server.device)}), file=replies)
+            print(json.dumps({"result": result, "peak": _megabytes()}), file=replies)
     except Exception as error:  # train.py reports it and continues without this setting
         print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=replies)
 
