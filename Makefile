@@ -58,6 +58,8 @@ check: setup ## format, lint and type checks
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy benchmarks/*.py checkpoints/*.py
+	$(BIN)/mypy benchmarks/gpu/*.py
 
 format: setup ## put the code into its format
 	$(BIN)/ruff format .

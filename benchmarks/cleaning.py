@@ -24,8 +24,8 @@ from data_prep.sources.corpus import load_corpus
 from translator.config.schema import CleanConfig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
-from cleaning import learn_scorer  # noqa: E402
 from faults import KINDS, inject  # noqa: E402
+from in_memory import learn_scorer  # noqa: E402
 
 
 def main() -> None:

@@ -399,7 +399,7 @@ def watch(kind: str, request: dict[str, Any]) -> dict[str, Any]:
     found = json.loads(output.splitlines()[-1])
     stages, before, cpu_before = {}, began, 0.0
     for name, end, cpu in found["marks"]:
-        peak = max([size for at, size in looks if before <= at <= end], default=0)
+        peak = max([size for at, size in looks if before <= at <= end], default=0.0)
         stages[name] = {"s": end - before, "cpu": cpu - cpu_before, "mib": peak / 2**20}
         before, cpu_before = end, cpu
     peak = max([size for _, size in looks], default=0) / 2**20

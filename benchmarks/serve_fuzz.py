@@ -24,6 +24,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import torch
@@ -154,7 +155,7 @@ def steady(server: Server, seed: int, numbers: "itertools.count[int]", tally: Ta
     """One client that asks for what there is."""
     pick = random.Random(seed)
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
-    way = {"source": "en", "target": "de", "api_key": KEY}
+    way: dict[str, Any] = {"source": "en", "target": "de", "api_key": KEY}
     json_type = {"Content-Type": "application/json"}
     while (number := next(numbers)) < tally.total:
         text = f"A {pick.choice(NOUNS)} {pick.choice(VERBS)}."
@@ -193,10 +194,10 @@ def steady(server: Server, seed: int, numbers: "itertools.count[int]", tally: Ta
 def save_untrained(folder: Path) -> None:
     """A MODEL that has learnt nothing, and says some of it fast."""
     model = Translator.load("multi30k-en-de").model
-    sizes = {"d_model": 32, "d_ff": 64, "n_heads": 2, "n_encoder_layers": 1, "n_decoder_layers": 1}
+    small = replace(model.config.model, d_model=32, d_ff=64, n_heads=2)
     config = replace(
         model.config,
-        model=replace(model.config.model, **sizes),
+        model=replace(small, n_encoder_layers=1, n_decoder_layers=1),
         search=replace(
             model.config.search, beam_size=1, max_ratio=0.5, max_extra=2, no_repeat_ngram=1
         ),

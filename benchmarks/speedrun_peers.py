@@ -14,6 +14,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from train_peers import PlainTransformer, Trainer, marian_trainer, plain_trainer
@@ -76,14 +77,15 @@ def translate(trainer: Trainer, config: Config, data: TrainingData) -> list[str]
         translator = Translator(Model(ours.eval(), data.tokenizer, config), CPU)
         found = translator.translate_lines(sources, config.search, split="never", guard=False)
         return [translation.text for translation in found]
-    lines = []
+    marian = cast(Any, trainer.model)
+    lines: list[str] = []
     for start in range(0, len(sources), 32):
         ids = [data.tokenizer.encode(line) + [EOS] for line in sources[start : start + 32]]
         src = pad_right(ids)
         options = {"num_beams": 5, "length_penalty": 1.0, "max_new_tokens": 2 * src.shape[1] + 20}
         tokens = {"decoder_start_token_id": BOS, "eos_token_id": EOS, "pad_token_id": PAD}
         mask = (src != PAD).long()
-        rows = trainer.model.generate(src, attention_mask=mask, **options, **tokens).tolist()
+        rows = marian.generate(src, attention_mask=mask, **options, **tokens).tolist()
         kept = [[i for i in row if i not in (BOS, EOS, PAD)] for row in rows]
         lines += map(data.tokenizer.decode, kept)
     return lines
@@ -103,7 +105,8 @@ def main() -> None:
         settings = [f"data.corpus={arguments.data!r}", f"train.seed={arguments.seed}", *RECIPE]
         settings += [f"model.norm={norm!r}", f"train.peak_lr={rate}"]
         config, data = load_data(load_config("tiny", None, settings), None)
-        batches = (batch for batch, _ in build_batches(config, data, CPU).batches(0, 0))
+        endless = build_batches(config, data, CPU).batches(0, 0)
+        batches = (cast(Batch, batch) for batch, _ in endless)
 
         def build(
             train: TrainConfig, model: ModelConfig = config.model, peer: str = peer

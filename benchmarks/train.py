@@ -57,7 +57,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import torch
 import train_peers
@@ -309,7 +309,7 @@ def make_batches(pairs: Pairs, max_tokens: int, number: int | None = None) -> li
     sampler = BatchSampler(pair_lengths(pairs), max_tokens, seed=1)
     endless = Loader(pairs, sampler).batches(0, 0)
     number = number or len(sampler.epoch(0))
-    return [batch for batch, _ in itertools.islice(endless, number)]
+    return [cast(Batch, batch) for batch, _ in itertools.islice(endless, number)]
 
 
 def random_pairs(number: int, length: float, seed: int) -> list[IdPair]:

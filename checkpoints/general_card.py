@@ -78,7 +78,8 @@ def fill(card: str, found: dict[str, str]) -> str:
     """The card with its blocks replaced."""
     for name, text in found.items():
         block = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        card = block.sub(lambda match, text=text: f"{match[1]}{text}\n{match[2]}", card)
+        template = text.replace("\\", r"\\")
+        card = block.sub(rf"\g<1>{template}\n\g<2>", card)
     return card
 
 

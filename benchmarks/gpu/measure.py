@@ -67,7 +67,8 @@ def random_batch(vocab_size: int, tokens: int, seed: int) -> PackedBatch:
     while used < 0.95 * tokens:
         src = max(1, min(127, int(rng.lognormvariate(2.7, 0.7))))
         tgt = max(1, min(127, int(src * rng.uniform(0.9, 1.3))))
-        pairs.append(tuple([rng.randrange(4, vocab_size) for _ in range(n)] for n in (src, tgt)))
+        ids = [[rng.randrange(4, vocab_size) for _ in range(n)] for n in (src, tgt)]
+        pairs.append((ids[0], ids[1]))
         used += max(src, tgt) + 1
     batch = pack(pairs, tokens // LENGTH, LENGTH, slice(None))
     return batch.pin_memory() if ON_GPU else batch
@@ -190,10 +191,10 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
     config, data = read_data(direction)
     searched = json.loads((WORK / "meta.json").read_text())["searched"]
     model = Model(Transformer(config.model), data.tokenizer, config)
-    limits = {"max_ratio": 1.0, "max_extra": 1}
+    limits = SearchConfig(max_ratio=1.0, max_extra=1)
     if start := read_start(direction):
         model.transformer.load_state_dict(start)
-        limits = {}
+        limits = SearchConfig()
     decoder = Translator(model, DEVICE, "bf16" if ON_GPU else "fp32").decoder
     decoder.fixed, decoder.network.search = True, FixedSearch().beam_search  # on a CPU too
     sources = itertools.islice(itertools.cycle(src for src, _ in searched["pairs"]), count)
@@ -201,7 +202,7 @@ def search(count: int = 3000 if ON_GPU else 10, direction: str = "en-de") -> Non
 
     def timed(units: list[Unit], beam_size: int) -> tuple[list[Hypothesis], float]:
         begin = time.monotonic()
-        found = decoder.search(units, SearchConfig(beam_size=beam_size, **limits))
+        found = decoder.search(units, replace(limits, beam_size=beam_size))
         return [hypotheses[0] for hypotheses in found], time.monotonic() - begin
 
     for beam_size in (1, 5):

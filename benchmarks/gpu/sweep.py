@@ -20,7 +20,7 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 START = time.monotonic()
 OUT = Path(os.environ.get("OUT", "."))
@@ -45,7 +45,7 @@ def train(recipe: dict[str, Any]) -> dict[str, Any]:
     config = override(config, recipe.get("settings", []))
     for part, weight in recipe.get("weights", {}).items():
         end, size = data.train.ends[int(part)], len(data.train.parts[int(part)])
-        data.weights[end - size : end] = weight
+        cast(torch.Tensor, data.weights)[end - size : end] = weight
     on_gpu = torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     folder = WORK / f"sweep-{recipe['name']}"

@@ -13,6 +13,7 @@ import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 START = time.monotonic()
 WORK = Path(os.environ.get("GPU_WORK", Path.home() / "gpu-work"))
@@ -22,13 +23,14 @@ import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from safetensors.torch import load_file  # noqa: E402
 
+from data_prep.prepared.encoded import Ids  # noqa: E402
 from data_prep.prepared.prepare import Mixture, TrainingData  # noqa: E402
 from data_prep.sources.mapped import Pairs, id_rows  # noqa: E402
 from translator.config.loading import from_dict, override  # noqa: E402
 from translator.config.schema import Config  # noqa: E402
 from translator.storage.model_folder import save_model  # noqa: E402
 from translator.text.tokenizer import Tokenizer  # noqa: E402
-from translator.training.losses import validation_loss  # noqa: E402
+from translator.training.losses import Objective, validation_loss  # noqa: E402
 from translator.training.run import Run, describe_environment  # noqa: E402
 from translator.training.setup import build_batches  # noqa: E402
 
@@ -68,7 +70,7 @@ def read_data(direction: str) -> tuple[Config, TrainingData]:
         corpora=[],
         splits={},
         tokenizer=Tokenizer.load(WORK / "tokenizer.model"),
-        train=Mixture(pairs, tags),
+        train=Mixture(cast(list[Ids], pairs), tags),
         valid=valid,
         fingerprint=meta["fingerprint"],
         dropped=meta["dropped"],
@@ -109,9 +111,9 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     folder = WORK / f"run-{direction}"
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(config, data, build_batches(config, data, device), folder, device, start=start)
-    state = run.state
-    weights = "given" if start else "random"
-    say(f"starts from {weights} weights, torch {torch.__version__}, {device}")
+    state, objective = run.state, cast(Objective, run.updater.objective)
+    origin = "given" if start else "random"
+    say(f"starts from {origin} weights, torch {torch.__version__}, {device}")
     batches = run.training_batches()
 
     def update(count: int, end: float = float("inf")) -> float:
@@ -136,7 +138,7 @@ def main(direction: str, seconds: float, settings: list[str]) -> None:
     while (left := seconds - elapsed() - SAVING) > 0:
         # Estimated again and again: other programs may share the GPU for a while.
         steps = state.step + max(int(left / each), 1)
-        run.updater.config = run.updater.objective.config = replace(config.train, steps=steps)
+        objective.config = run.updater.config = replace(config.train, steps=steps)
         if state.step == at:
             say(f"about {steps} updates in all")
         each = update(min(PROBE, steps - state.step), end=seconds)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from cleaning import clean_in_memory
 from faults import KINDS, inject, near_copy
 from hypothesis import given
 from hypothesis import strategies as st
+from in_memory import clean_in_memory
 
 from data_prep.cleaning.clean import (
     CONTAMINATED,

@@ -4,9 +4,9 @@ import random
 from dataclasses import replace
 
 import pytest
-from cleaning import clean_in_memory
 from hypothesis import given
 from hypothesis import strategies as st
+from in_memory import clean_in_memory
 
 from data_prep.cleaning.clean import CONTAMINATED
 from data_prep.cleaning.contamination import HeldOut, contaminated_lines

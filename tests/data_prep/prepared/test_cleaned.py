@@ -14,8 +14,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from cleaning import clean_in_memory
 from faults import inject, near_copy
+from in_memory import clean_in_memory
 
 from data_prep.cleaning.clean import CONTAMINATED, DUPLICATE, MISALIGNED, pair_keys, repair_pairs
 from data_prep.cleaning.contamination import HeldOut
