@@ -189,8 +189,11 @@ def has_number(text: str, span: Span, tgt: str) -> bool:
     """Whether a translation has the new form of a number, and its currency.
 
     Thousands may be grouped in any way, and the currency be a sign, a code or a word. A whole
-    number may be in words, but not beside another currency.
+    number may be in words, but not beside another currency. The dash in the German 99,- is no part
+    of the new form.
     """
+    if re.search(r"[.,][-–—]", span.text) and re.search(r"\d[.,]\s?[-–—]", text):
+        return False
     own = [pattern for sign, pattern in _CURRENCIES.items() if pattern.search(span.text)]
     if not all(pattern.search(text) for pattern in own):
         return False

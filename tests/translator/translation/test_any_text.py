@@ -273,6 +273,7 @@ def test_which_numbers_are_certain(text: str, language: str, expected: list[str]
         ("19,99 €", "de", ["€19.99", "19.99 EUR", "19.99 euros"], ["$19.99", "19.99", "€19"]),
         ("$19.99", "en", ["19,99 $", "19,99 US-Dollar"], ["19,99 €", "19,99", "19.99 $"]),
         ("2.500.000 EUR", "de", ["EUR 2,500,000", "2,500,000 euros"], ["2,000,000 euros"]),
+        ("99,– Euro", "de", ["99 euros", "ninety-nine euros"], ["99.- Euro", "99, - euros"]),
         # Another price in the same text does not stand for it.
         ("3,50 €", "de", ["€3.50 or 4 euros", "$4 or €3.50"], ["$3.50 or 4 euros"]),
         ("5 €", "de", ["€5", "five euros", "5 euros"], ["$5 and €10", "$5"]),
