@@ -36,8 +36,7 @@ class Engine:
         folder: what `write_model` in ctranslate2.py wrote.
         tokens: the name of each id.
         quantization: how it computes, one of its `TYPES`; "default": as it is stored.
-        n_parallel: batches that are translated at a time.
-        threads: of each of them; 0 = its own choice.
+        threads: of each batch, of which one is translated at a time; 0 = its own choice.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class Engine:
         folder: Path,
         tokens: Sequence[str],
         quantization: str = "default",
-        n_parallel: int = 1,
         threads: int = 0,
     ):
         import ctranslate2
@@ -58,7 +56,6 @@ class Engine:
         self.translator = ctranslate2.Translator(
             str(folder),
             compute_type=quantization,
-            inter_threads=n_parallel,
             intra_threads=threads,
             max_queued_batches=-1,
         )

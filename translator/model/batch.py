@@ -73,9 +73,9 @@ def _batch(src: Tensor, tgt_in: Tensor, tgt_out: Tensor) -> Batch:
     return Batch(src, tgt_in, tgt_out, (tgt_out != PAD).flatten().nonzero().flatten())
 
 
-def pad_right(rows: Sequence[Sequence[int]], length: int = 0) -> Tensor:
-    """Lists of ids -> `(B, max(longest, length))`, padded with PAD."""
-    length = max(length, *map(len, rows))
+def pad_right(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Lists of ids -> `(B, longest)`, padded with PAD."""
+    length = max(map(len, rows))
     return torch.tensor([[*row, *[PAD] * (length - len(row))] for row in rows])
 
 

@@ -61,9 +61,9 @@ class Axis:
         return [round(step * k, 10) for k in range(first, last + 1)]
 
 
-def format_signed(value: float, digits: int = 1) -> str:
+def format_signed(value: float) -> str:
     """Formats a number with its sign, and a minus as wide as a plus."""
-    text = f"{value:+.{digits}f}"
+    text = f"{value:+.1f}"
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\u2212")
 
 
