@@ -61,7 +61,7 @@ _DEMO: dict[str, Any] = {  # the bundled corpus: clean text, few words
 # steps; what else can be switched on gave nothing so early (docs/experiments.md). `small` is for
 # general use: it learns to bear the noise in what people type. `general` made the general models
 # that are shipped: a deep encoder, and a decoder that is cheap to search with (Kasai et al. 2021).
-# Weight decay is worth a BLEU there, and nothing in long runs of `tiny`.
+# Weight decay gave it a BLEU in 500 updates from nothing; `tiny` gained nothing in 2,000.
 PRESETS: dict[str, Config] = {
     "tiny": _preset((128, 256, 4, 4, 4, 0.3, "pre"), train=TrainConfig(optimizer="muon")),
     "demo": _preset((128, 256, 4, 2, 2, 0.05, "pre"), **_DEMO),

@@ -192,13 +192,15 @@ def has_number(text: str, span: Span, tgt: str) -> bool:
     number may be in words, but not beside another currency. The dash in the German 99,- is no part
     of the new form.
     """
-    if re.search(r"[.,][-–—]", span.text) and re.search(r"\d[.,]\s?[-–—]", text):
-        return False
     own = [pattern for sign, pattern in _CURRENCIES.items() if pattern.search(span.text)]
     if not all(pattern.search(text) for pattern in own):
         return False
     number = re.search(r"\d(?:[\d.,]*\d)?", span.written)
     assert number
+    dash = rf"[-–—]|\s[-–—]+\s?(?:{_ANY_CURRENCY})"
+    kept = rf"(?<![\d.,]){re.escape(number[0])}[.,](?:{dash})"
+    if re.search(r"[.,][-–—]", span.text) and re.search(kept, text, re.IGNORECASE):
+        return False
     marks = re.escape(_NUMBER[tgt][1]) + r"'’ \u00a0\u202f"
     grouped = re.compile(rf"(?<=\d)[{marks}](?=\d{{3}}(?!\d))")
     plain = re.escape(grouped.sub("", number[0]))

@@ -274,6 +274,8 @@ def test_which_numbers_are_certain(text: str, language: str, expected: list[str]
         ("$19.99", "en", ["19,99 $", "19,99 US-Dollar"], ["19,99 €", "19,99", "19.99 $"]),
         ("2.500.000 EUR", "de", ["EUR 2,500,000", "2,500,000 euros"], ["2,000,000 euros"]),
         ("99,– Euro", "de", ["99 euros", "ninety-nine euros"], ["99.- Euro", "99, - euros"]),
+        # A dash that belongs to the sentence.
+        ("99,– Euro", "de", ["It costs €99. – Good.", "99 euros in 2019, – he said"], ["€99.-"]),
         # Another price in the same text does not stand for it.
         ("3,50 €", "de", ["€3.50 or 4 euros", "$4 or €3.50"], ["$3.50 or 4 euros"]),
         ("5 €", "de", ["€5", "five euros", "5 euros"], ["$5 and €10", "$5"]),
