@@ -21,12 +21,14 @@ from typing import Any
 AIM = 38.0  # BLEU on valid, beam 5, cased
 RECIPE = {
     "data.copy_rate": 0,
+    "model.n_encoder_layers": 2,
+    "model.n_decoder_layers": 2,
     "model.dropout": 0.1,
-    "train.max_tokens": 8192,
+    "train.max_tokens": 4096,
     "train.peak_lr": 8e-3,
     "train.weight_decay": 0.3,
     "train.schedule": "constant",
-    "train.warmup_steps": 100,
+    "train.warmup_steps": 150,
     "train.cooldown": 0.7,
     "train.cooldown_dropout": 0.05,
     "train.validate_every": 2000,
@@ -36,7 +38,7 @@ RECIPE = {
     "train.score_tests": "false",
     "confidence.enabled": "false",
 }
-STEPS = 900
+STEPS = 1500
 
 
 def parse() -> argparse.Namespace:
