@@ -61,9 +61,9 @@ class Axis:
         return [round(step * k, 10) for k in range(first, last + 1)]
 
 
-def format_signed(value: float) -> str:
+def format_signed(value: float, digits: int = 1) -> str:
     """Formats a number with its sign, and a minus as wide as a plus."""
-    text = f"{value:+.1f}"
+    text = f"{value:+.{digits}f}"
     return text.lstrip("+-") if float(text) == 0 else text.replace("-", "\u2212")
 
 
