@@ -189,7 +189,10 @@ class TrainConfig:
     precision: str = setting(
         "auto", "fp32, bf16 in matrix products, or auto: bf16 where fast", ("auto", "fp32", "bf16")
     )
-    compile: bool = setting(False, "torch.compile the model; batches then have few fixed shapes")
+    pack: bool = setting(
+        False, "rows of one length hold several pairs of any lengths, as always on a GPU"
+    )
+    compile: bool = setting(False, "torch.compile the model; batches are then packed")
     workers: int = setting(
         -1, "processes that prepare batches; -1 = none on a CPU, 2 beside a GPU", "[-1, 1024]"
     )

@@ -76,7 +76,8 @@ def build_batches(
     """
     settings = config.data if copies else replace(config.data, copy_rate=0.0)
     augmentation = build_augmentation(settings, data.train, data.tokenizer, config.noise)
-    packed = config.train.compile or device.type == "cuda"  # which need a fixed shape
+    # Compiled layers and GPUs need a fixed shape.
+    packed = config.train.pack or config.train.compile or device.type == "cuda"
     sampler = BatchSampler(
         *(data.train.lengths, config.train.max_tokens, config.train.seed, data.weights),
         row_length=row_length(config.data.max_length) if packed else 0,
