@@ -43,7 +43,7 @@ def test_minutes_add_up_over_interruptions(
         "scores": {
             "valid": {
                 "scores": {"bleu": {"score": bleu, "signature": "nrefs:1"}},
-                "search": {"beam_size": 5},
+                "search": {"beam_size": 5, "length_penalty": 1.2},
             }
         },
         "training": {"step": 7000, "n_tokens": 13_000_000},

@@ -144,6 +144,27 @@ def test_attention_weights_are_a_softmax_of_scaled_products() -> None:
     )
 
 
+@pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33])  # around the widths of vectors
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_attention_weights_of_any_length_equal_the_fused_kernels(dtype, length: int) -> None:
+    torch.manual_seed(length)
+    query, key = torch.randn(B, H, T, 8), torch.randn(B, H, length, 8)
+    value = torch.randn(B, H, length, 8)
+    mask = torch.rand(B, 1, 1, length) < 0.7
+    mask[..., 0] = True  # no row without a key
+    some = [x.to(dtype).requires_grad_() for x in (query, key, value)]
+    ours = attention_weights(some[0], some[1], mask) @ some[2]
+    exact = [x.detach().double().requires_grad_() for x in some]
+    theirs = F.scaled_dot_product_attention(*exact, mask)
+    upstream = torch.randn(ours.shape, dtype=torch.float64)
+    close = {"rtol": 0.03, "atol": 0.03} if dtype == torch.bfloat16 else {}
+    assert ours.dtype == dtype
+    assert_close(ours, theirs.to(dtype), **close)
+    gradients = torch.autograd.grad(ours, some, upstream.to(dtype))
+    expected = torch.autograd.grad(theirs, exact, upstream)
+    assert_close(gradients, tuple(x.to(dtype) for x in expected), **close)
+
+
 @pytest.mark.parametrize("norm", NORMS)
 def test_later_target_tokens_change_no_earlier_logits(make_model, norm: str) -> None:
     model = make_model(norm=norm)

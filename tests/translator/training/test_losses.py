@@ -41,9 +41,10 @@ def cross_entropy(
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.5])
-@pytest.mark.parametrize("n", [1, 4, 5, 10, 13])  # below, at and beyond the borders of chunks of 5
-def test_equals_cross_entropy_of_torch(monkeypatch, n: int, smoothing: float) -> None:
-    monkeypatch.setattr(losses, "CHUNK", 5)
+@pytest.mark.parametrize("chunk", [5, 8])  # the last chunk of 8 is filled up to an even number
+@pytest.mark.parametrize("n", [1, 4, 5, 8, 10, 13])  # below, at and beyond the borders of chunks
+def test_equals_cross_entropy_of_torch(monkeypatch, n: int, chunk: int, smoothing: float) -> None:
+    monkeypatch.setattr(losses, "CHUNK", chunk)
     states, weight, targets = example(n)
     loss_sum, nll_sum = projected_cross_entropy(states, weight, targets, smoothing)
     expected = cross_entropy(states, weight, targets, smoothing)

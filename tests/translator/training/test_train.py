@@ -637,6 +637,7 @@ def test_a_collapse_is_named_at_validation(settings, tmp_path: Path, caplog, mon
         {"optimizer": "muon"},
         {"precision": "bf16"},
         {"accum_steps": 2},
+        {"pack": True},
         {"noise": NoiseConfig(scale=2.0)},
     ],
 )
