@@ -25,15 +25,15 @@ RECIPE = {
     "model.n_encoder_layers": 2,
     "model.n_decoder_layers": 2,
     "model.n_heads": 2,
-    "model.dropout": 0.1,
+    "model.dropout": 0,
     "train.max_tokens": 4096,
     "train.pack": "true",
     "train.peak_lr": 8e-3,
     "train.weight_decay": 0.3,
+    "train.word_dropout": 0.1,
     "train.schedule": "constant",
     "train.warmup_steps": 150,
     "train.cooldown": 0.7,
-    "train.cooldown_dropout": 0.05,
     "train.validate_every": 2000,
     "train.checkpoint_every": 50,
     "train.keep_checkpoints": 4,
@@ -42,7 +42,7 @@ RECIPE = {
     "confidence.enabled": "false",
     "search.length_penalty": 1.2,
 }
-STEPS = 1300
+STEPS = 1150
 
 
 def parse() -> argparse.Namespace:

@@ -49,14 +49,17 @@ def test_minutes_add_up_over_interruptions(
         "training": {"step": 7000, "n_tokens": 13_000_000},
     }
     (arguments.run / "config.json").write_text(json.dumps(info))
-    assert f"38.0 {word}" in speedrun.describe(arguments.run, totals[-1])
+    text = speedrun.describe(arguments.run, totals[-1])
+    assert f"38.0 {word}" in text and "length penalty 1.2" in text
 
 
 def test_the_recipe_is_one_that_training_takes() -> None:
     from translator.config.loading import load_config
+    from translator.model.packing import row_length
 
     config = load_config("tiny", overrides=[f"{k}={v}" for k, v in speedrun.RECIPE.items()])
     assert not config.train.score_tests and config.train.metrics == "bleu"
+    assert config.train.pack and row_length(config.data.max_length) == 64
 
 
 @pytest.mark.parametrize("norm", ["pre", "post"])

@@ -9,7 +9,7 @@ from torch import Tensor
 from translator.model.transformer import mask_bias
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 
-# Row lengths are multiples of this, for which attention on a GPU is fastest.
+# Row lengths are multiples of this: on a GPU attention is fastest for them.
 ROW_STEP = 64
 
 
@@ -17,10 +17,11 @@ ROW_STEP = 64
 class PackedBatch:
     """R rows of a fixed length L, each of which holds several pairs one after another.
 
-    All batches of a run have the same shape, so that a whole update can be captured as a CUDA
-    graph, and very little of a batch is padding. Masks confine attention to a pair and positions
-    restart at 0 in each sentence, so a pair yields the same states as in a row of its own (Krell
-    et al. 2021, "Efficient Sequence Packing without Cross-contamination").
+    All batches of a run have the same shape, so that a GPU can capture a whole update as a CUDA
+    graph and a CPU needs code for one shape only, and very little of a batch is padding. Masks
+    confine attention to a pair and positions restart at 0 in each sentence, so a pair yields the
+    same states as in a row of its own (Krell et al. 2021, "Efficient Sequence Packing without
+    Cross-contamination").
 
     `table` `(7, R, L)` holds the ids `src`, `tgt_in` and `tgt_out`; the number of the pair in its
     row, starting at 1, for both sides; and the position in the sentence, for both sides. The rest
@@ -79,12 +80,18 @@ class PackedBatch:
         """
         targets = self.table[2].flatten().long()
         flat = states.flatten(0, 1)
-        real = (targets != PAD).repeat(len(flat) // len(targets))
+        n_views = len(states) // max(len(self.src), 1)  # a process may have got no rows
+        real = (targets != PAD).repeat(n_views)
         return flat.where(real[:, None], 0.0), targets
 
     def duplicate(self) -> "PackedBatch":
         """A batch with all rows followed by a copy of them; `n_tokens` stays the same."""
         return PackedBatch(torch.cat([self.table, self.table], dim=1), self.n_tokens)
+
+    def split(self, n_parts: int) -> list["PackedBatch"]:
+        """Splits the rows into at most `n_parts` batches."""
+        parts = self.table.tensor_split(n_parts, dim=1)
+        return [PackedBatch(part, int((part[2] != PAD).sum())) for part in parts if part.numel()]
 
 
 def row_length(max_length: int) -> int:

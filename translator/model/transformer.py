@@ -35,28 +35,33 @@ def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return torch.zeros_like(mask, dtype=dtype).masked_fill_(~mask, float("-inf"))
 
 
-# What a vector of the widest common processors holds. PyTorch's softmax on a CPU goes through shorter
-# rows number by number, 5 to 15 times as slowly.
-_FP32_VECTOR, _BF16_VECTOR = 16, 32
-
-
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
     """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`; rows sum to one.
 
-    `mask` is either boolean or numbers that are added to the scores. On a CPU short rows are
-    computed in fp32, the shortest padded: an update of `tiny` takes 4 % less for it.
+    `mask` is either boolean or numbers that are added to the scores; each query needs a key.
     """
-    scores = query @ key.transpose(-2, -1)
-    length = scores.shape[-1]
-    on_cpu = scores.device.type == "cpu"
-    if on_cpu and length < _BF16_VECTOR and scores.dtype == torch.bfloat16:
-        scores = scores.float()
-    scores = scores / math.sqrt(query.shape[-1])
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
         scores = scores + (mask if mask.is_floating_point() else mask_bias(mask, scores.dtype))
-    if on_cpu and length < _FP32_VECTOR:
+    if scores.requires_grad and scores.device.type == "cpu":
+        return _trainable_softmax(scores)
+    return scores.softmax(dim=-1)
+
+
+_FP32_VECTOR, _BF16_VECTOR = 16, 32  # numbers in 512 bits
+
+
+def _trainable_softmax(scores: Tensor) -> Tensor:
+    """`scores.softmax(dim=-1)`, with rows shorter than a vector widened or padded.
+
+    PyTorch's softmax and its gradient go through such rows number by number on a CPU.
+    """
+    length, dtype = scores.shape[-1], scores.dtype
+    if dtype == torch.bfloat16 and length < _BF16_VECTOR:
+        scores = scores.float()
+    if length < _FP32_VECTOR:
         scores = F.pad(scores, (0, _FP32_VECTOR - length), value=float("-inf"))
-    return scores.softmax(dim=-1)[..., :length].to(query.dtype)
+    return scores.softmax(dim=-1)[..., :length].to(dtype)
 
 
 def use_fused_attention(x: Tensor) -> bool:

@@ -206,6 +206,8 @@ def describe_batches(sampler: BatchSampler, batches: Batches, config: Config) ->
     padding = {}
     lengths = sampler.lengths(0)
     rooms = (batches.longest(lengths) * batches.sizes).sum(1).tolist()
+    if sampler.row_length:
+        rooms = [len(batches) * sampler.n_rows * sampler.row_length] * 2
     for side, row, room in zip(("source", "target"), lengths, rooms, strict=True):
         used = int(row[batches.indices].sum())
         padding[side] = round(1 - used / room, 4)

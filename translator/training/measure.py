@@ -67,12 +67,14 @@ def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -
     return batches[int(cost.argmax())]
 
 
-def _take_part(batch: Batch | PackedBatch, max_tokens: int) -> Batch | PackedBatch:
+def _take_part(
+    batch: Batch | PackedBatch, max_tokens: int, device: torch.device
+) -> Batch | PackedBatch:
     """The first rows of a batch, at least one, with at most `max_tokens` padded tokens.
 
-    A packed batch stays whole, because all batches of its run have the same shape.
+    On a GPU it stays whole, because an update is captured for batches of one shape.
     """
-    if isinstance(batch, PackedBatch):
+    if device.type == "cuda":
         return batch
     longest = max(batch.src.shape[1], batch.tgt_in.shape[1])
     return batch.split(-(-len(batch.src) // max(max_tokens // longest, 1)))[0]
@@ -108,8 +110,8 @@ def probe_memory(
         base = process_status("VmRSS") or base
     available = available_memory(device)
     ranks = ranks or Ranks()
-    share = batch.split(ranks.world_size)[0] if isinstance(batch, Batch) else batch
-    parts = [_take_part(share, tokens) for tokens in PROBES]
+    share = batch.split(ranks.world_size)[0]
+    parts = [_take_part(share, tokens, device) for tokens in PROBES]
     with torch.random.fork_rng():
         updater = _build_throwaway(config, device)
         updater.update(parts[1:], 1)  # allocates what persists, such as the optimizer's state
@@ -148,13 +150,13 @@ def measure_speed(
             updater.take_outcomes()  # waits for the device
             return time.monotonic() - start
 
-        trial = _take_part(batches[0], PROBES[1])
+        trial = _take_part(batches[0], PROBES[1], device)
         seconds(trial)  # the first update allocates memory
         rate = trial.n_tokens / seconds(trial)
         speeds = []
         for batch in batches:
             slow = batch.n_tokens > rate * SPEED_SECONDS / SPEED_UPDATES
-            if slow and isinstance(batch, Batch):
+            if slow and device.type != "cuda":
                 share = batch.n_tokens / (rate * SPEED_SECONDS / SPEED_UPDATES)
                 batch = batch.split(int(share) + 1)[0]
             speeds.append(batch.n_tokens / seconds(batch))

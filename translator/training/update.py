@@ -190,7 +190,7 @@ class Updater:
         """Accumulates the gradients of all micro-batches."""
         parts = list(batches)
         if self.n_parts > 1:
-            parts = [part for batch in batches for part in cast(Batch, batch).split(self.n_parts)]
+            parts = [part for batch in batches for part in batch.split(self.n_parts)]
         for i, part in enumerate(parts):
             wait = i + 1 < len(parts) and isinstance(self.objective, DistributedDataParallel)
             # Processes exchange gradients once per update, with the last micro-batch.
@@ -201,8 +201,7 @@ class Updater:
     def _split_further(self, batches: Sequence[Batch | PackedBatch]) -> None:
         """Splits micro-batches into more parts after one did not fit; updates stay the same."""
         n_rows = max(len(batch.src) for batch in batches)
-        packed = isinstance(batches[0], PackedBatch)
-        if packed or self.ranks.world_size > 1 or self.n_parts >= n_rows:
+        if self.ranks.world_size > 1 or self.n_parts >= n_rows:
             raise TranslatorError(OUT_OF_MEMORY)
         self.n_parts *= 2
         if self.device.type == "cuda":

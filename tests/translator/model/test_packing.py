@@ -64,3 +64,30 @@ def test_ids_of_the_padding_do_not_matter() -> None:
     padding = batch.table[3] == 0
     batch.table[0][padding] = 45
     assert_close(gradients(model, objective, batch), before)
+
+
+def test_parts_of_a_batch_add_up_to_it() -> None:
+    torch.manual_seed(1)
+    model = Transformer(MODEL).double()
+    model.positions = model.positions.double()
+    objective = Objective(model, TrainConfig())
+    batch = pack(pairs(9), 5, 32, slice(None))
+    parts = batch.split(2)
+    assert [len(part.src) for part in parts] == [3, 2]
+    assert sum(part.n_tokens for part in parts) == batch.n_tokens
+    found = [gradients(model, objective, part) for part in parts]
+    assert_close(
+        tuple(a + b for a, b in zip(*found, strict=True)), gradients(model, objective, batch)
+    )
+
+
+@pytest.mark.parametrize("changes", [{}, {"r_drop": 2.0}])
+def test_a_process_without_rows_adds_nothing(changes: dict) -> None:
+    model = Transformer(MODEL)
+    objective = Objective(model, TrainConfig(**changes)).train()
+    batch = pack(pairs(2, longest=4), 1, 16, slice(1, None, 2))
+    assert len(batch.src) == batch.n_tokens == 0
+    loss_sum, nll_sum = objective(batch)
+    loss_sum.backward()
+    assert loss_sum.item() == nll_sum.item() == 0
+    assert all(weight.grad is None or not weight.grad.any() for weight in model.parameters())

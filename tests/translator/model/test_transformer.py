@@ -19,6 +19,7 @@ from translator.model.transformer import (
     attention_weights,
     count_parameters,
     empty_transformer,
+    mask_bias,
     sinusoids,
 )
 from translator.text.tokenizer import BOS, EOS, PAD
@@ -146,14 +147,18 @@ def test_attention_weights_are_a_softmax_of_scaled_products() -> None:
 
 @pytest.mark.parametrize("length", [1, 15, 16, 17, 31, 32, 33])  # around the widths of vectors
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-def test_attention_weights_of_any_length_equal_the_fused_kernels(dtype, length: int) -> None:
+@pytest.mark.parametrize("numbers", [False, True])  # in the mask
+def test_attention_weights_of_any_length_equal_the_fused_kernels(
+    dtype: torch.dtype, length: int, numbers: bool
+) -> None:
     torch.manual_seed(length)
     query, key = torch.randn(B, H, T, 8), torch.randn(B, H, length, 8)
     value = torch.randn(B, H, length, 8)
     mask = torch.rand(B, 1, 1, length) < 0.7
     mask[..., 0] = True  # no row without a key
     some = [x.to(dtype).requires_grad_() for x in (query, key, value)]
-    ours = attention_weights(some[0], some[1], mask) @ some[2]
+    given = mask_bias(mask, dtype) if numbers else mask
+    ours = attention_weights(some[0], some[1], given) @ some[2]
     exact = [x.detach().double().requires_grad_() for x in some]
     theirs = F.scaled_dot_product_attention(*exact, mask)
     upstream = torch.randn(ours.shape, dtype=torch.float64)

@@ -71,12 +71,14 @@ def losses(run: Path) -> list[float]:
     return [line["loss"] for line in lines if "loss" in line]
 
 
-def test_two_processes_equal_one(launch: Launch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])  # in one row, so one process gets none
+def test_two_processes_equal_one(launch: Launch, tmp_path: Path, packed: bool) -> None:
     """Equal updates from equal data, to rounding; the second half after an interruption."""
     one, two = tmp_path / "one", tmp_path / "two"
-    succeed(launch(one, "--steps", "6"))
-    succeed(launch(two, "--steps", "3", processes=2))
-    stdout, stderr = succeed(launch(two, "--steps", "6", processes=2))
+    options = ("--set", f"train.pack={packed}".lower())
+    succeed(launch(one, "--steps", "6", *options))
+    succeed(launch(two, "--steps", "3", *options, processes=2))
+    stdout, stderr = succeed(launch(two, "--steps", "6", *options, processes=2))
     assert "Continuing from step 3" in stderr and "2 processes" in stderr
     assert stdout.count("Translate with it") == 1  # only the first process speaks
     assert stderr.count("Continuing from step 3") == 1

@@ -18,6 +18,7 @@ from translator.cli.main import app
 from translator.config.loading import to_dict
 from translator.config.schema import Config, ModelConfig
 from translator.model.batch import collate
+from translator.model.packing import PackedBatch, pack
 from translator.model.transformer import Transformer, count_parameters
 from translator.storage.model_folder import FORMAT_VERSION
 from translator.system.disk import write_json
@@ -25,9 +26,10 @@ from translator.system.machine import MemoryPeak, process_status
 from translator.system.processes import Ranks
 from translator.text.tokenizer import Tokenizer
 from translator.training import measure
-from translator.training.doctor import Report, describe_data, examine
+from translator.training.doctor import Report, describe_batches, describe_data, examine
 from translator.training.loader import Batches, BatchSampler, Loader, pair_lengths
 from translator.training.measure import Memory, largest_batch, measure_speed, probe_memory
+from translator.training.setup import build_batches
 
 CPU = torch.device("cpu")
 
@@ -116,6 +118,21 @@ def test_parameters_and_disk_are_those_of_the_model(report: Report, tiny_config:
     assert report.run["disk"]["need"] == 4 * 4 * n + 3 * 8 * n + 2 * n
 
 
+def test_the_padding_of_packed_batches_is_what_their_rows_leave(tiny_config: Config) -> None:
+    config = changed(tiny_config, train_pack=True, train_max_tokens=1024)
+    data = prepare_data(config)
+    loader = build_batches(config, data, CPU)
+    batches = loader.sampler.epoch(0)
+    packed = [loader.load(indices) for indices in batches]
+    assert all(isinstance(batch, PackedBatch) and len(batch.src) == 8 for batch in packed)
+    assert not isinstance(build_batches(tiny_config, data, CPU).load(batches[0]), PackedBatch)
+    found = describe_batches(loader.sampler, batches, config)
+    room = sum(batch.src.numel() for batch in packed)
+    assert found["padding"]["target"] == pytest.approx(
+        1 - sum(batch.n_tokens for batch in packed) / room, abs=0.01
+    )
+
+
 def test_time_follows_from_speed(report: Report) -> None:
     run = report.run
     tokens = run["steps"] * run["tokens_per_update"]
@@ -179,9 +196,18 @@ def test_the_probe_predicts_the_memory_of_the_whole_batch(probed: Config) -> Non
     assert foretold.need > used - base
 
 
+def packed_batch(rows: int) -> PackedBatch:
+    (part,) = square_batch(2, 30).split(1)
+    pairs = [
+        (s.tolist()[:-1], t.tolist()[:-1]) for s, t in zip(part.src, part.tgt_out, strict=True)
+    ]
+    row = pack(pairs, 1, 64, slice(None))
+    return PackedBatch(row.table.repeat(1, rows, 1), rows * row.n_tokens)
+
+
 @on_linux
-def test_the_probe_counts_all_processes_each_with_its_share(probed: Config) -> None:
-    batch = square_batch(2000, 40)
+@pytest.mark.parametrize("batch", [square_batch(2000, 40), packed_batch(1200)])
+def test_the_probe_counts_all_processes_each_with_its_share(probed: Config, batch) -> None:
     two = probe_memory(probed, batch, CPU, Ranks(0, 2, 0, 2))
     half = probe_memory(probed, batch.split(2)[0], CPU)
     assert two is not None and half is not None
@@ -198,6 +224,11 @@ def test_the_probe_computes_only_a_part(probed: Config, monkeypatch: pytest.Monk
         return update(self, batches, step)
 
     monkeypatch.setattr(measure.Updater, "update", spy)
+    many = packed_batch(20_000)
+    measure_speed(probed, [many], CPU)
+    assert max(sizes) < many.src.numel() / 4
+    sizes.clear()
+    probe_memory(probed, many, CPU)
     found = probe_memory(probed, square_batch(20_000, 8), CPU)
     assert found is not None and max(sizes) <= max(measure.PROBES)
     small = probe_memory(probed, square_batch(1000, 8), CPU)

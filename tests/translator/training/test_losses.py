@@ -63,6 +63,20 @@ def test_equals_cross_entropy_with_the_real_chunk_in_single_precision() -> None:
     assert_close(ours, torch.autograd.grad(expected, (states, weight)), atol=1e-4, rtol=1e-4)
 
 
+def test_products_have_few_shapes(monkeypatch) -> None:
+    """For each new one oneDNN makes code."""
+    sizes, product = set(), torch.mm
+
+    def spy(a: Tensor, b: Tensor, *, out: Tensor) -> Tensor:
+        sizes.add(len(a))
+        return product(a, b, out=out)
+
+    monkeypatch.setattr(torch, "mm", spy)
+    for n in range(1, 3 * losses.CHUNK, 67):
+        projected_cross_entropy(*example(n, torch.float32), 0.1)
+    assert sizes == {losses.CHUNK * quarters // 4 for quarters in (1, 2, 3, 4)}
+
+
 def test_gradcheck(monkeypatch) -> None:
     monkeypatch.setattr(losses, "CHUNK", 3)
     states, weight, targets = example(7)

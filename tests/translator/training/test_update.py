@@ -186,11 +186,16 @@ def test_large_gradients_pass_at_first_and_when_skipping_is_off(make_model: Make
         assert not any(result.skipped for result in made.take_outcomes())
 
 
+@pytest.mark.parametrize("packed", [False, True])
 def test_out_of_memory_splits_the_batch_and_changes_nothing(
-    make_model: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    make_model: Make,
+    packed: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    batch = pack(PAIRS, 4, 16, slice(None)) if packed else collate(PAIRS)
     expected = updater(make_model)
-    expected.update([collate(PAIRS)], 1)
+    expected.update([batch], 1)
     made = updater(make_model)
     forward = made.objective.forward
     rows = []
@@ -204,13 +209,13 @@ def test_out_of_memory_splits_the_batch_and_changes_nothing(
         return forward(batch)
 
     monkeypatch.setattr(made.objective, "forward", small_memory)
-    made.update([collate(PAIRS)], 1)
+    made.update([batch], 1)
     assert_close(gradients(made), gradients(expected), atol=1e-6, rtol=1e-4)
     assert rows == [4, 2, 1, 1, 1, 1] and made.n_parts == 4
     assert "in 4 parts" in caplog.text
     (one,), (other,) = made.take_outcomes(), expected.take_outcomes()
     assert one.nll_sum == pytest.approx(other.nll_sum, rel=1e-5)
-    made.update([collate(PAIRS)], 2)
+    made.update([batch], 2)
     assert rows[6:] == [1, 1, 1, 1]  # it remembers the split
 
 
