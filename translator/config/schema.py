@@ -190,7 +190,7 @@ class TrainConfig:
         "auto", "fp32, bf16 in matrix products, or auto: bf16 where fast", ("auto", "fp32", "bf16")
     )
     pack: bool = setting(False, "put several pairs into each row of a batch, as always on a GPU")
-    compile: bool = setting(False, "torch.compile the model, which packs batches too")
+    compile: bool = setting(False, "torch.compile the model; batches are then packed too")
     workers: int = setting(
         -1, "processes that prepare batches; -1 = none on a CPU, 2 beside a GPU", "[-1, 1024]"
     )

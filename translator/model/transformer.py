@@ -38,7 +38,8 @@ def mask_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 def attention_weights(query: Tensor, key: Tensor, mask: Tensor | None) -> Tensor:
     """`softmax(Q K^T / sqrt(Dh))`, the weights of equation 1: `(B, H, T, S)`; rows sum to one.
 
-    `mask` is either boolean or numbers that are added to the scores; each query needs a key.
+    `mask` is either boolean or numbers that are added to the scores. Weights are NaN where a query
+    may attend to no key.
     """
     scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
     if mask is not None:
@@ -295,7 +296,7 @@ class Transformer(nn.Module):
         scaled = self.embedding(ids) * math.sqrt(self.config.d_model)
         if positions is None:
             return self.dropout(scaled + self.position(0, ids.shape[1]))
-        return self.dropout(scaled + self.positions[positions])
+        return self.dropout(scaled + self.position(0, ids.shape[1])[positions])
 
     def encode(
         self, src: Tensor, src_mask: Tensor | None = None, positions: Tensor | None = None

@@ -68,16 +68,16 @@ def largest_batch(sampler: BatchSampler, batches: Batches, model: ModelConfig) -
 
 
 def _take_part(
-    batch: Batch | PackedBatch, max_tokens: int, device: torch.device
+    batch: Batch | PackedBatch, max_tokens: int, device: torch.device, min_rows: int = 1
 ) -> Batch | PackedBatch:
-    """The first rows of a batch, at least one, with at most `max_tokens` padded tokens.
+    """The first rows of a batch with at most `max_tokens` padded tokens, but at least `min_rows`.
 
     On a GPU it stays whole, because an update is captured for batches of one shape.
     """
     if device.type == "cuda":
         return batch
     longest = max(batch.src.shape[1], batch.tgt_in.shape[1])
-    return batch.split(-(-len(batch.src) // max(max_tokens // longest, 1)))[0]
+    return batch.split(-(-len(batch.src) // max(max_tokens // longest, min_rows)))[0]
 
 
 def probe_memory(
@@ -111,7 +111,8 @@ def probe_memory(
     available = available_memory(device)
     ranks = ranks or Ranks()
     share = batch.split(ranks.world_size)[0]
-    parts = [_take_part(share, tokens, device) for tokens in PROBES]
+    # The slope needs two numbers of rows.
+    parts = [_take_part(share, tokens, device, rows) for rows, tokens in enumerate(PROBES, 1)]
     with torch.random.fork_rng():
         updater = _build_throwaway(config, device)
         updater.update(parts[1:], 1)  # allocates what persists, such as the optimizer's state

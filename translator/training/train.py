@@ -57,8 +57,8 @@ def train(
     chosen = pick_device(device)
     # oneDNN caches code for this many products, each for one shape, and reads the variable on first
     # use. Of large batches hardly any two have the same shape: its default of 1,024 takes gigabytes
-    # there and saves no time. Small and packed ones have few, and updates of small ones then take
-    # half the time.
+    # there and saves no time. Small and packed ones have few; an update with small ones then takes
+    # half the time, one with packed ones needs hardly any code.
     few_shapes = config.train.max_tokens <= 1024 or config.train.pack or config.train.compile
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "1024" if few_shapes else "128")
     with process_group(chosen) as ranks:

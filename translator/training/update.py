@@ -124,7 +124,8 @@ class Updater:
             The number of target tokens in all processes.
 
         Raises:
-            TranslatorError: a single sentence does not fit in the memory.
+            TranslatorError: a batch does not fit in the memory and cannot be split: it is a single
+                row, its update is captured, or several processes share it.
         """
         c = self.config
         (n_tokens,) = self.ranks.sum(sum(batch.n_tokens for batch in batches))
@@ -286,6 +287,8 @@ class _CapturedUpdate:
     def _capture(self, batch: PackedBatch) -> tuple[Callable[[], Any], Callable[[], Any]]:
         updater = self.updater
         self.table = batch.table.to(updater.device, copy=True)
+        # A longer search replaces the model's; the graph goes on reading these.
+        self.positions = updater.model.positions
         static = PackedBatch(self.table, 0)
         weights = list(updater.model.parameters())
         for weight in weights:

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from translator.config.schema import ModelConfig, TrainConfig
 from translator.model.batch import collate
-from translator.model.packing import pack
+from translator.model.packing import pack, row_length
 from translator.model.transformer import Transformer
 from translator.text.tokenizer import IdPair
 from translator.training.losses import Objective
@@ -91,3 +91,13 @@ def test_a_process_without_rows_adds_nothing(changes: dict) -> None:
     loss_sum.backward()
     assert loss_sum.item() == nll_sum.item() == 0
     assert all(weight.grad is None or not weight.grad.any() for weight in model.parameters())
+
+
+def test_a_row_may_be_longer_than_the_positions_so_far() -> None:
+    torch.manual_seed(1)
+    model = Transformer(MODEL).eval()
+    some = [([45] * 700, [46] * 600)]
+    assert row_length(700) > len(model.positions)
+    objective = Objective(model, TrainConfig())
+    packed, padded = pack(some, 1, row_length(700), slice(None)), collate(some)
+    assert_close(objective(packed), objective(padded))

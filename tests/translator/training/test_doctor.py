@@ -197,7 +197,7 @@ def test_the_probe_predicts_the_memory_of_the_whole_batch(probed: Config) -> Non
 
 
 def packed_batch(rows: int) -> PackedBatch:
-    (part,) = square_batch(2, 30).split(1)
+    part = square_batch(2, 30)
     pairs = [
         (s.tolist()[:-1], t.tolist()[:-1]) for s, t in zip(part.src, part.tgt_out, strict=True)
     ]
@@ -226,7 +226,7 @@ def test_the_probe_computes_only_a_part(probed: Config, monkeypatch: pytest.Monk
     monkeypatch.setattr(measure.Updater, "update", spy)
     many = packed_batch(20_000)
     measure_speed(probed, [many], CPU)
-    assert max(sizes) < many.src.numel() / 4
+    assert max(sizes) < many.src.numel()
     sizes.clear()
     probe_memory(probed, many, CPU)
     found = probe_memory(probed, square_batch(20_000, 8), CPU)
@@ -234,6 +234,22 @@ def test_the_probe_computes_only_a_part(probed: Config, monkeypatch: pytest.Monk
     small = probe_memory(probed, square_batch(1000, 8), CPU)
     assert small is not None and found.update > 4 * small.update > 0
     assert found.batch == "20000 x 8 and 8 pieces"
+
+
+@on_linux
+def test_the_probe_sees_a_slope_however_long_rows_are(
+    probed: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = set()
+    update = measure.Updater.update
+
+    def spy(self: measure.Updater, batches: Any, step: int) -> int:
+        rows.update(len(batch.src) for batch in batches)
+        return update(self, batches, step)
+
+    monkeypatch.setattr(measure.Updater, "update", spy)
+    probe_memory(probed, square_batch(8, max(measure.PROBES) + 1), CPU)
+    assert rows == {1, 2}
 
 
 def test_too_little_memory_is_warned_about_before_step_1(
