@@ -8,7 +8,7 @@ from torch import Tensor
 
 from translator.text.tokenizer import BOS, EOS, PAD, IdPair
 
-CHUNK = 512  # positions whose logits are computed at a time on a CPU; a GPU takes more
+CHUNK = 512  # positions whose logits are computed at a time; in training a GPU takes more
 
 
 @dataclass(frozen=True)

@@ -205,9 +205,10 @@ def describe_batches(sampler: BatchSampler, batches: Batches, config: Config) ->
     """Figures about the run's epochs: batches, share of padding by side, updates and epochs."""
     padding = {}
     lengths = sampler.lengths(0)
-    rooms = (batches.longest(lengths) * batches.sizes).sum(1).tolist()
     if sampler.row_length:
         rooms = [len(batches) * sampler.n_rows * sampler.row_length] * 2
+    else:
+        rooms = (batches.longest(lengths) * batches.sizes).sum(1).tolist()
     for side, row, room in zip(("source", "target"), lengths, rooms, strict=True):
         used = int(row[batches.indices].sum())
         padding[side] = round(1 - used / room, 4)

@@ -23,8 +23,8 @@ class _ProjectedCrossEntropy(torch.autograd.Function):
     is `1 - eps` on the target plus `eps / V` on every piece. Only the softmax is multiplied as a
     matrix; the products with the aim are written out, in the precision of the weights.
 
-    On a CPU the last chunk is filled up with zeros to a quarter of a chunk, so that products have
-    one of four shapes: oneDNN makes code for each new one, a third of the time here.
+    On a CPU the rows are filled up with zeros to a multiple of a quarter of a chunk, so that
+    products have one of four shapes: oneDNN makes code for each new one.
     """
 
     @staticmethod
